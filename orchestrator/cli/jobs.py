@@ -1,0 +1,148 @@
+"""`ftctl status | events | cancel | pause | resume | resolve`: jobs that exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator import wiring
+from orchestrator.cli import progress, tell
+from orchestrator.cli.output import json_option, print_json, printable, say
+from orchestrator.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.domain.job import Job
+
+
+@click.command(epilog="\b\nExample:\n  ftctl status\n  ftctl status 7k2 --watch")
+@click.argument("job_id", metavar="[JOB]", required=False)
+@click.option("--watch", is_flag=True, help="Stay until the job has ended.")
+@click.option("--all", "every", is_flag=True, help="All jobs, not only the newest 50.")
+@json_option
+@click.pass_context
+def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_json: bool) -> None:
+    """Show all jobs of all providers, or one job whole. Reads the ledger; `sync` asks providers."""
+    app = wiring.app(ctx)
+    if job_id is None:
+        if watch:
+            raise UsageError("--watch needs a job.", hint="ftctl status JOB --watch")
+        _print_all(app, every=every, as_json=as_json)
+        return
+    job = app.jobs.find(job_id)
+    if watch:
+        profile = app.settings.profile(job.provider)
+        job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
+    if as_json:
+        print_json(tell.as_json(job))
+        return
+    click.echo(
+        tell.page(
+            job,
+            app.jobs.events(job.id),
+            app.jobs.metrics(job.id),
+            app.jobs.checkpoints(job.id),
+            app.jobs.transitions(job.id),
+        )
+    )
+
+
+@click.command(epilog="\b\nExample:\n  ftctl events 7k2 --limit 20")
+@click.argument("job_id", metavar="JOB")
+@click.option("--limit", type=click.IntRange(1), help="Only the newest so many.")
+@json_option
+@click.pass_context
+def events(ctx: click.Context, job_id: str, limit: int | None, as_json: bool) -> None:
+    """Show the history of a job: the provider's events and what ftctl noticed, oldest first."""
+    app = wiring.app(ctx)
+    job = app.jobs.find(job_id)
+    found = list(app.jobs.events(job.id))[-(limit or 0) :]
+    if as_json:
+        print_json([tell.event_json(event) for event in found])
+        return
+    for event in found:
+        click.echo(printable(tell.event_line(event)))
+
+
+@click.command(epilog="\b\nExample:\n  ftctl cancel 7k2")
+@click.argument("job_id", metavar="JOB")
+@json_option
+@click.pass_context
+def cancel(ctx: click.Context, job_id: str, as_json: bool) -> None:
+    """Ask the provider to stop a job; a job that was never sent is stopped here."""
+    _control(ctx, job_id, "cancel", as_json=as_json)
+
+
+@click.command(epilog="\b\nExample:\n  ftctl pause 7k2")
+@click.argument("job_id", metavar="JOB")
+@json_option
+@click.pass_context
+def pause(ctx: click.Context, job_id: str, as_json: bool) -> None:
+    """Ask the provider to hold a job, where it can."""
+    _control(ctx, job_id, "pause", as_json=as_json)
+
+
+@click.command(epilog="\b\nExample:\n  ftctl resume 7k2")
+@click.argument("job_id", metavar="JOB")
+@json_option
+@click.pass_context
+def resume(ctx: click.Context, job_id: str, as_json: bool) -> None:
+    """Ask the provider to go on with a paused job."""
+    _control(ctx, job_id, "resume", as_json=as_json)
+
+
+@click.command(
+    epilog="\b\nExample:\n  ftctl resolve 7k2 --remote-id ftjob-abc\n  ftctl resolve 7k2 --absent"
+)
+@click.argument("job_id", metavar="JOB")
+@click.option("--remote-id", help="The provider's job that is this one.")
+@click.option("--absent", is_flag=True, help="The provider has no such job: it may be sent again.")
+@json_option
+@click.pass_context
+def resolve(
+    ctx: click.Context, job_id: str, remote_id: str | None, absent: bool, as_json: bool
+) -> None:
+    """Settle a job of which nobody but you can say whether the provider has it."""
+    from orchestrator.usecases import control
+
+    if absent == bool(remote_id):
+        raise UsageError("Say either --remote-id ID or --absent.")
+    app = wiring.app(ctx)
+    job = app.jobs.find(job_id)
+    if remote_id:
+        job = control.resolve_as(job, remote_id, app.ledger(say))
+    else:
+        job = control.resolve_as_absent(job, app.ledger(say))
+    _print_job(job, as_json=as_json)
+
+
+def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> None:
+    from orchestrator.usecases import control
+
+    app = wiring.app(ctx)
+    job = app.jobs.find(job_id)
+    job = getattr(control, verb)(job, app.ledger(say))
+    _print_job(job, as_json=as_json)
+
+
+def _print_job(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        print_json(tell.as_json(job))
+    else:
+        click.echo(f"{job.id}  {job.status}")
+
+
+def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
+    jobs = app.jobs.all()
+    if as_json:
+        print_json([tell.as_json(job) for job in jobs])
+        return
+    if not jobs:
+        say(
+            "no jobs yet; start with: ftctl submit train.jsonl --provider local --model tiny --wait"
+        )
+        return
+    shown = jobs if every else jobs[:50]
+    tell.table(shown, app.clock.now())
+    if len(shown) < len(jobs):
+        say(f"{len(jobs) - len(shown)} older jobs; --all shows them")

@@ -1,0 +1,81 @@
+"""Waiting for a job with something to look at: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.output import console, say
+from orchestrator.usecases.follow import follow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.domain.comparison import Progress
+    from orchestrator.domain.job import Job
+    from orchestrator.domain.provider import Provider
+    from orchestrator.usecases.ledger import Ledger
+
+
+def wait(job: Job, provider: Provider, ledger: Ledger, *, fast: bool) -> Job:
+    """Follow a job to its end.
+
+    Args:
+        job: the job to stay with.
+        provider: who has it.
+        ledger: where it is written.
+        fast: ask every other second, for a worker on this machine; every 15 seconds otherwise.
+    """
+    every = 2.0 if fast else 15.0
+    try:
+        if sys.stderr.isatty():
+            return _with_spinner(job, provider, ledger, every)
+        return _with_lines(job, provider, ledger, every)
+    except KeyboardInterrupt:
+        say(f"job {job.id} goes on without you; `ftctl status {job.id} --watch` comes back to it")
+        raise
+
+
+def _with_spinner(job: Job, provider: Provider, ledger: Ledger, every: float) -> Job:
+    with console(stderr=True).status(f"job {job.id} {job.status}") as spinner:
+        return follow(
+            job,
+            provider,
+            ledger,
+            every=every,
+            told=lambda now: spinner.update(_line(now, ledger)),
+        )
+
+
+def _with_lines(job: Job, provider: Provider, ledger: Ledger, every: float) -> Job:
+    last = ""
+
+    def told(now: Job) -> None:
+        nonlocal last
+        if str(now.status) != last:
+            last = str(now.status)
+            click.echo(f"job {now.id} {last}", err=True)
+
+    return follow(job, provider, ledger, every=every, told=told)
+
+
+def _line(job: Job, ledger: Ledger) -> str:
+    loss = [point for point in ledger.jobs.metrics(job.id) if point.name == "train_loss"]
+    told = f", step {loss[-1].step}, loss {loss[-1].value:.3f}" if loss else ""
+    return f"job {job.id} {job.status}{told}"
+
+
+def answers() -> Callable[[Progress], None] | None:
+    """A line that counts answers, on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(now: Progress) -> None:
+        known = f", {now.cached} known" if now.cached else ""
+        lost = f", {now.missing} missing" if now.missing else ""
+        end = "\n" if now.done == now.total else ""
+        click.echo(f"\r{now.done}/{now.total} answers{known}{lost}{end}", err=True, nl=False)
+
+    return show

@@ -1,0 +1,66 @@
+"""`ftctl sync`: one pass, made for cron."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator import wiring
+from orchestrator.cli.output import json_option, print_json, say
+from orchestrator.domain.errors import ExitCode
+from orchestrator.domain.job import JobStatus
+
+if TYPE_CHECKING:
+    from orchestrator.usecases.sync import Pass
+
+
+@click.command(epilog="\b\nExample:\n  ftctl sync\n  ftctl sync --json")
+@json_option
+@click.pass_context
+def sync(ctx: click.Context, as_json: bool) -> int:
+    """One short pass over unfinished jobs; made for cron, silent when nothing changed.
+
+    Exit code: 0 all asked; 1 a job failed or needs review; 4 a provider could not be asked. Passes
+    that overlap step aside.
+    """
+    from orchestrator.usecases.sync import SETTLE, Pass
+    from orchestrator.usecases.sync import sync as one_pass
+
+    app = wiring.app(ctx)
+    settle = timedelta(
+        seconds=float(app.settings.table("sync").get("settle_seconds", SETTLE.total_seconds()))
+    )
+    with app.claim("sync") as ours:
+        done = one_pass(app.ledger(say), settle=settle) if ours else Pass()
+    if as_json:
+        print_json(
+            {
+                "checked": done.checked,
+                "changed": [
+                    {"id": each.job.id, "before": str(each.before), "after": str(each.job.status)}
+                    for each in done.changes
+                ],
+                "requests": done.requests,
+                "unreachable": [
+                    {"provider": name, "error": error.message} for name, error in done.unreachable
+                ],
+                "skipped": not ours,
+            }
+        )
+    else:
+        for each in done.changes:
+            click.echo(f"{each.job.id}  {each.before} → {each.job.status}")
+        for name, error in done.unreachable:
+            say(f"{name}: {error.message}")
+    return _exit_code(done)
+
+
+def _exit_code(done: Pass) -> int:
+    bad = {JobStatus.FAILED, JobStatus.REJECTED, JobStatus.NEEDS_REVIEW}
+    if done.unreachable:
+        return ExitCode.TRY_LATER
+    if any(each.job.status in bad for each in done.changes):
+        return ExitCode.NO
+    return ExitCode.DONE

@@ -1,0 +1,177 @@
+"""How jobs are told: one line, one page, one JSON object."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.output import print_table, printable
+from orchestrator.domain.job import JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
+
+_BARS = "▁▂▃▄▅▆▇█"
+_NEXT = {
+    JobStatus.PLANNED: "ftctl sync",
+    JobStatus.UPLOADING: "ftctl sync",
+    JobStatus.READY: "ftctl sync",
+    JobStatus.SUBMITTING: "ftctl sync",
+    JobStatus.UNKNOWN: "ftctl sync",
+    JobStatus.NEEDS_REVIEW: "ftctl resolve {id} --remote-id ID | --absent",
+    JobStatus.QUEUED: "ftctl status {id} --watch",
+    JobStatus.RUNNING: "ftctl status {id} --watch",
+    JobStatus.PAUSED: "ftctl resume {id}",
+    JobStatus.SUCCEEDED: "ftctl compare {id} --test FILE",
+    JobStatus.FAILED: "ftctl events {id}",
+    JobStatus.REJECTED: "ftctl events {id}",
+}
+
+
+def as_json(job: Job) -> dict[str, Any]:
+    """What `status --json` prints for a job; described in schemas/status.schema.json."""
+    return {
+        "id": job.id,
+        "status": str(job.status),
+        "remote_status": job.remote_status,
+        "remote_id": job.remote_id,
+        "provider": job.provider,
+        "model": job.model,
+        "tuned_model": job.tuned_model,
+        "created_at": job.created_at.isoformat(),
+        "updated_at": job.updated_at.isoformat(),
+        "error": None
+        if job.error is None
+        else {"message": job.error.message, "code": job.error.code, "param": job.error.param},
+        "method": str(job.method),
+        "hyperparameters": job.hyperparameters.as_wire(),
+        "suffix": job.suffix,
+        "trained_tokens": job.trained_tokens,
+        "estimate_usd": job.estimate_usd,
+        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+    }
+
+
+def next_step(job: Job) -> str | None:
+    """What to type next."""
+    template = _NEXT.get(job.status)
+    return template.format(id=job.id) if template else None
+
+
+def table(jobs: Iterable[Job], now: datetime) -> None:
+    """All jobs, one line each."""
+    print_table(
+        ("JOB", "STATUS", "PROVIDER", "MODEL", "TUNED MODEL", "AGE"),
+        [
+            (
+                job.id,
+                str(job.status),
+                job.provider,
+                job.model,
+                job.tuned_model or "",
+                age(now - job.created_at),
+            )
+            for job in jobs
+        ],
+    )
+
+
+def page(
+    job: Job,
+    events: Sequence[JobEvent],
+    metrics: Sequence[MetricPoint],
+    checkpoints: Sequence[Checkpoint],
+    transitions: Sequence[Transition],
+) -> str:
+    """One job whole, for a person."""
+    lines = [f"job {job.id}  {job.status}"]
+    lines += [f"  {name:<15} {value}" for name, value in _facts(job) if value not in {None, ""}]
+    for name, points in _curves(metrics).items():
+        values = [point.value for point in points]
+        lines.append(f"  {name:<15} {sparkline(values)}  {values[0]:.3g} → {values[-1]:.3g}")
+    for checkpoint in checkpoints:
+        lines.append(f"  checkpoint      step {checkpoint.step}: {checkpoint.model}")
+    lines.append("  history")
+    lines += [f"    {each.at:%m-%d %H:%M:%S}  {each.after}: {each.reason}" for each in transitions]
+    if events:
+        lines.append("  last events")
+        lines += [f"    {event_line(event)}" for event in _talk(events)[-5:]]
+    step = next_step(job)
+    if step:
+        lines.append(f"  next: {step}")
+    return printable("\n".join(lines))
+
+
+def event_line(event: JobEvent) -> str:
+    """One event in one line."""
+    mark = {"error": "!! ", "warning": "!  "}.get(event.level, "")
+    return f"{event.at:%m-%d %H:%M:%S}  {mark}{event.message}"
+
+
+def event_json(event: JobEvent) -> dict[str, Any]:
+    """One event for scripts."""
+    return {
+        "at": event.at.isoformat(),
+        "level": event.level,
+        "source": event.source,
+        "message": event.message,
+        "data": event.data,
+    }
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """Numbers as a row of bars, at most `width` wide; a bar is the mean of its share."""
+    if not values:
+        return ""
+    width = min(width, len(values))
+    cuts = [round(index * len(values) / width) for index in range(width + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts) if b > a]
+    low, high = min(means), max(means)
+    span = (high - low) or 1.0
+    return "".join(_BARS[round((mean - low) / span * (len(_BARS) - 1))] for mean in means)
+
+
+def age(span: Any) -> str:
+    """A span of time in its largest unit."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _facts(job: Job) -> list[tuple[str, object]]:
+    knobs = ", ".join(f"{name}={value}" for name, value in job.hyperparameters.as_wire().items())
+    error = job.error
+    return [
+        ("provider", job.provider),
+        ("model", job.model),
+        ("tuned model", job.tuned_model),
+        ("remote id", job.remote_id),
+        ("remote status", job.remote_status),
+        ("method", job.method),
+        ("hyperparameters", knobs or "auto"),
+        ("training data", job.training[:12]),
+        ("trained tokens", job.trained_tokens),
+        ("created", f"{job.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"),
+        (
+            "error",
+            f"{error.message} ({error.code})" if error and error.code else error and error.message,
+        ),
+    ]
+
+
+def _curves(metrics: Sequence[MetricPoint]) -> dict[str, list[MetricPoint]]:
+    curves: dict[str, list[MetricPoint]] = {}
+    for point in metrics:
+        if point.name.endswith("loss"):
+            curves.setdefault(point.name, []).append(point)
+    return curves
+
+
+def _talk(events: Sequence[JobEvent]) -> list[JobEvent]:
+    """Events that say something; the per-step metrics are the sparkline."""
+    return [event for event in events if not (event.data and "step" in event.data)]

@@ -1,0 +1,206 @@
+"""The one module that reads the environment and ftctl.toml.
+
+Order, first found wins: the environment, the `ftctl.toml` that FTCTL_CONFIG names or that lies in the
+working folder or in the platform's config folder, the built-in profiles.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BUILT_IN: Mapping[str, Mapping[str, Any]] = {
+    "openai": {"kind": "openai", "api_key_env": "OPENAI_API_KEY"},
+    "azure": {"kind": "azure", "api_key_env": "AZURE_OPENAI_API_KEY"},
+    "local": {"kind": "peft", "embedded": True},
+}
+_PROFILE_KEYS = frozenset(
+    {"kind", "base_url", "api_key_env", "timeout", "deployments", "embedded", "allow_http"}
+)
+_URL_ENV = {"openai": "OPENAI_BASE_URL", "azure": "AZURE_OPENAI_ENDPOINT"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything the outside decides.
+
+    Attributes:
+        home: database, dataset store and caches (FTCTL_HOME).
+        config_file: the ftctl.toml that was read, if any.
+        database_url: SQLAlchemy URL (FTCTL_DATABASE_URL); SQLite in `home` by default.
+        debug: show tracebacks (FTCTL_DEBUG=1).
+        tables: the parsed ftctl.toml.
+        environment: a snapshot of the process environment, from which keys are resolved.
+    """
+
+    home: Path
+    config_file: Path | None
+    database_url: str
+    debug: bool
+    tables: Mapping[str, Any]
+    environment: Mapping[str, str] = field(repr=False)
+
+    def profile_names(self) -> list[str]:
+        """Built-in and own profiles, sorted."""
+        return sorted({*_BUILT_IN, *self._own_profiles()})
+
+    def profile(self, name: str) -> Profile:
+        """The profile of that name with its key resolved (None when the variable is not set).
+
+        Raises:
+            ConfigurationError: no such profile, or a table that makes no sense.
+        """
+        own = self._own_profiles().get(name)
+        table = {**_BUILT_IN.get(name, {}), **(own or {})}
+        if own is None and name not in _BUILT_IN:
+            known = ", ".join(self.profile_names())
+            raise ConfigurationError(
+                f"There is no provider profile '{name}'; known are {known}.",
+                hint=f'add [providers.{name}] with kind = "openai", "azure" or "peft" to ftctl.toml',
+            )
+        return self._resolved(name, table)
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """A top-level table of ftctl.toml; empty when it is not there."""
+        found = self.tables.get(name, {})
+        if not isinstance(found, dict):
+            raise ConfigurationError(f"[{name}] in {self.config_file} is not a table.")
+        return found
+
+    def _own_profiles(self) -> Mapping[str, Mapping[str, Any]]:
+        profiles = self.table("providers")
+        for name, table in profiles.items():
+            if not isinstance(table, dict):
+                raise ConfigurationError(
+                    f"[providers.{name}] in {self.config_file} is not a table."
+                )
+        return profiles
+
+    def _resolved(self, name: str, table: Mapping[str, Any]) -> Profile:
+        kind = table.get("kind")
+        if not isinstance(kind, str):
+            raise ConfigurationError(
+                f"The provider profile '{name}' names no kind.",
+                hint=f'write kind = "openai", "azure" or "peft" under [providers.{name}]',
+            )
+        if "api_key" in table:
+            raise ConfigurationError(
+                f"The provider profile '{name}' holds an api_key; keys do not belong in ftctl.toml.",
+                hint="put the key into an environment variable and name it with api_key_env",
+            )
+        key_env = table.get("api_key_env")
+        # The usual URL variable speaks for the built-in profile only: a second profile of the
+        # same kind is another account, and must not be sent to the first one's host.
+        url_env = _URL_ENV.get(name)
+        base_url = table.get("base_url") or (self.environment.get(url_env) if url_env else None)
+        return Profile(
+            name=name,
+            kind=kind,
+            base_url=base_url,
+            api_key=self._secret(name, key_env),
+            api_key_env=key_env,
+            timeout=_number(name, table, "timeout", 60.0),
+            deployments=dict(table.get("deployments", {})),
+            embedded=bool(table.get("embedded", False)),
+            home=self.home,
+            allow_http=bool(table.get("allow_http", False)),
+            options=self._network(base_url, embedded=bool(table.get("embedded")))
+            | {key: value for key, value in table.items() if key not in _PROFILE_KEYS},
+        )
+
+    def _network(self, base_url: str | None, *, embedded: bool) -> dict[str, Any]:
+        """The proxy and certificates that the usual variables name, for hosts out there."""
+        if embedded or (base_url and base_url.startswith("http://")):
+            return {}
+        found = {
+            "proxy": self.environment.get("HTTPS_PROXY") or self.environment.get("https_proxy"),
+            "ca_file": self.environment.get("SSL_CERT_FILE"),
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def _secret(self, name: str, key_env: str | None) -> str | None:
+        if key_env and self.environment.get(key_env, "").strip():
+            return self.environment[key_env].strip()
+        return _credentials_file(self.home / "credentials.toml").get(name)
+
+
+def load(environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
+    """Read the environment and the configuration file once.
+
+    Raises:
+        ConfigurationError: the file named by FTCTL_CONFIG is absent, or a file is not TOML.
+    """
+    env = dict(os.environ if environment is None else environment)
+    home = Path(env.get("FTCTL_HOME") or _data_folder(env)).expanduser().absolute()
+    config_file = _config_file(env, cwd or Path.cwd())
+    return Settings(
+        home=home,
+        config_file=config_file,
+        database_url=env.get("FTCTL_DATABASE_URL") or f"sqlite:///{home / 'ftctl.db'}",
+        debug=env.get("FTCTL_DEBUG", "") not in {"", "0"},
+        tables=_toml(config_file) if config_file else {},
+        environment=env,
+    )
+
+
+def _config_file(env: Mapping[str, str], cwd: Path) -> Path | None:
+    named = env.get("FTCTL_CONFIG")
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigurationError(f"FTCTL_CONFIG names {path}, and there is no such file.")
+        return path
+    for path in (cwd / "ftctl.toml", _config_folder(env) / "ftctl.toml"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _credentials_file(path: Path) -> Mapping[str, str]:
+    """Keys by profile name, from a file that nobody else may read."""
+    if not path.is_file():
+        return {}
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ConfigurationError(
+            f"{path} can be read by others, so its keys are not used.", hint=f"chmod 600 {path}"
+        )
+    return {name: key for name, key in _toml(path).items() if isinstance(key, str)}
+
+
+def _number(name: str, table: Mapping[str, Any], key: str, default: float) -> float:
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise ConfigurationError(f"{key} in [providers.{name}] must be a positive number.")
+    return float(value)
+
+
+def _data_folder(env: Mapping[str, str]) -> Path:
+    if sys.platform == "darwin":
+        return Path("~/Library/Application Support/ftctl")
+    return Path(env.get("XDG_DATA_HOME") or "~/.local/share") / "ftctl"
+
+
+def _config_folder(env: Mapping[str, str]) -> Path:
+    if sys.platform == "darwin":
+        return Path("~/Library/Application Support/ftctl").expanduser()
+    return (Path(env.get("XDG_CONFIG_HOME") or "~/.config") / "ftctl").expanduser()

@@ -1,0 +1,1 @@
+"""Reading, validating, converting, counting and splitting datasets."""

@@ -1,0 +1,184 @@
+"""One line to a typed row: accepted fast, refused rows explained slowly."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from orchestrator.datasets.content import is_unremarkable, may_hold_controls
+from orchestrator.datasets.dialects import foreign_dialect
+from orchestrator.datasets.explain import explain_row
+from orchestrator.datasets.fast import has_plain_tools, is_plain
+from orchestrator.datasets.finding import Flaw
+from orchestrator.datasets.keys import keys_and_colons
+from orchestrator.datasets.records import (
+    Chat,
+    Preference,
+    Reinforcement,
+)
+from orchestrator.datasets.rules import row_flaws, texts_flaws
+from orchestrator.datasets.secrets import may_leak
+from orchestrator.datasets.strict import kind_of, read_strictly
+from orchestrator.datasets.toolbox import Toolbox
+from orchestrator.domain.job import Method
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.datasets.limits import Limits
+    from orchestrator.datasets.records import Row
+    from orchestrator.datasets.toolbox import Declared
+
+_RECORDS: dict[Method, type[Chat | Preference | Reinforcement]] = {
+    Method.SUPERVISED: Chat,
+    Method.DPO: Preference,
+    Method.REINFORCEMENT: Reinforcement,
+}
+
+
+class Reading(NamedTuple):
+    """What one line holds.
+
+    Attributes:
+        row: the typed row; None when the line is none.
+        flaws: everything wrong with it; empty for almost every line of a good file.
+    """
+
+    row: Row | None
+    flaws: Sequence[Flaw]
+
+
+class RowReader:
+    """Reads the lines of one file.
+
+    Attributes:
+        is_plain: whether a line surely has no flaw of form; False says nothing.
+    """
+
+    def __init__(self, method: Method, limits: Limits, *, content: bool = True) -> None:
+        """Prepare to read.
+
+        Args:
+            method: what the rows are for.
+            limits: of the target.
+            content: also look for characters, tokens, secrets and personal data in the texts.
+        """
+        self._content = content
+        self.is_plain = is_plain if method is Method.SUPERVISED else _never
+        self._method = method
+        self._limits = limits
+        self._toolbox = Toolbox()
+        self._decode = msgspec.json.Decoder(_RECORDS[method]).decode
+
+    def read(self, line: bytes) -> Reading:
+        """Read one line, with or without its line end, without a byte-order mark.
+
+        Never raises, whatever the bytes are.
+        """
+        try:
+            row = self._decode(line)
+        except (ValueError, RecursionError):
+            return self._explain(line)
+        if type(row) is Chat and row.tools is UNSET and self.is_plain(line):
+            return self._well_formed(row, line)
+        return self._study(row, line)
+
+    def _study(self, row: Row, line: bytes) -> Reading:
+        try:
+            declared = self._declared(row)
+        except _ToolsRefused:
+            return self._explain(line)
+        if type(row) is Chat and declared is not None and has_plain_tools(row, declared, line):
+            return self._well_formed(row, line)
+        if not self._keys_are_single(row, line, declared):
+            strict = read_strictly(line)
+            if strict.flaws:
+                return Reading(None, strict.flaws)
+        return self._judge(row, declared)
+
+    def _well_formed(self, row: Chat, line: bytes) -> Reading:
+        """Only the texts are still to be looked at."""
+        if not self._content or _is_clean(row, line):
+            return Reading(row, ())
+        return Reading(row, list(texts_flaws(row)))
+
+    def _judge(self, row: Row, declared: Declared | None) -> Reading:
+        return Reading(row, list(row_flaws(row, declared, self._limits, content=self._content)))
+
+    def _declared(self, row: Row) -> Declared | None:
+        holder = row.input if isinstance(row, Preference) else row
+        functions = row.functions if isinstance(row, Chat) else UNSET
+        listed = [
+            self._toolbox.declared(bytes(raw), functions=raw is functions)
+            for raw in (holder.tools, functions)
+            if raw is not UNSET
+        ]
+        if None in listed:
+            raise _ToolsRefused
+        return listed[0] if listed else None
+
+    def _keys_are_single(self, row: Row, line: bytes, declared: Declared | None) -> bool:
+        if isinstance(row, Reinforcement) or (isinstance(row, Chat) and row.functions is not UNSET):
+            return False  # Not every key is in the record: the strict reader must look.
+        keys, colons = keys_and_colons(row)
+        return line.count(b":") == keys + colons + (declared.colons if declared else 0)
+
+    def _explain(self, line: bytes) -> Reading:
+        parsed = read_strictly(line)
+        if not parsed.readable:
+            return Reading(None, parsed.flaws)
+        if not isinstance(parsed.value, dict):
+            return Reading(None, [Flaw("row-not-object", "", {"found": kind_of(parsed.value)})])
+        if other := foreign_dialect(parsed.value, self._method):
+            return Reading(None, [other])
+        told = {flaw.pointer for flaw in parsed.flaws}
+        flaws = explain_row(parsed.value, self._method)
+        if parsed.flaws or flaws:
+            new = [flaw for flaw in flaws if flaw.pointer not in told]
+            return Reading(None, [*parsed.flaws, *new])
+        return self._normalised(parsed.value)
+
+    def _normalised(self, value: dict[str, Any]) -> Reading:
+        """The schema accepts what the records did not: 1.0 for 1, or depth."""
+        try:
+            row = self._decode(msgspec.json.encode(_whole_numbers(value)))
+            declared = self._declared(row)
+        except (ValueError, RecursionError, _ToolsRefused):
+            return Reading(None, [Flaw("nested-too-deep")])
+        return self._judge(row, declared)
+
+
+def _never(_line: bytes) -> bool:
+    return False
+
+
+class _ToolsRefused(Exception):
+    """The tools array is not what the schema asks for."""
+
+
+def _is_clean(row: Chat, line: bytes) -> bool:
+    """Whether the texts of a row surely hold nothing that is looked for."""
+    if may_hold_controls(line) or may_leak(line):
+        return False
+    return all(
+        type(text) is not str
+        or (text[:1] > " " and text[-1:] > " " and (text.isascii() or is_unremarkable(text)))
+        for text in map(_content, row.messages)
+    )
+
+
+_content = attrgetter("content")
+
+
+def _whole_numbers(value: Any) -> Any:
+    """1.0 becomes 1: JSON Schema takes them for the same."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole_numbers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,181 @@
+"""Cut a dataset into train, validation and test: the same cut for the same seed, on any machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from orchestrator.datasets.dialects import detect
+from orchestrator.datasets.duplicates import folded
+from orchestrator.datasets.records_of import records_of
+from orchestrator.datasets.writing import written
+from orchestrator.domain.dataset import Split
+from orchestrator.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_LONGEST_LABEL = 40
+_MOST_LABELS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Which row goes where.
+
+    Attributes:
+        splits: the split of each row, in the order of the file; None where a row is left out.
+        counts: split → rows.
+        labels: how many answers the rows were balanced by; 0 when answers are not labels.
+        groups: sets of rows with the same question, kept together.
+    """
+
+    splits: Sequence[Split | None]
+    counts: Mapping[Split, int] = field(default_factory=dict)
+    labels: int = 0
+    groups: int = 0
+
+
+def cut(rows: Sequence[Any], sizes: Mapping[Split, float], *, seed: int = 0) -> Cut:
+    """Decide for every row where it goes.
+
+    Rows with the same question stay together. Where answers are labels (few and short), every split
+    gets its share of each.
+
+    Args:
+        rows: the rows, decoded.
+        sizes: split → a share (below 1, or exactly 1 with all others below) or a number of rows.
+        seed: another seed, another cut.
+
+    Raises:
+        UsageError: the sizes ask for more rows than there are, or for none.
+    """
+    quotas = _quotas(len(rows), sizes)
+    keyed = [_Keyed(index, *_question_and_answer(row)) for index, row in enumerate(rows)]
+    labels = _labels(keyed)
+    groups: dict[str, list[_Keyed]] = {}
+    for row in keyed:
+        groups.setdefault(row.question, []).append(row)
+    ordered = sorted(
+        groups.values(), key=lambda group: _order(group, labels=bool(labels), seed=seed)
+    )
+    splits = _deal(ordered, quotas, len(rows))
+    counts = Counter(split for split in splits if split is not None)
+    return Cut(splits=splits, counts=counts, labels=len(labels), groups=len(groups))
+
+
+def read_rows(path: Path) -> list[Any]:
+    """The rows of a JSONL file.
+
+    Raises:
+        DatasetInvalid: a line cannot be read.
+    """
+    return [record.value for record in records_of(path)]
+
+
+def write_splits(
+    rows: Sequence[Any], made: Cut, folder: Path, *, force: bool = False
+) -> dict[Split, Path]:
+    """Write train.jsonl, validation.jsonl and test.jsonl, those that have rows.
+
+    Args:
+        rows: the rows that were cut, in the order of the file.
+        made: the cut.
+        folder: made if it is not there.
+        force: take the place of files that are there.
+
+    Raises:
+        UsageError: a file is there already; nothing is written.
+    """
+    files = {split: folder / f"{split.value}.jsonl" for split in Split if made.counts.get(split)}
+    for path in files.values():
+        if path.exists() and not force:
+            raise UsageError(f"{path} is there already.", hint="--force writes over it")
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, path in files.items():
+        with written(path, force=force) as stream:
+            for row, where in zip(rows, made.splits, strict=True):
+                if where is split:
+                    stream.write(msgspec.json.encode(row) + b"\n")
+    return files
+
+
+class _Keyed(NamedTuple):
+    place: int
+    question: str
+    answer: str | None
+
+
+def _quotas(rows: int, sizes: Mapping[Split, float]) -> dict[Split | None, float]:
+    shares = all(0 <= size <= 1 for size in sizes.values())
+    total = sum(sizes.values())
+    if total <= 0 or min(sizes.values()) < 0:
+        raise UsageError("The sizes leave nothing to write.", hint="--train 0.8 --test 0.2")
+    if not shares and any(0 < size < 1 for size in sizes.values()):
+        raise UsageError("Shares and numbers of rows cannot be mixed.", hint="--train 0.8")
+    wanted = {split: size * rows if shares else size for split, size in sizes.items()}
+    if total > 1 + 1e-9 if shares else total > rows:
+        raise UsageError(f"The sizes ask for more than the {rows} rows there are.")
+    rounded = _rounded(wanted, rows if shares and abs(total - 1) < 1e-9 else None)
+    quotas: dict[Split | None, float] = dict(rounded.items())
+    quotas[None] = rows - sum(rounded.values())
+    return quotas
+
+
+def _rounded(wanted: Mapping[Split, float], total: int | None) -> dict[Split, int]:
+    """Whole numbers by largest remainder, so that they add up to the rows there are."""
+    floors = {split: int(size + 1e-9) for split, size in wanted.items()}
+    missing = (total if total is not None else round(sum(wanted.values()))) - sum(floors.values())
+    by_remainder = sorted(wanted, key=lambda split: floors[split] - wanted[split])
+    for split in by_remainder[: max(missing, 0)]:
+        floors[split] += 1
+    return floors
+
+
+def _question_and_answer(row: Any) -> tuple[str, str | None]:
+    """What rows are grouped by, and the answer of a chat row."""
+    whole = msgspec.json.encode(row, order="sorted").decode()
+    if not isinstance(row, dict) or detect(row) != "openai.chat":
+        return whole, None
+    messages = [message for message in row["messages"] if isinstance(message, dict)]
+    asked = [m.get("content") for m in messages if m.get("role") == "user"]
+    answer = messages[-1].get("content") if messages else None
+    if not asked or not all(isinstance(text, str) for text in asked):
+        return whole, None
+    question = "\0".join(folded(str(text)) or str(text) for text in asked)
+    return question, answer if isinstance(answer, str) else None
+
+
+def _labels(rows: Sequence[_Keyed]) -> frozenset[str]:
+    answers = Counter(row.answer for row in rows)
+    few = len(answers) <= min(_MOST_LABELS, max(2, len(rows) // 4))
+    if None in answers or not few or any(len(str(text)) > _LONGEST_LABEL for text in answers):
+        return frozenset()
+    return frozenset(str(answer) for answer in answers)
+
+
+def _order(group: Sequence[_Keyed], *, labels: bool, seed: int) -> tuple[str, bytes]:
+    label = str(group[0].answer) if labels else ""
+    return label, hashlib.sha256(f"{seed}\0{group[0].question}".encode()).digest()
+
+
+def _deal(
+    groups: Sequence[Sequence[_Keyed]], quotas: Mapping[Split | None, float], rows: int
+) -> list[Split | None]:
+    """Every group goes where most is missing so far: each label is cut like the whole."""
+    splits: list[Split | None] = [None] * rows
+    given: dict[Split | None, int] = dict.fromkeys(quotas, 0)
+    dealt = 0
+    for group in groups:
+        dealt += len(group)
+        share = dealt / rows
+        target = max(quotas, key=lambda split: quotas[split] * share - given[split])
+        given[target] += len(group)
+        for row in group:
+            splits[row.place] = target
+    return splits

@@ -1,0 +1,1 @@
+"""The nouns: frozen values, the state machine, statistics, costs, ports and errors."""

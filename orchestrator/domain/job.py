@@ -1,0 +1,206 @@
+"""A job: one training request, from intent to result, and the moves it may make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. The comment says what is true while it stands there."""
+
+    PLANNED = "planned"  #: the intent is committed; nothing was sent
+    UPLOADING = "uploading"  #: files are on their way, or wait to be processed
+    READY = "ready"  #: every file is accepted; the job was not asked for yet
+    SUBMITTING = "submitting"  #: the one POST is about to leave, or has left
+    UNKNOWN = "unknown"  #: the POST may or may not have made a job
+    NEEDS_REVIEW = "needs_review"  #: only a person can say what is true
+    QUEUED = "queued"  #: the provider has the job (validating or waiting)
+    RUNNING = "running"  #: the provider trains
+    PAUSED = "paused"  #: the provider holds the job; it can go on
+    SUCCEEDED = "succeeded"  #: there is a tuned model
+    FAILED = "failed"  #: the provider gave up
+    CANCELLED = "cancelled"  #: stopped on request
+    REJECTED = "rejected"  #: the provider said no to the request
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing will change any more."""
+        return self in _FINAL
+
+    @property
+    def is_remote(self) -> bool:
+        """The provider has the job and works on it: sync asks about it."""
+        return self in _REMOTE
+
+    @property
+    def is_unsent(self) -> bool:
+        """The request surely never left: submit may take it up again."""
+        return self in {JobStatus.PLANNED, JobStatus.UPLOADING, JobStatus.READY}
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """The request may have left, and no job is known: sync must find out."""
+        return self in {JobStatus.SUBMITTING, JobStatus.UNKNOWN}
+
+    def may_become(self, other: JobStatus) -> bool:
+        """Whether the state machine has this arrow."""
+        return other in ALLOWED_MOVES[self]
+
+
+_FINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.REJECTED})
+_REMOTE = frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED})
+_AT_PROVIDER = _REMOTE | {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
+
+ALLOWED_MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PLANNED: frozenset({JobStatus.UPLOADING, JobStatus.CANCELLED, JobStatus.REJECTED}),
+    JobStatus.UPLOADING: frozenset({JobStatus.READY, JobStatus.CANCELLED, JobStatus.REJECTED}),
+    JobStatus.READY: frozenset({JobStatus.SUBMITTING, JobStatus.CANCELLED, JobStatus.UPLOADING}),
+    JobStatus.SUBMITTING: _AT_PROVIDER
+    | {JobStatus.READY, JobStatus.REJECTED, JobStatus.UNKNOWN, JobStatus.NEEDS_REVIEW},
+    JobStatus.UNKNOWN: _AT_PROVIDER | {JobStatus.READY, JobStatus.NEEDS_REVIEW},
+    JobStatus.NEEDS_REVIEW: _AT_PROVIDER | {JobStatus.READY},
+    JobStatus.QUEUED: _AT_PROVIDER | {JobStatus.NEEDS_REVIEW},
+    JobStatus.RUNNING: _AT_PROVIDER | {JobStatus.NEEDS_REVIEW},
+    JobStatus.PAUSED: _AT_PROVIDER | {JobStatus.NEEDS_REVIEW},
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+    JobStatus.REJECTED: frozenset(),
+}
+
+
+class Method(StrEnum):
+    """How the weights are changed."""
+
+    SUPERVISED = "supervised"
+    DPO = "dpo"
+    REINFORCEMENT = "reinforcement"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """The knobs of supervised training; None leaves the choice to the provider ("auto").
+
+    Attributes:
+        n_epochs: passes over the training file.
+        batch_size: examples per step.
+        learning_rate_multiplier: factor on the provider's own default learning rate.
+    """
+
+    n_epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate_multiplier: float | None = None
+
+    def as_wire(self) -> dict[str, int | float]:
+        """Only what was chosen, in the API's own names."""
+        chosen = {
+            "n_epochs": self.n_epochs,
+            "batch_size": self.batch_size,
+            "learning_rate_multiplier": self.learning_rate_multiplier,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteError:
+    """Why the provider gave up, in its own words."""
+
+    message: str
+    code: str | None = None
+    param: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training request as the ledger knows it.
+
+    Attributes:
+        id: ours; any unique prefix names it.
+        token: 128 bits carried to the provider, by which a lost job is found again.
+        account: fingerprint of the account the request is for; never the key itself.
+        provider: the profile's name.
+        training: digest of the training split in the dataset store.
+        validation: digest of the validation split, if there is one.
+        training_file: the provider's id of the uploaded training split.
+        status: our word; `remote_status` is the provider's own.
+        sent_at: when the last POST was about to leave.
+        absent_at: when a complete listing, begun after the settle time, first lacked an unknown job.
+        version: counts changes; every change is a compare-and-swap on it.
+        raw: the provider's last answer, as it came.
+    """
+
+    id: str
+    token: str
+    provider: str
+    kind: str
+    account: str
+    model: str
+    training: str
+    created_at: datetime
+    updated_at: datetime
+    method: Method = Method.SUPERVISED
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    suffix: str | None = None
+    seed: int | None = None
+    validation: str | None = None
+    training_file: str | None = None
+    validation_file: str | None = None
+    status: JobStatus = JobStatus.PLANNED
+    remote_id: str | None = None
+    remote_status: str | None = None
+    tuned_model: str | None = None
+    trained_tokens: int | None = None
+    error: RemoteError | None = None
+    sent_at: datetime | None = None
+    absent_at: datetime | None = None
+    finished_at: datetime | None = None
+    estimated_finish: datetime | None = None
+    estimate_usd: float | None = None
+    version: int = 1
+    raw: Mapping[str, Any] | None = None
+
+
+class Transition(NamedTuple):
+    """One change of state; append-only."""
+
+    at: datetime
+    before: JobStatus | None
+    after: JobStatus
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEvent:
+    """A line of a job's history, as the provider tells it or as ftctl noticed it."""
+
+    key: str  #: the same for the same event however often it is read
+    at: datetime
+    level: str  #: info | warning | error
+    message: str
+    source: str = "provider"  #: provider | ftctl
+    data: Mapping[str, Any] | None = None
+
+
+class MetricPoint(NamedTuple):
+    """One number of training at one step."""
+
+    step: int
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A state of the weights that can answer, saved during training."""
+
+    remote_id: str
+    model: str
+    step: int
+    created_at: datetime
+    metrics: Mapping[str, float] = field(default_factory=dict)

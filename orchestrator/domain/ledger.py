@@ -1,0 +1,114 @@
+"""The ports of the ledger: what use cases ask of the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from orchestrator.domain.dataset import Dataset, Upload
+    from orchestrator.domain.job import (
+        Checkpoint,
+        Job,
+        JobEvent,
+        JobStatus,
+        MetricPoint,
+        Transition,
+    )
+
+
+class JobStore(Protocol):
+    """Where jobs are kept. Every method is one transaction."""
+
+    def add(self, job: Job) -> None:
+        """Commit the intent: the row and its first transition."""
+        ...
+
+    def get(self, job_id: str) -> Job:
+        """One job by its whole id."""
+        ...
+
+    def find(self, prefix: str) -> Job:
+        """The one job whose id, or remote id, starts with `prefix`.
+
+        Raises:
+            UsageError: none, or more than one.
+        """
+        ...
+
+    def all(self, statuses: Iterable[JobStatus] | None = None) -> Sequence[Job]:
+        """Jobs, newest first."""
+        ...
+
+    def change(
+        self, job: Job, at: datetime, reason: str, status: JobStatus | None = None, **fields: Any
+    ) -> Job:
+        """Compare-and-swap on the row's version; a change of status is one transition row.
+
+        Raises:
+            Conflict: another process changed the row since `job` was read.
+        """
+        ...
+
+    def add_events(self, job_id: str, events: Iterable[JobEvent]) -> int:
+        """Append those events that are new; returns how many."""
+        ...
+
+    def add_metrics(self, job_id: str, points: Iterable[MetricPoint]) -> None:
+        """Keep the numbers of training; the same step again overwrites."""
+        ...
+
+    def add_checkpoints(self, job_id: str, checkpoints: Iterable[Checkpoint]) -> None:
+        """Keep checkpoints; the same one again changes nothing."""
+        ...
+
+    def events(self, job_id: str) -> Sequence[JobEvent]:
+        """Oldest first."""
+        ...
+
+    def metrics(self, job_id: str) -> Sequence[MetricPoint]:
+        """By name, then step."""
+        ...
+
+    def checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
+        """By step."""
+        ...
+
+    def transitions(self, job_id: str) -> Sequence[Transition]:
+        """Oldest first."""
+        ...
+
+    def by_remote_id(self, account: str, remote_id: str) -> Job | None:
+        """The job that owns a remote job, if one does."""
+        ...
+
+
+class DatasetStore(Protocol):
+    """Content-addressed files and where they were uploaded."""
+
+    def keep(self, dataset: Dataset, content: Path) -> Dataset:
+        """Store the bytes under their digest; the same bytes again change nothing."""
+        ...
+
+    def get(self, digest: str) -> Dataset:
+        """What is known of a stored file."""
+        ...
+
+    def path(self, digest: str) -> Path:
+        """Where the bytes lie."""
+        ...
+
+    def upload(self, account: str, digest: str) -> Upload | None:
+        """The newest upload of these bytes to that account."""
+        ...
+
+    def add_upload(self, upload: Upload) -> None:
+        """Remember where the bytes lie at a provider."""
+        ...
+
+    def forget_upload(self, account: str, remote_id: str) -> None:
+        """The provider no longer has that file."""
+        ...

@@ -1,0 +1,210 @@
+"""The port every provider implements, and what crosses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.domain.job import Hyperparameters, JobStatus, Method, RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from orchestrator.domain.chat import ChatAnswer, ChatRequest
+    from orchestrator.domain.job import Checkpoint, JobEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a provider can do, as data.
+
+    Attributes:
+        methods: training methods it offers.
+        metadata: jobs carry our token in metadata and echo it.
+        metadata_filter: the list of jobs can be asked for one metadata value.
+        idempotency_key: a repeated POST with the same key makes no second job.
+        suffix_limit: longest suffix, in characters; 0 when there is none.
+        min_rows: fewest examples it trains on.
+        max_file_bytes: largest training file.
+        needs_deployment: a tuned model answers only after it is deployed.
+        pause: jobs can be paused and resumed.
+        prices: the name under which the price file lists it; None when it bills nothing itself.
+    """
+
+    methods: frozenset[Method] = frozenset({Method.SUPERVISED})
+    metadata: bool = True
+    metadata_filter: bool = False
+    idempotency_key: bool = False
+    suffix_limit: int = 64
+    min_rows: int = 10
+    max_file_bytes: int = 512 * 1024 * 1024
+    needs_deployment: bool = False
+    pause: bool = False
+    prices: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """A file at the provider. `processed` means a job may use it."""
+
+    id: str
+    name: str
+    bytes: int | None
+    status: str
+    processed: bool
+    failed: bool = False
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """What one POST asks for."""
+
+    model: str
+    training_file: str
+    token: str
+    validation_file: str | None = None
+    method: Method = Method.SUPERVISED
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    suffix: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteJob:
+    """A job as the provider tells it.
+
+    Attributes:
+        status: our word for it; None when the provider used a word we do not know.
+        remote_status: the provider's own word.
+        token: the token of our intent, wherever it travelled; None when it carries none.
+        hyperparameters: what the provider chose or echoed.
+        raw: the answer as it came.
+    """
+
+    id: str
+    status: JobStatus | None
+    remote_status: str
+    model: str
+    token: str | None = None
+    tuned_model: str | None = None
+    error: RemoteError | None = None
+    trained_tokens: int | None = None
+    training_file: str | None = None
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+    estimated_finish: datetime | None = None
+    result_files: Sequence[str] = ()
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderCheck:
+    """The outcome of asking a provider whether it can be used."""
+
+    reachable: bool
+    detail: str
+    models: int | None = None
+
+
+class FileHost(Protocol):
+    """Where training files go."""
+
+    def upload(self, path: Path, name: str) -> RemoteFile:
+        """Send a file for fine-tuning.
+
+        Raises:
+            ProviderRejected: a clear no. TryLater: no clear answer; files may be sent again.
+        """
+        ...
+
+    def find_file(self, name: str, size: int) -> RemoteFile | None:
+        """The newest file of that name and size in bytes, so that nothing is sent twice."""
+        ...
+
+    def retrieve_file(self, file_id: str) -> RemoteFile:
+        """One file as it stands."""
+        ...
+
+
+class JobHost(Protocol):
+    """Where jobs run."""
+
+    def create_job(self, request: JobRequest) -> RemoteJob:
+        """Ask for a job: exactly one POST, on a fresh connection, never repeated.
+
+        Raises:
+            ProviderRejected, CredentialsRefused: a clear no; there is no job.
+            ProviderUnreachable: surely not sent; there is no job.
+            OutcomeUnknown: anything else; there may be a job.
+        """
+        ...
+
+    def retrieve_job(self, remote_id: str) -> RemoteJob:
+        """One job as it stands."""
+        ...
+
+    def list_jobs(self, token: str | None = None) -> Iterator[RemoteJob]:
+        """Every job, newest first as far as the provider sorts; every page, or an error.
+
+        Args:
+            token: only jobs that carry it, where the provider can filter; never fewer than those.
+        """
+        ...
+
+    def events(self, remote_id: str) -> Sequence[JobEvent]:
+        """Every event of a job, oldest first."""
+        ...
+
+    def checkpoints(self, remote_id: str) -> Sequence[Checkpoint]:
+        """Every checkpoint of a job, oldest first."""
+        ...
+
+    def cancel_job(self, remote_id: str) -> RemoteJob:
+        """Ask the provider to stop; safe to repeat."""
+        ...
+
+    def pause_job(self, remote_id: str) -> RemoteJob:
+        """Ask the provider to hold the job; safe to repeat."""
+        ...
+
+    def resume_job(self, remote_id: str) -> RemoteJob:
+        """Ask the provider to go on; safe to repeat."""
+        ...
+
+
+class ChatHost(Protocol):
+    """What answers."""
+
+    def chat(self, request: ChatRequest) -> ChatAnswer:
+        """One answer. Repeats what is safe to repeat."""
+        ...
+
+
+class Provider(FileHost, JobHost, ChatHost, Protocol):
+    """A host that trains.
+
+    Attributes:
+        name: the profile's name.
+        kind: openai | azure | peft | simulator | what a plug-in registers.
+        account: fingerprint of base URL and account; the same for POST and list, never the key.
+        capabilities: what it can do.
+        status_words: the provider's words and ours; a word that is not in it changes nothing.
+    """
+
+    name: str
+    kind: str
+    account: str
+    capabilities: Capabilities
+    status_words: Mapping[str, JobStatus]
+
+    def check(self) -> ProviderCheck:
+        """Ask the cheapest question that needs the key."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections, and stop what was started."""
+        ...

@@ -1,0 +1,265 @@
+"""The decision report: a verdict, the criteria behind it, and every number's origin."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orchestrator.domain import cost
+from orchestrator.domain.checklist import (
+    Answers,
+    Checklist,
+    Finding,
+    Status,
+    Verdict,
+    find,
+    judge,
+)
+from orchestrator.domain.checks import measure
+from orchestrator.domain.comparison import plain_json
+from orchestrator.domain.evidence import DatasetFacts, Evidence, loss_curves
+from orchestrator.domain.money import Costs, Purse, costs_of, training_hours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from orchestrator.domain.comparison import Comparison
+    from orchestrator.domain.job import Job, MetricPoint
+    from orchestrator.domain.prices import Lifecycle, Price, PriceBook
+
+# So many points of a curve are kept: more than a screen has.
+_MOST_POINTS = 200
+
+
+class Action(NamedTuple):
+    """What would settle the criteria that decided the verdict."""
+
+    ids: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A decision, with everything it rests on.
+
+    Attributes:
+        because: ids of the criteria that decided.
+        actions: what to type next, for each of them.
+        training: loss by step; `validation` likewise.
+    """
+
+    job: Job
+    created_at: datetime
+    verdict: Verdict
+    because: Sequence[str]
+    findings: Sequence[Finding]
+    actions: Sequence[Action]
+    costs: Costs
+    comparison: Comparison | None
+    data: DatasetFacts | None
+    answers: Answers
+    training: Sequence[MetricPoint] = ()
+    validation: Sequence[MetricPoint] = ()
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self, files: Sequence[str] = ()) -> dict[str, Any]:
+        """Plain values, as `schemas/report.schema.json` describes them."""
+        plain: dict[str, Any] = {
+            "verdict": self.verdict.value,
+            "because": list(self.because),
+            "criteria": [_criterion(finding, self.job.id) for finding in self.findings],
+            "actions": [action._asdict() for action in self.actions],
+            "costs": _costs(self.costs),
+            "job": _job(self.job),
+            "comparison": self.comparison.as_json() if self.comparison else None,
+            "data": asdict(self.data) if self.data else None,
+            "training": [[point.step, point.value] for point in self.training],
+            "validation": [[point.step, point.value] for point in self.validation],
+            "answered_by": self.answers.signature,
+            "created_at": self.created_at.isoformat(),
+            "provenance": self.provenance,
+            "files": list(files),
+        }
+        return plain_json(plain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a report is built from; nothing else goes in.
+
+    Attributes:
+        points: the numbers of training.
+        version: of ftctl.
+    """
+
+    job: Job
+    points: Sequence[MetricPoint]
+    data: DatasetFacts | None
+    comparison: Comparison | None
+    answers: Answers
+    checklist: Checklist
+    prices: PriceBook
+    lifecycle: Lifecycle
+    now: datetime
+    version: str = ""
+
+
+def build(inputs: Inputs) -> Report:
+    """The report; the same inputs give the same report."""
+    job, today = inputs.job, inputs.now.date()
+    retirement = inputs.lifecycle.find(job.kind, job.model)
+    costs = costs_of(
+        Purse(
+            job=job,
+            comparison=inputs.comparison,
+            tokens=inputs.data.tokens if inputs.data else None,
+            book=inputs.prices,
+            retirement=retirement,
+            numbers=inputs.answers.numbers,
+            policy=inputs.checklist.policy,
+            today=today,
+        )
+    )
+    evidence = Evidence(
+        job=job,
+        data=inputs.data,
+        comparison=inputs.comparison,
+        points=inputs.points,
+        costs=costs,
+        retirement=retirement,
+        numbers=inputs.answers.numbers,
+        policy=inputs.checklist.policy,
+        today=today,
+    )
+    findings = find(inputs.checklist, measure(evidence), inputs.answers)
+    verdict, because = judge(findings, inputs.checklist.required_gates)
+    training, validation = loss_curves(inputs.points)
+    return Report(
+        job=job,
+        created_at=inputs.now,
+        verdict=verdict,
+        because=because,
+        findings=findings,
+        actions=_actions(findings, because, verdict, job.id),
+        costs=costs,
+        comparison=inputs.comparison,
+        data=inputs.data,
+        answers=inputs.answers,
+        training=_thinned(training),
+        validation=_thinned(validation),
+        provenance=_provenance(inputs),
+    )
+
+
+def _actions(
+    findings: Sequence[Finding], because: Sequence[str], verdict: Verdict, job: str
+) -> list[Action]:
+    if verdict is Verdict.GO:
+        return []
+    by_id = {finding.criterion.id: finding.criterion for finding in findings}
+    settles: dict[str, list[str]] = {}
+    for name in because:
+        settles.setdefault(by_id[name].next.replace("{job}", job), []).append(name)
+    return [Action(tuple(names), text) for text, names in settles.items()]
+
+
+def _provenance(inputs: Inputs) -> dict[str, str]:
+    comparison = inputs.comparison
+    known = {
+        "ftctl": inputs.version,
+        "training": inputs.job.training,
+        "validation": inputs.job.validation or "",
+        "base model": inputs.job.model,
+        "tuned model": inputs.job.tuned_model or "",
+        "test rows": comparison.test if comparison else "",
+        "plan": comparison.plan_digest if comparison else "",
+        "prices": f"{inputs.prices.compiled} {inputs.prices.digest}".strip(),
+        "lifecycle": f"{inputs.lifecycle.compiled} {inputs.lifecycle.digest}".strip(),
+        "checklist": inputs.checklist.digest,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _thinned(points: Sequence[MetricPoint]) -> list[MetricPoint]:
+    if len(points) <= _MOST_POINTS:
+        return list(points)
+    last = len(points) - 1
+    return [points[round(i * last / (_MOST_POINTS - 1))] for i in range(_MOST_POINTS)]
+
+
+def _criterion(finding: Finding, job: str) -> dict[str, Any]:
+    criterion = finding.criterion
+    met = finding.status in {Status.PASS, Status.NOT_APPLICABLE}
+    return {
+        "id": criterion.id,
+        "status": finding.status.value,
+        "evidence": finding.evidence,
+        "source": finding.source,
+        "group": criterion.group,
+        "kind": criterion.kind.value,
+        "by": criterion.by,
+        "title": criterion.title,
+        "rule": criterion.rule,
+        "next": "" if met else criterion.next.replace("{job}", job),
+    }
+
+
+def _costs(costs: Costs) -> dict[str, Any]:
+    return {
+        "currency": "USD",
+        "training": {"usd": costs.training.usd, "note": costs.training.note},
+        "evaluation": {"usd": costs.evaluation.usd, "note": costs.evaluation.note},
+        "hosting_month": {"usd": costs.hosting.usd, "note": costs.hosting.note},
+        "effort": {"usd": costs.effort.usd, "note": costs.effort.note},
+        "arms": [
+            {
+                "name": arm.arm,
+                "usd_per_1000": None if arm.request.usd is None else 1000 * arm.request.usd,
+                "note": arm.request.note,
+            }
+            for arm in costs.arms
+        ],
+        "scenario": asdict(costs.scenario) if costs.scenario else None,
+        "business": asdict(costs.business) if costs.business else None,
+        "balance": cost.cumulative(costs.scenario) if costs.scenario else [],
+        "tornado": [swing._asdict() for swing in costs.tornado],
+        "missing": list(costs.missing),
+        "unpriced": costs.unpriced,
+        "horizon_months": costs.horizon,
+        "retires": costs.retires.isoformat() if costs.retires else None,
+        "prices": [_price(price, old=price in costs.old) for price in costs.used],
+    }
+
+
+def _price(price: Price, *, old: bool) -> dict[str, Any]:
+    return {
+        "provider": price.provider,
+        "model": price.model,
+        "kind": price.kind,
+        "usd": price.usd,
+        "unit": price.unit,
+        "tier": price.tier,
+        "source": price.source,
+        "read_on": price.read_on.isoformat(),
+        "older_than_60_days": old,
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    hours = training_hours(job)
+    return {
+        "id": job.id,
+        "provider": job.provider,
+        "kind": job.kind,
+        "model": job.model,
+        "tuned_model": job.tuned_model,
+        "method": job.method.value,
+        "status": job.status.value,
+        "hyperparameters": job.hyperparameters.as_wire(),
+        "suffix": job.suffix,
+        "trained_tokens": job.trained_tokens,
+        "created_at": job.created_at.isoformat(),
+        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "training_seconds": None if hours is None else round(3600 * hours, 3),
+    }

@@ -1,0 +1,117 @@
+"""Graders of plain text."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from orchestrator.grading.grader import Score
+
+_SPACE = re.compile(r"\s+")
+_TRAILING = ".,;:!?\u2026\u3002 "
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019 "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact:
+    """The same text, but for white space around it."""
+
+    name: str = "exact"
+    binary: bool = True
+
+    def grade(self, answer: str, reference: str) -> Score:
+        """1 when they are the same."""
+        return _yes_or_no(answer.strip() == reference.strip(), "the same text", "another text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalised:
+    """The same text but for case, white space, quotes around it and trailing punctuation."""
+
+    name: str = "normalised"
+    binary: bool = True
+
+    def grade(self, answer: str, reference: str) -> Score:
+        """1 when they are the same once normalised."""
+        same = normalise(answer) == normalise(reference)
+        return _yes_or_no(same, "the same once normalised", "another text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contains:
+    """The reference occurs in the answer, as whole words, whatever the case."""
+
+    name: str = "contains"
+    binary: bool = True
+
+    def grade(self, answer: str, reference: str) -> Score:
+        """1 when it occurs; an empty reference cannot be graded."""
+        wanted = normalise(reference)
+        if not wanted:
+            return Score(value=None, reason="the reference is empty, and every text contains that")
+        found = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", normalise(answer)) is not None
+        return _yes_or_no(found, "the reference occurs", "the reference does not occur")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regex:
+    """What the pattern finds in answer and reference is the same.
+
+    Attributes:
+        pattern: its first group, or else its whole match, is compared; the last match counts.
+    """
+
+    pattern: re.Pattern[str]
+    name: str = "regex"
+    binary: bool = True
+
+    def grade(self, answer: str, reference: str) -> Score:
+        """1 when both match alike; a reference without a match cannot be graded."""
+        wanted = self._last(reference)
+        if wanted is None:
+            return Score(value=None, reason="the pattern does not match the reference")
+        found = self._last(answer)
+        return _yes_or_no(
+            found is not None and normalise(found) == normalise(wanted),
+            f"the pattern finds {wanted!r}",
+            "the pattern finds nothing" if found is None else f"the pattern finds {found!r}",
+        )
+
+    def _last(self, text: str) -> str | None:
+        matches = list(self.pattern.finditer(text))
+        if not matches:
+            return None
+        last = matches[-1]
+        return last.group(1) if self.pattern.groups and last.group(1) is not None else last.group()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenF1:
+    """Harmonic mean of precision and recall over words, as in SQuAD (Rajpurkar 2016)."""
+
+    name: str = "token_f1"
+    binary: bool = False
+
+    def grade(self, answer: str, reference: str) -> Score:
+        """Between 0 and 1; 1 when both are empty."""
+        got, wanted = words(answer), words(reference)
+        if not got or not wanted:
+            return Score(value=float(got == wanted), reason="one of them has no words")
+        common = sum((Counter(got) & Counter(wanted)).values())
+        value = 2 * common / (len(got) + len(wanted))
+        return Score(value=value, reason=f"{common} words in common")
+
+
+def normalise(text: str) -> str:
+    """Case folded, white space collapsed, quotes around it and trailing punctuation gone."""
+    return _SPACE.sub(" ", text).strip(_QUOTES).casefold().rstrip(_TRAILING).strip(_QUOTES)
+
+
+def words(text: str) -> list[str]:
+    """Words and numbers, case folded."""
+    return re.findall(r"\w+", text.casefold())
+
+
+def _yes_or_no(passed: bool, yes: str, no: str) -> Score:
+    return Score(value=float(passed), passed=passed, reason=yes if passed else no)

@@ -1,0 +1,1 @@
+"""Rendering: terminal, JSON, Markdown and HTML."""

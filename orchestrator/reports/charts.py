@@ -1,0 +1,165 @@
+"""Which charts a report has, from its JSON; a chart without numbers is left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.reports import svg
+from orchestrator.reports.words import INPUTS, dollars, points, signed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    _Charts = Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]]
+
+_KINDS = {"Improved": "good", "Parity": "good", "Degraded": "bad"}
+_MOST_SLICES = 15
+
+
+def quality_charts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Heading and SVG of what the comparison shows."""
+    return _drawn(report, _QUALITY)
+
+
+def other_charts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Heading and SVG of what training, money and time show."""
+    return _drawn(report, _OTHERS)
+
+
+def _drawn(report: Mapping[str, Any], charts: _Charts) -> list[tuple[str, str]]:
+    drawn = [(heading, draw(report)) for heading, draw in charts]
+    return [(heading, chart) for heading, chart in drawn if chart]
+
+
+def _differences(report: Mapping[str, Any]) -> str:
+    comparison = report["comparison"]
+    if not comparison:
+        return ""
+    found = [*comparison["differences"], *comparison["slices"][:_MOST_SLICES]]
+    dots = [_dot(d) for d in found]
+    margin = comparison["plan"].get("margin")
+    return svg.intervals(
+        "Paired differences with 95 % intervals",
+        dots,
+        margin=100 * margin if margin else None,
+        unit="points of difference; the line at 0 is no difference",
+    )
+
+
+def _dot(found: Mapping[str, Any]) -> svg.Dot:
+    name = found["slice"] or f"{found['candidate']} - {found['baseline']}"
+    return svg.Dot(
+        name=f"  {name}" if found["slice"] else name,
+        value=100 * found["diff"],
+        low=100 * found["low"],
+        high=100 * found["high"],
+        note=f"{signed(found['diff'])}  ({found['won']} won, {found['lost']} lost)",
+        kind=_KINDS.get(found["verdict"], "plain"),
+    )
+
+
+def _loss(report: Mapping[str, Any]) -> str:
+    curves = [
+        svg.Line(name, [(float(x), float(y)) for x, y in report[key]], kind)
+        for name, key, kind in (
+            ("training loss", "training", "first"),
+            ("validation loss", "validation", "second"),
+        )
+        if report[key]
+    ]
+    return svg.lines("Loss by step", curves, "step", "loss", zero=False) if curves else ""
+
+
+def _frontier(report: Mapping[str, Any]) -> str:
+    comparison = report["comparison"]
+    if not comparison:
+        return ""
+    prices = {arm["name"]: arm["usd_per_1000"] for arm in report["costs"]["arms"]}
+    arms = [a for a in comparison["arms"] if prices.get(a["name"]) is not None]
+    metric, billed = comparison["metric"], any(prices[a["name"]] for a in arms)
+    if not arms or not billed:
+        # On a machine of one's own no request has a price; its time is what differs.
+        return _against_time(comparison)
+    marks = [_mark(a, metric, prices[a["name"]]) for a in arms]
+    title = "Quality against the cost of 1,000 requests"
+    return svg.frontier(title, marks, "$ for 1,000 requests, hosting not counted", metric)
+
+
+def _against_time(comparison: Mapping[str, Any]) -> str:
+    metric = comparison["metric"]
+    marks = [_mark(a, metric, 1000 * a["latency_p50"]) for a in comparison["arms"]]
+    return svg.frontier(
+        "Quality against the time of an answer", marks, "ms for an answer (median)", metric
+    )
+
+
+def _mark(arm: Mapping[str, Any], metric: str, x: float) -> svg.Mark:
+    low, high = arm["intervals"][metric]
+    return svg.Mark(
+        name=f"{arm['name']} {points(arm['metrics'][metric])}",
+        x=x,
+        y=100 * arm["metrics"][metric],
+        low=100 * low,
+        high=100 * high,
+        kind="good" if arm["candidate"] else "first",
+    )
+
+
+def _balance(report: Mapping[str, Any]) -> str:
+    balance: Sequence[float] = report["costs"]["balance"]
+    if len(balance) < 2:
+        return ""
+    line = svg.Line("balance", [(float(m), v) for m, v in enumerate(balance)], "first")
+    retires = report["costs"]["retires"]
+    name = f"months, ended by retirement on {retires}" if retires else "months"
+    return svg.lines("Balance by month", [line], name, "$", zero=True)
+
+
+def _tornado(report: Mapping[str, Any]) -> str:
+    swings, business = report["costs"]["tornado"], report["costs"]["business"]
+    if not swings or business is None:
+        return ""
+    bars = [
+        svg.Dot(
+            name=INPUTS.get(s["name"], s["name"]),
+            value=business["npv"],
+            low=s["npv_low"],
+            high=s["npv_high"],
+            note=f"{_plain(float(s['low']))} to {_plain(float(s['high']))}",
+        )
+        for s in swings
+    ]
+    title = f"What moves the net present value of {dollars(business['npv'])}"
+    return svg.tornado(title, bars, business["npv"])
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _latency(report: Mapping[str, Any]) -> str:
+    comparison = report["comparison"]
+    if not comparison or not any(comparison["latencies"].values()):
+        return ""
+    kinds = ("first", "second", "third", "fourth")
+    drawn = []
+    for place, arm in enumerate(comparison["arms"][: len(kinds)]):
+        times = comparison["latencies"].get(arm["name"], [])
+        shares = [(1000 * t, 100 * (i + 1) / len(times)) for i, t in enumerate(times)]
+        if shares:
+            drawn.append(
+                svg.Line(arm["name"], shares, "good" if arm["candidate"] else kinds[place])
+            )
+    return svg.lines("Share of answers by time", drawn, "ms", "% answered", zero=True)
+
+
+_QUALITY: _Charts = (
+    ("Difference in quality", _differences),
+    ("Quality and its price", _frontier),
+)
+_OTHERS: _Charts = (
+    ("Balance by month", _balance),
+    ("What moves the value", _tornado),
+    ("Training", _loss),
+    ("Time of an answer", _latency),
+)

@@ -1,0 +1,164 @@
+"""The report as Markdown for pull requests and wikis: tables only, and everything escaped."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.reports.words import (
+    GROUPS,
+    VERDICTS,
+    business_lines,
+    dollars,
+    money,
+    p_value,
+    points,
+    signed,
+    warnings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$=@-])")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+_MARKS = {"pass": "✔", "fail": "✘", "unknown": "?", "n/a": "–"}
+
+
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """GitHub-flavoured Markdown."""
+    word, meaning = VERDICTS[report["verdict"]]
+    lines = [f"# {word}: fine-tuning {escape(report['job']['model'])}", "", meaning, ""]
+    if report["because"]:
+        lines += ["Because: " + ", ".join(f"`{name}`" for name in report["because"]), ""]
+    if report["actions"]:
+        lines += ["## What to do next", ""]
+        lines += [f"- `{', '.join(a['ids'])}`: {escape(a['text'])}" for a in report["actions"]] + [
+            ""
+        ]
+    lines += _criteria(report)
+    if report["comparison"]:
+        lines += _comparison(report["comparison"])
+    lines += _costs(report["costs"])
+    lines += ["## Origin of every number", ""]
+    lines += _table(("what", "which"), [(k, v) for k, v in report["provenance"].items()])
+    lines += [f"Made {report['created_at']} for job {escape(report['job']['id'])}.", ""]
+    return "\n".join(lines)
+
+
+def escape(text: object) -> str:
+    """Text from data: no markup, no HTML, one line."""
+    flat = _CONTROL.sub(" ", str(text))
+    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", flat)
+
+
+def _criteria(report: Mapping[str, Any]) -> list[str]:
+    lines = ["## Checklist", ""]
+    for group in GROUPS:
+        rows = [c for c in report["criteria"] if c["group"] == group]
+        if rows:
+            lines += [f"### {group.capitalize()}", ""]
+            lines += _table(
+                ("", "criterion", "evidence", "rule", "by"),
+                [
+                    (
+                        f"{_MARKS[c['status']]} {c['status']}",
+                        f"{c['title']} ({c['id']})",
+                        c["evidence"],
+                        f"{c['kind']}: {c['rule']}",
+                        c["source"] or c["by"],
+                    )
+                    for c in rows
+                ],
+            )
+    return lines
+
+
+def _comparison(comparison: Mapping[str, Any]) -> list[str]:
+    metric = comparison["metric"]
+    lines = [f"## Comparison {escape(comparison['id'])}", ""]
+    lines += [f"**{comparison['verdict']}**: {escape(comparison['reason'])}", ""]
+    lines += _table(
+        ("arm", "model", metric, "95% CI", "n", "prompt", "out", "p50/p95 ms"),
+        [
+            (
+                f"{a['name']} *" if a["name"] == comparison["best_baseline"] else a["name"],
+                a["model"],
+                points(a["metrics"][metric]),
+                "-".join(points(end) for end in a["intervals"][metric]),
+                a["n"],
+                f"{a['prompt_tokens']:,.0f}",
+                f"{a['completion_tokens']:,.0f}",
+                f"{1000 * a['latency_p50']:,.0f}/{1000 * a['latency_p95']:,.0f}",
+            )
+            for a in comparison["arms"]
+        ],
+    )
+    lines += [f"> {escape(warning)}\n" for warning in warnings(comparison["arms"])]
+    lines += _table(
+        ("difference", "points", "95% CI", "won/lost", "p Holm", "verdict"),
+        [_difference(d) for d in [*comparison["differences"], *comparison["slices"]]],
+    )
+    return lines + _rows(comparison["examples"])
+
+
+def _difference(found: Mapping[str, Any]) -> tuple[str, ...]:
+    name = f"{found['candidate']} - {found['baseline']}"
+    return (
+        f"{name}, {found['slice']}" if found["slice"] else name,
+        signed(found["diff"]),
+        f"[{signed(found['low'])}, {signed(found['high'])}]",
+        f"{found['won']}/{found['lost']}",
+        p_value(found["p_holm"]),
+        found["verdict"],
+    )
+
+
+def _rows(examples: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not examples:
+        return []
+    lines = ["<details><summary>Rows won and lost</summary>", ""]
+    lines += _table(
+        ("row", "", "asked", "wanted", "tuned", "baseline"),
+        [
+            (
+                row["row"],
+                "won" if row["won"] else "lost",
+                row["asked"],
+                row["reference"],
+                row["candidate"],
+                row["baseline"],
+            )
+            for row in examples
+        ],
+    )
+    return [*lines, "</details>", ""]
+
+
+def _costs(costs: Mapping[str, Any]) -> list[str]:
+    lines = ["## Costs", ""]
+    rows: list[tuple[str, str, str]] = [
+        ("training", money(costs["training"]), costs["training"]["note"]),
+        ("evaluation", money(costs["evaluation"]), costs["evaluation"]["note"]),
+        ("hosting a month", money(costs["hosting_month"]), costs["hosting_month"]["note"]),
+    ]
+    rows += [
+        (f"1,000 requests to {a['name']}", dollars(a["usd_per_1000"]), a["note"])
+        for a in costs["arms"]
+    ]
+    lines += _table(("line", "USD", "how"), rows)
+    lines += _table(("money", ""), business_lines(costs))
+    if costs["missing"]:
+        lines += ["Missing for the rest: " + escape("; ".join(costs["missing"])), ""]
+    old = [p for p in costs["prices"] if p["older_than_60_days"]]
+    if old:
+        lines += [f"{len(old)} prices were read more than 60 days before this report.", ""]
+    return lines
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    body = [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows]
+    if not body:
+        return []
+    return [f"| {' | '.join(escape(h) for h in head)} |", "|" + " --- |" * len(head), *body, ""]

@@ -1,0 +1,115 @@
+"""How numbers and words of a report are written, in every form of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+VERDICTS = {
+    "GO": ("Go", "Everything that decides is met."),
+    "GO_CONDITIONAL": ("Go, with conditions", "What decides is met; the conditions named are not."),
+    "NO_GO": ("No go", "Something that decides is not met."),
+    "GATHER_EVIDENCE": ("Gather evidence", "What decides is not known yet. This is not a no."),
+}
+GROUPS = ("use case", "alternatives", "costs", "benefits", "migration")
+INPUTS = {
+    "error_cost": "$ per wrong answer",
+    "gain": "quality gain",
+    "volume": "requests a month",
+    "upkeep": "upkeep a month",
+    "fixed": "hosting a month",
+}
+
+
+# Controls, bidirectional overrides and lone surrogates: what data says must not act on a page.
+_ACTING = dict.fromkeys(
+    (
+        *(c for c in range(32) if c not in {9, 10, 13}),
+        *range(127, 160),
+        *range(8234, 8239),
+        *range(8294, 8298),
+        *range(55296, 57344),
+    ),
+    65533,
+)
+
+
+def harmless(text: object) -> str:
+    """The text without characters that act: each is shown as a replacement character."""
+    return str(text).translate(_ACTING)
+
+
+def money(amount: Mapping[str, Any]) -> str:
+    """Dollars, or `unpriced`; never 0 for what is not known."""
+    return dollars(amount["usd"])
+
+
+def dollars(usd: float | None) -> str:
+    """Dollars with as many cents as matter."""
+    if usd is None:
+        return "unpriced"
+    if usd and abs(usd) < 0.01:
+        return f"${usd:.5f}".rstrip("0").rstrip(".") if abs(usd) >= 0.00001 else f"${usd:.2g}"
+    return f"-${-usd:,.2f}" if usd < 0 else f"${usd:,.2f}"
+
+
+def points(value: float) -> str:
+    """A proportion in points: 0.82 is 82.0."""
+    return f"{100 * value:.1f}"
+
+
+def signed(value: float) -> str:
+    """A difference in points, with its sign."""
+    return f"{100 * value:+.1f}"
+
+
+def warnings(arms: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a reader must know about the arms before believing the numbers."""
+    found = []
+    for arm in arms:
+        outside, n = arm.get("outside"), arm["n"]
+        if outside and 2 * outside > n:
+            found.append(
+                f"{outside} of {n} answers of {arm['name']} are none of the labels: "
+                "it is a weak rival, and a prompt that names the labels may be a better one"
+            )
+        if arm["truncated"]:
+            found.append(f"{arm['truncated']} answers of {arm['name']} were cut at the token limit")
+    return found
+
+
+def p_value(p: float) -> str:
+    """As papers print it."""
+    if p < 0.0001:
+        return "<.0001"
+    return "1" if p >= 1 else f"{p:.4f}".lstrip("0")
+
+
+def business_lines(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The money in words; empty while something is missing."""
+    found, plan = costs["business"], costs["scenario"]
+    if found is None or plan is None:
+        return []
+    payback = "never" if found["payback"] is None else f"{found['payback']:.1f} months"
+    lines = [
+        ("Spent once", dollars(plan["one_time"])),
+        ("A month on the baseline", dollars(found["baseline_month"])),
+        ("A month on the tuned model", dollars(found["candidate_month"])),
+        ("Errors avoided a month", f"{found['errors_avoided']:,.0f}"),
+        ("Net benefit a month", dollars(found["benefit"])),
+        ("The same without the worth of quality", dollars(found["saving"])),
+        ("Payback", payback),
+        ("Chance to pay back in time", f"{found['payback_chance']:.0%}"),
+        (f"Net present value, {plan['months']} months", dollars(found["npv"])),
+    ]
+    for name, label, unit in (
+        ("break_even_volume", "Break-even volume", "requests a month"),
+        ("break_even_volume_cost_only", "The same on cost alone", "requests a month"),
+    ):
+        value = found[name]
+        lines.append((label, "never" if value is None else f"{value:,.0f} {unit}"))
+    worth = found["break_even_error_cost"]
+    lines.append(("Break-even cost of an error", "never" if worth is None else dollars(worth)))
+    return lines

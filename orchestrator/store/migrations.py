@@ -1,0 +1,104 @@
+"""Alembic, driven from inside: the same in a checkout and in an installed wheel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+from orchestrator import resources
+from orchestrator.domain.errors import LocalStateError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.engine import Connection
+
+
+def head() -> str:
+    """The newest revision this program knows."""
+    revision = _scripts().get_current_head()
+    assert revision is not None
+    return revision
+
+
+def knows(revision: str) -> bool:
+    """Whether this program has that revision."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
+
+
+def current(engine: Engine) -> str | None:
+    """The revision of a database; None for an empty one.
+
+    Raises:
+        LocalStateError: the database holds tables of something else.
+    """
+    with engine.connect().execution_options(ftctl_readonly=True) as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+        # A downgrade to nothing leaves Alembic's own table.
+        tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
+        if revision is None and tables:
+            raise LocalStateError(
+                "The database holds tables that ftctl did not make.",
+                hint="name another one with FTCTL_DATABASE_URL",
+            )
+        return revision
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Run every migration up to `revision` in one transaction.
+
+    Two processes that start at once take turns: the second finds the work done.
+
+    Raises:
+        LocalStateError: a migration left rows that point nowhere; everything was rolled back.
+    """
+    _run(engine, revision, down=False)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Run migrations backwards to `revision`, in one transaction."""
+    _run(engine, revision, down=True)
+
+
+def _run(engine: Engine, revision: str, *, down: bool) -> None:
+    with engine.connect() as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        if sqlite:
+            # Batch migrations copy and drop tables: with foreign keys on, dropping the old table
+            # would delete the children. The pragma has no effect inside a transaction.
+            connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                config = _config(connection)
+                (command.downgrade if down else command.upgrade)(config, revision)
+                if sqlite:
+                    _refuse_orphans(connection)
+        finally:
+            if sqlite:
+                connection.connection.cursor().execute("PRAGMA foreign_keys=ON")
+
+
+def _refuse_orphans(connection: Connection) -> None:
+    orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    if orphans:
+        raise LocalStateError(
+            f"The migration would leave {len(orphans)} rows that point nowhere; nothing was changed."
+        )
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option(
+        "script_location", str(resources.folder("migrations")).replace("%", "%%")
+    )
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())

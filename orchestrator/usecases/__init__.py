@@ -1,0 +1,1 @@
+"""The verbs: what ftctl does, written against the ports of the domain."""

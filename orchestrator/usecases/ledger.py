@@ -1,0 +1,37 @@
+"""What submit and sync share: the parts of the application they work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from orchestrator.domain.clock import Clock
+    from orchestrator.domain.ledger import DatasetStore, JobStore
+    from orchestrator.domain.provider import Provider
+
+
+def silent(_line: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """Jobs, datasets, time and who works on what.
+
+    Attributes:
+        provider: the provider of a profile's name.
+        claim: a lock between processes on one job; yields whether it is ours. It saves work; what
+            keeps a job from being paid twice is the compare-and-swap on its row.
+        say: a line for the person who waits.
+    """
+
+    jobs: JobStore
+    datasets: DatasetStore
+    clock: Clock
+    provider: Callable[[str], Provider]
+    claim: Callable[[str], AbstractContextManager[bool]]
+    say: Callable[[str], None] = field(default=silent)

@@ -1,0 +1,221 @@
+"""What a submission would do and cost, before anything is sent or written."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.datasets.preparation import prepare
+from orchestrator.domain.cost import default_epochs
+from orchestrator.domain.dataset import Dataset
+from orchestrator.domain.errors import UsageError
+from orchestrator.domain.job import Hyperparameters, Method
+from orchestrator.domain.prices import Amount
+from orchestrator.usecases.submit import Intent, PreparedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from orchestrator.domain.prices import Lifecycle, PriceBook
+    from orchestrator.domain.profile import Profile
+    from orchestrator.domain.provider import Capabilities
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was typed."""
+
+    profile: Profile
+    model: str
+    training: Path
+    validation: Path | None = None
+    method: Method = Method.SUPERVISED
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    suffix: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A request whose data is valid, with what it will cost.
+
+    Attributes:
+        epochs: passes over the data, as asked for or as the provider is expected to choose.
+        estimate: dollars for training; None inside when a price is not known.
+        warnings: what is worth a look, and stops nothing.
+    """
+
+    request: Request
+    training: PreparedFile
+    validation: PreparedFile | None
+    epochs: int
+    estimate: Amount
+    billed: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def costs_money(self) -> bool:
+        """The provider bills this, or may."""
+        return self.billed and self.estimate.usd != 0
+
+    def lines(self) -> list[str]:
+        """What will be done and what it will cost, for a person."""
+        request, dataset = self.request, self.training.dataset
+        tokens = f", {dataset.tokens:,} tokens a pass" if dataset.tokens is not None else ""
+        lines = [
+            f"train {request.model} on {request.profile.name} ({request.method})",
+            f"  {dataset.rows} rows of {dataset.source}{tokens}, {self._passes()}",
+        ]
+        if self.validation is not None:
+            lines.append(f"  validated on {self.validation.dataset.rows} rows")
+        lines.append(f"  cost: {self._cost()}")
+        return lines + [f"  note: {warning}" for warning in self.warnings]
+
+    def estimate_json(self) -> dict[str, Any]:
+        """What `submit --json` prints as `estimate`."""
+        dataset = self.training.dataset
+        return {
+            "usd": self.estimate.usd if self.billed else 0.0,
+            "note": self.estimate.note,
+            "rows": dataset.rows,
+            "tokens_per_epoch": dataset.tokens,
+            "epochs": self.epochs,
+            "epochs_chosen": self.request.hyperparameters.n_epochs is not None,
+        }
+
+    def intent(self, account: str) -> Intent:
+        """The intent to record, for that account."""
+        request = self.request
+        return Intent(
+            provider=request.profile.name,
+            kind=request.profile.kind,
+            account=account,
+            model=request.model,
+            training=self.training,
+            validation=self.validation,
+            method=request.method,
+            hyperparameters=request.hyperparameters,
+            suffix=request.suffix,
+            seed=request.seed,
+            estimate_usd=self.estimate.usd if self.billed else 0.0,
+        )
+
+    def _passes(self) -> str:
+        chosen = self.request.hyperparameters.n_epochs
+        return f"{chosen} epochs" if chosen else "epochs chosen by the provider"
+
+    def _cost(self) -> str:
+        if not self.billed:
+            return "nothing is billed; it is your own machine's time"
+        if self.estimate.usd is None:
+            return self.estimate.note
+        return f"about ${self.estimate.usd:,.2f} ({self.estimate.note})"
+
+
+@contextmanager
+def plan(
+    request: Request,
+    capabilities: Capabilities,
+    prices: PriceBook,
+    lifecycle: Lifecycle,
+    now: datetime,
+) -> Iterator[Plan]:
+    """Validate the files, count and price; the prepared bytes live while the block runs.
+
+    Raises:
+        DatasetInvalid: a file has errors; nothing was sent.
+        UsageError: the provider cannot do what was asked.
+    """
+    _check(request, capabilities)
+    with tempfile.TemporaryDirectory(prefix="ftctl-") as folder:
+        training = _prepared(request, request.training, "train", Path(folder), now)
+        validation = (
+            _prepared(request, request.validation, "validation", Path(folder), now)
+            if request.validation
+            else None
+        )
+        epochs = request.hyperparameters.n_epochs or default_epochs(training.dataset.rows)
+        billed = capabilities.prices is not None
+        yield Plan(
+            request=request,
+            training=training,
+            validation=validation,
+            epochs=epochs,
+            estimate=_estimate(request, capabilities, prices, training.dataset, epochs),
+            billed=billed,
+            warnings=_warnings(request, capabilities, lifecycle, now),
+        )
+
+
+def _check(request: Request, capabilities: Capabilities) -> None:
+    if request.method not in capabilities.methods:
+        can = ", ".join(sorted(capabilities.methods))
+        raise UsageError(
+            f"Provider '{request.profile.name}' cannot train with {request.method}; it can: {can}."
+        )
+    limit = capabilities.suffix_limit
+    if request.suffix is not None and not 1 <= len(request.suffix) <= limit:
+        raise UsageError(f"The suffix must have 1 to {limit} characters.")
+
+
+def _prepared(
+    request: Request, path: Path, split: str, folder: Path, now: datetime
+) -> PreparedFile:
+    content = folder / f"{split}.jsonl"
+    prepared = prepare(
+        path,
+        target=request.profile.kind,
+        method=request.method,
+        model=request.model,
+        split=split,
+    )
+    prepared.write_to(content)
+    dataset = Dataset(
+        digest=prepared.digest,
+        bytes=prepared.size,
+        rows=prepared.rows,
+        tokens=prepared.tokens,
+        source=str(path),
+        created_at=now,
+    )
+    return PreparedFile(dataset=dataset, content=content)
+
+
+def _estimate(
+    request: Request,
+    capabilities: Capabilities,
+    prices: PriceBook,
+    dataset: Dataset,
+    epochs: int,
+) -> Amount:
+    if capabilities.prices is None:
+        return Amount(0.0, "the provider bills nothing")
+    tier = request.profile.options.get("training_type")
+    return prices.training_cost(
+        provider=capabilities.prices,
+        model=request.model,
+        tokens=dataset.tokens,
+        epochs=epochs,
+        tier=str(tier).lower() if tier else None,
+    )
+
+
+def _warnings(
+    request: Request, capabilities: Capabilities, lifecycle: Lifecycle, now: datetime
+) -> tuple[str, ...]:
+    found = lifecycle.find(capabilities.prices or "", request.model)
+    if found is None:
+        return ()
+    today, notes = now.date(), []
+    for day, what in (
+        (found.training_ends, "takes no new training jobs"),
+        (found.retires, "stops answering, tuned models included"),
+    ):
+        if day is not None:
+            when = "since" if day <= today else "from"
+            notes.append(f"{request.model} {what} {when} {day} ({(day - today).days} days)")
+    return tuple(notes)

@@ -1,0 +1,190 @@
+"""From JSONL rows to samples and examples, and the check that they do not overlap."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.domain.comparison import Sample, digest, text_of
+from orchestrator.domain.errors import DatasetInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSet:
+    """The samples of one test file that are asked.
+
+    Attributes:
+        samples: in the order of the file.
+        digest: SHA-256 over prompts and references.
+        leaked: rows that training has too; left out unless `leakage_allowed`.
+        repeated: rows that occurred before in the file; left out.
+    """
+
+    samples: Sequence[Sample]
+    digest: str
+    leaked: int = 0
+    leakage_allowed: bool = False
+    repeated: int = 0
+
+
+def read_samples(path: Path, *, slice_by: str | None = None) -> list[Sample]:
+    """Every row of a chat JSONL file: the last assistant message is the reference.
+
+    Args:
+        path: the file.
+        slice_by: name of a field of the row, or of its `metadata`, that names its slice.
+
+    Raises:
+        DatasetInvalid: a row that is no example, with its line.
+    """
+    found = [_sample(path, number, row, slice_by) for number, row in _rows(path)]
+    if not found:
+        raise DatasetInvalid(f"{path} holds no rows.")
+    return found
+
+
+def select(
+    samples: Sequence[Sample],
+    training: Sequence[Sample],
+    *,
+    allow_leakage: bool = False,
+    limit: int | None = None,
+    seed: int = 0,
+) -> SampleSet:
+    """Leave out repeated rows and those that training has, then draw `limit` of the rest.
+
+    Args:
+        samples: the test rows.
+        training: the training rows.
+        allow_leakage: keep rows whose user text occurs in training.
+        limit: most rows to keep, drawn with `seed`.
+        seed: of the draw.
+
+    Raises:
+        DatasetInvalid: nothing is left.
+    """
+    known = {said(example) for example in training}
+    seen: set[str] = set()
+    kept, leaked, repeated = [], 0, 0
+    for sample in samples:
+        key = digest([list(sample.messages), sample.reference])
+        if key in seen:
+            repeated += 1
+            continue
+        seen.add(key)
+        if said(sample) in known:
+            leaked += 1
+            if not allow_leakage:
+                continue
+        kept.append(sample)
+    if not kept:
+        raise DatasetInvalid(
+            f"All {len(samples)} test rows occur in training, so they measure memory and not skill.",
+            hint="hold rows out with: ftctl split DATA --test 0.2",
+        )
+    if limit is not None and limit < len(kept):
+        drawn = sorted(random.Random(seed).sample(range(len(kept)), limit))
+        kept = [kept[index] for index in drawn]
+    return SampleSet(
+        samples=kept,
+        digest=digest([[list(s.messages), s.reference] for s in kept]),
+        leaked=leaked,
+        leakage_allowed=allow_leakage,
+        repeated=repeated,
+    )
+
+
+def said(sample: Sample) -> str:
+    """Everything the user says, as it is compared for leakage: case and white space aside."""
+    texts = [text_of(m) for m in sample.messages if m.get("role") == "user"]
+    return " ".join(" ".join(texts).casefold().split())
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig", errors="strict", newline="\n") as lines:
+        number = 0
+        try:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _row(path, number, line)
+        except UnicodeDecodeError as error:
+            raise DatasetInvalid(
+                f"{path} is not UTF-8 after line {number}.", hint=f"ftctl convert {path}"
+            ) from error
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(path, number, "is not JSON") from error
+    if not isinstance(row, dict):
+        raise _invalid(path, number, "is not a JSON object")
+    return row
+
+
+def _sample(path: Path, number: int, row: Mapping[str, Any], slice_by: str | None) -> Sample:
+    messages = row.get("messages")
+    if messages is None and isinstance(row.get("input"), dict):
+        # A preference row: the preferred answer is what it teaches.
+        messages = [*_list(row["input"].get("messages")), *_list(row.get("preferred_output"))]
+    messages = _list(messages)
+    if not messages or not all(isinstance(m, dict) for m in messages):
+        raise _invalid(path, number, "has no chat messages")
+    last = messages[-1]
+    if last.get("role") != "assistant" or len(messages) < 2:
+        raise _invalid(path, number, "does not end with an answer of the assistant")
+    tools = row.get("tools")
+    return Sample(
+        row=number,
+        messages=[_prompt_message(m) for m in messages[:-1]],
+        reference=text_of(last) or calls_text(last.get("tool_calls")),
+        slice=_slice(row, slice_by),
+        tools=tools if isinstance(tools, list) else None,
+    )
+
+
+def calls_text(calls: object) -> str:
+    """Tool calls as one line of JSON, so that they compare as text; empty without any."""
+    found = [_call(call) for call in _list(calls) if isinstance(call, dict)]
+    return json.dumps(found, sort_keys=True, ensure_ascii=False) if found else ""
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    function = function if isinstance(function, dict) else {}
+    arguments = function.get("arguments")
+    try:
+        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        pass
+    return {"name": function.get("name"), "arguments": arguments}
+
+
+def _prompt_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    # `weight` is a word of training files; chat endpoints refuse it.
+    return {key: value for key, value in message.items() if key != "weight"}
+
+
+def _slice(row: Mapping[str, Any], name: str | None) -> str | None:
+    if name is None:
+        return None
+    metadata = row.get("metadata")
+    value = row.get(name, metadata.get(name) if isinstance(metadata, dict) else None)
+    return None if value is None else str(value)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _invalid(path: Path, number: int, problem: str) -> DatasetInvalid:
+    return DatasetInvalid(
+        f"Line {number} of {path} {problem}.", hint=f"ftctl validate {path}  or  ftctl convert"
+    )

@@ -1,0 +1,224 @@
+"""Where foreign errors become ours. What crosses it holds no key, whoever echoed it.
+
+Two ways across. `answer` is for what may be repeated: an outcome nobody knows is simply no
+answer. `answer_to_the_post` is for the one request that costs money: there, everything but a
+clear no and a connection that never was is an unknown outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.domain.clock import SystemClock
+from orchestrator.domain.errors import (
+    CredentialsRefused,
+    FtctlError,
+    OutcomeUnknown,
+    ProviderRejected,
+    ProviderUnreachable,
+    RateLimited,
+    RemoteNotFound,
+)
+from providers.refusal import explain_nothing, is_html, one_line, read, winding_down
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    import httpx2
+    import openai
+    from openai._legacy_response import LegacyAPIResponse
+
+    Call = Callable[[], LegacyAPIResponse[Any]]
+    from providers.refusal import Explain, Refusal
+
+# With the provider's own error in the body, these say that there is no job.
+CLEAR_NO = frozenset({400, 401, 403, 404, 413, 422})
+# Shorter "keys" occur in ordinary text; replacing them would break answers and hide nothing.
+SHORTEST_SECRET = 8
+REMOVED = "[key removed]"
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Border:
+    """Calls, and translates what comes back.
+
+    Attributes:
+        name: how the profile is called, for messages.
+        key: what must not appear in anything that leaves here.
+        key_env: the variable that holds it, for hints.
+        explain: better words for what one provider is known to say; None for no idea.
+    """
+
+    name: str
+    key: str = field(repr=False)
+    key_env: str | None = None
+    explain: Explain = explain_nothing
+    now: Callable[[], datetime] = field(default_factory=lambda: SystemClock().now)
+
+    def answer(self, call: Call) -> dict[str, Any]:
+        """The JSON object that a call which may be repeated is answered with.
+
+        Raises:
+            ProviderRejected, CredentialsRefused: no.
+            TryLater: no answer, an answer that is none, or too many requests.
+        """
+        import openai
+
+        try:
+            response = call().http_response
+        except openai.APIStatusError as error:
+            raise self._said(self._refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        return self.json(response)
+
+    def answer_to_the_post(self, call: Call) -> dict[str, Any]:
+        """The JSON object that the one POST which must not be repeated is answered with.
+
+        Raises:
+            ProviderRejected, CredentialsRefused: a clear no.
+            ProviderUnreachable: surely not sent.
+            OutcomeUnknown: anything else.
+        """
+        import openai
+
+        try:
+            return self.json(call().http_response)
+        except openai.APIStatusError as error:
+            refusal = self._refusal(error.response)
+            if refusal.status in CLEAR_NO and refusal.is_envelope:
+                raise self._said(refusal) from self._clean_error(error)
+            raise self.in_doubt(f"it answered {refusal.status}") from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            if _is_unsent(error):
+                raise self._unreachable(error) from error
+            raise self.in_doubt("the connection broke before an answer came") from error
+        except Exception as error:
+            # After the first byte nothing may pass for a clear outcome.
+            raise self.in_doubt("its answer cannot be read") from error
+
+    def in_doubt(self, why: str) -> OutcomeUnknown:
+        """There may be a job."""
+        return OutcomeUnknown(
+            f"{self.name} was asked for a job and {why}: there may be one, or not.",
+            hint="ftctl sync",
+        )
+
+    def json(self, response: httpx2.Response) -> dict[str, Any]:
+        """The body as a JSON object, without the key and without NaN.
+
+        Raises:
+            ProviderUnreachable: it is not one.
+        """
+        text = self.clean(response.text)
+        kind = "HTML" if is_html(response, text) else "something"
+        try:
+            body = json.loads(text, parse_constant=lambda _: None)
+        except (ValueError, RecursionError) as error:
+            raise self._not_json(kind) from error
+        if not isinstance(body, dict):
+            raise self._not_json(kind)
+        return _printable(body) if "\\ud" in text.lower() else body
+
+    def clean(self, text: str) -> str:
+        """The text without the key."""
+        if len(self.key) < SHORTEST_SECRET:
+            return text
+        return text.replace(self.key, REMOVED).replace(json.dumps(self.key)[1:-1], REMOVED)
+
+    def _refusal(self, response: httpx2.Response) -> Refusal:
+        return read(response, self.clean(response.text), self.now())
+
+    def _said(self, refusal: Refusal) -> FtctlError:
+        special = winding_down(refusal, self.name) or self.explain(refusal)
+        if special is not None:
+            return special
+        if refusal.status == 429 and "insufficient_quota" not in {refusal.code, refusal.type}:
+            return RateLimited(
+                f"{self.name} asks for fewer requests.", retry_after=refusal.retry_after
+            )
+        if refusal.status in {401, 403}:
+            return self._key_refused(refusal)
+        if refusal.status < 400 or refusal.status >= 500 or refusal.status in {407, 408}:
+            return ProviderUnreachable(self._sentence("is in trouble", refusal))
+        if refusal.status == 404 and not refusal.is_envelope:
+            return self._wrong_door(refusal)
+        refused = RemoteNotFound if refusal.status == 404 else ProviderRejected
+        return refused(self._sentence("said no", refusal), status=refusal.status, code=refusal.code)
+
+    def _key_refused(self, refusal: Refusal) -> FtctlError:
+        where = f" in {self.key_env}" if self.key_env else ""
+        return CredentialsRefused(
+            self._sentence(f"refused the key{where}", refusal),
+            hint=f"export {self.key_env}=..." if self.key_env else None,
+        )
+
+    def _wrong_door(self, refusal: Refusal) -> FtctlError:
+        """A 404 that the API did not write says nothing about what was asked for."""
+        what = "HTML" if refusal.is_html else "something"
+        return ProviderUnreachable(
+            f"{self.name} answered 404 with {what} that is not the API's.",
+            hint=f"check base_url under [providers.{self.name}]",
+        )
+
+    def _sentence(self, verb: str, refusal: Refusal) -> str:
+        said = refusal.message or f"HTTP {refusal.status}"
+        return f"{self.name} {verb}: {said}"
+
+    def _unreachable(self, error: openai.APIConnectionError) -> FtctlError:
+        return ProviderUnreachable(f"{self.name} cannot be reached: {_reason(error)}.")
+
+    def _not_json(self, kind: str) -> ProviderUnreachable:
+        return ProviderUnreachable(
+            f"{self.name} answered with {kind}, not JSON.",
+            hint=f"check base_url under [providers.{self.name}], and what lies between",
+        )
+
+    def _clean_error(self, error: openai.APIStatusError) -> openai.APIStatusError:
+        """The same error; a traceback prints its text."""
+        error.message = self.clean(error.message)
+        error.args = tuple(
+            self.clean(part) if isinstance(part, str) else part for part in error.args
+        )
+        error.body = None
+        return error
+
+
+def _is_unsent(error: BaseException) -> bool:
+    """Whether not one byte of the request can have arrived."""
+    import httpx2
+
+    never = (
+        httpx2.ConnectError,
+        httpx2.ConnectTimeout,
+        httpx2.PoolTimeout,
+        httpx2.ProxyError,
+        httpx2.UnsupportedProtocol,
+    )
+    return isinstance(error.__cause__, never)
+
+
+def _reason(error: openai.APIConnectionError) -> str:
+    cause = error.__cause__
+    if cause is None:
+        return "the connection broke"
+    if "Timeout" in type(cause).__name__:
+        return "no answer in time"
+    return one_line(str(cause)).rstrip(".") or type(cause).__name__
+
+
+def _printable(value: Any) -> Any:
+    """Without halves of characters, which no database takes."""
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return [_printable(part) for part in value]
+    if isinstance(value, dict):
+        return {_printable(key): _printable(part) for key, part in value.items()}
+    return value

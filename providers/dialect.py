@@ -1,0 +1,42 @@
+"""What sets one host that speaks OpenAI's dialect apart from the others, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from providers.refusal import explain_nothing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.domain.job import JobStatus
+    from orchestrator.domain.provider import Capabilities
+    from providers.refusal import Explain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What sets one host apart from the others.
+
+    Attributes:
+        kind: the kind a profile names.
+        capabilities: what the host can do.
+        status_words: the host's words for a job's state and ours.
+        processed: words of a file that a job may use.
+        failed: words of a file that none ever will.
+        max_tokens: the field of a chat request that bounds the answer.
+        file_page: how many files a page of the list is asked to hold.
+        newest_event_first: how events are sorted.
+        explain: better words for refusals the host is known for.
+    """
+
+    kind: str
+    capabilities: Capabilities
+    status_words: Mapping[str, JobStatus]
+    processed: frozenset[str] = frozenset({"processed"})
+    failed: frozenset[str] = frozenset({"error", "deleted"})
+    max_tokens: str = "max_completion_tokens"
+    file_page: int = 1000
+    newest_event_first: bool = True
+    explain: Explain = explain_nothing

@@ -1,0 +1,64 @@
+"""What can be ordered to go wrong, and when."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from providers.simulator.state import State
+
+ROUTES = (
+    "create_job", "get_job", "list_jobs", "cancel_job", "pause_job", "resume_job", "events",
+    "checkpoints", "upload_file", "get_file", "list_files", "file_content", "list_models",
+    "get_model", "chat", "train", "*",
+)  # fmt: skip
+
+
+class Fault(StrEnum):
+    """One way to fail. "Accept" means that the request took effect."""
+
+    DROP_BEFORE = "drop_before"  #: the connection closes; nothing took effect
+    DROP_AFTER_ACCEPT = "drop_after_accept"  #: it took effect; the connection closes
+    ERROR_500 = "error_500"  #: 500; nothing took effect
+    ERROR_500_AFTER_ACCEPT = "error_500_after_accept"  #: it took effect; 500
+    RATE_LIMITED = "rate_limited"  #: 429; option `retry_after`
+    REFUSE = "refuse"  #: options `status`, `code`, `message`; nothing took effect
+    HALF_BODY = "half_body"  #: it took effect; the answer ends in its middle
+    HTML_200 = "html_200"  #: a page instead of an answer; nothing took effect
+    NO_ID = "no_id"  #: it took effect; the answer carries no id
+    UNKNOWN_STATUS = "unknown_status"  #: the answer carries a word nobody knows
+    SLOW = "slow"  #: it took effect; the answer comes after `seconds`
+    FAIL = "fail"  #: only for `train`: the next job that is made fails
+
+    @property
+    def spares_the_host(self) -> bool:
+        """The request takes no effect."""
+        return self in {
+            Fault.DROP_BEFORE,
+            Fault.ERROR_500,
+            Fault.RATE_LIMITED,
+            Fault.REFUSE,
+            Fault.HTML_200,
+        }
+
+
+def order(state: State, route: str, fault: str, times: int, options: dict[str, Any]) -> None:
+    """Add to the queue.
+
+    Raises:
+        ValueError: there is no such route or fault.
+    """
+    if route not in ROUTES:
+        raise ValueError(f"There is no route '{route}'; known are {', '.join(ROUTES)}.")
+    entry = {"route": route, "fault": Fault(fault).value, "options": options}
+    state["faults"].extend(dict(entry) for _ in range(times))
+
+
+def take(state: State, route: str) -> tuple[Fault, dict[str, Any]] | None:
+    """The next order for a route; each is carried out once."""
+    for index, entry in enumerate(state["faults"]):
+        if entry["route"] == route or (entry["route"] == "*" and route != "train"):
+            del state["faults"][index]
+            return Fault(entry["fault"]), entry["options"]
+    return None

@@ -1,0 +1,313 @@
+"""The simulated host: routes, faults and what it remembers. Knows no sockets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.domain.clock import SystemClock
+from providers.simulator import chat, faults, files, jobs
+from providers.simulator.dialects import dialect as dialect_named
+from providers.simulator.exchange import (
+    Call,
+    Exchange,
+    RefusedError,
+    Reply,
+    json_reply,
+    page,
+)
+from providers.simulator.faults import Fault
+from providers.simulator.state import InMemory
+
+if TYPE_CHECKING:
+    from orchestrator.domain.clock import Clock
+    from providers.simulator.state import Memory, State
+
+KEPT_EXCHANGES = 5000
+
+_ROUTES = [
+    ("POST", r"/files", "upload_file"),
+    ("GET", r"/files", "list_files"),
+    ("GET", r"/files/([^/]+)", "get_file"),
+    ("GET", r"/files/([^/]+)/content", "file_content"),
+    ("POST", r"/fine_tuning/jobs", "create_job"),
+    ("GET", r"/fine_tuning/jobs", "list_jobs"),
+    ("GET", r"/fine_tuning/jobs/([^/]+)", "get_job"),
+    ("POST", r"/fine_tuning/jobs/([^/]+)/cancel", "cancel_job"),
+    ("POST", r"/fine_tuning/jobs/([^/]+)/pause", "pause_job"),
+    ("POST", r"/fine_tuning/jobs/([^/]+)/resume", "resume_job"),
+    ("GET", r"/fine_tuning/jobs/([^/]+)/events", "events"),
+    ("GET", r"/fine_tuning/jobs/([^/]+)/checkpoints", "checkpoints"),
+    ("GET", r"/models", "list_models"),
+    ("GET", r"/models/(.+)", "get_model"),
+    ("POST", r"/chat/completions", "chat"),
+]
+
+
+class SimulatedHost:
+    """Answers calls; every job it ever made stands in its ledger."""
+
+    def __init__(
+        self,
+        dialect: str = "openai",
+        *,
+        memory: Memory | None = None,
+        clock: Clock | None = None,
+        key: str | None = None,
+        moves: bool = True,
+    ) -> None:
+        """Take the manners.
+
+        Args:
+            dialect: openai | azure | worker.
+            memory: what it remembers by; the process's own memory when None.
+            clock: what dates things.
+            key: the only key that is let in; any when None.
+            moves: every look at a job moves it on by one state.
+        """
+        self.dialect = dialect_named(dialect)
+        self.exchanges: deque[Exchange] = deque(maxlen=KEPT_EXCHANGES)
+        self._memory = memory or InMemory()
+        self._clock = clock or SystemClock()
+        self._key = key
+        self._moves = moves
+        self._recording = threading.Lock()
+
+    @property
+    def ledger(self) -> list[dict[str, Any]]:
+        """One entry per job that was ever made: `job`, `metadata`, `at`."""
+        with self._memory.change() as state:
+            return [dict(entry) for entry in state["ledger"]]
+
+    def order_fault(self, route: str, fault: str, *, times: int = 1, **options: Any) -> None:
+        """Let the next requests on a route go wrong.
+
+        Raises:
+            ValueError: there is no such route or fault.
+        """
+        with self._memory.change() as state:
+            faults.order(state, route, fault, times, options)
+
+    def deploy(self, name: str, model: str) -> None:
+        """Let a tuned model answer under a deployment's name."""
+        with self._memory.change() as state:
+            state["deployments"][name] = model
+
+    def advance(self, looks: int = 1) -> None:
+        """Move every job on."""
+        with self._memory.change() as state:
+            self._advance(state, looks)
+
+    def count(self, route: str) -> int:
+        """How many requests came in on a route, whatever became of them."""
+        with self._recording:
+            return sum(exchange.route == route for exchange in self.exchanges)
+
+    def respond(self, call: Call) -> Reply | None:
+        """The answer; None when the connection is to be cut."""
+        if call.path == "/health":
+            return json_reply({"status": "ok", "version": "simulated"})
+        route, subject = self._route(call)
+        with self._memory.change() as state:
+            reply = self._ordered(state, route, subject, call)
+        with self._recording:
+            self.exchanges.append(Exchange(route=route, call=call, reply=reply))
+        return reply
+
+    def _route(self, call: Call) -> tuple[str, str]:
+        if call.path.startswith("/_simulator/"):
+            return "control", call.path.removeprefix("/_simulator/")
+        path = call.path.removeprefix(self.dialect.prefix)
+        for method, pattern, name in _ROUTES:
+            match = re.fullmatch(pattern, path)
+            if match and method == call.method and path != call.path:
+                return name, match[1] if match.groups() else ""
+        return "unknown", ""
+
+    def _ordered(self, state: State, route: str, subject: str, call: Call) -> Reply | None:
+        ordered = None if route == "control" else faults.take(state, route)
+        if ordered is None:
+            return self._answer(state, route, subject, call)
+        fault, options = ordered
+        if fault.spares_the_host:
+            return self._refused_by(fault, options)
+        reply = self._answer(state, route, subject, call)
+        return self._spoilt(reply, fault, options)
+
+    def _refused_by(self, fault: Fault, options: dict[str, Any]) -> Reply | None:
+        if fault is Fault.DROP_BEFORE:
+            return None
+        if fault is Fault.HTML_200:
+            page_of_a_proxy = b"<!DOCTYPE html><html><body>Please sign in</body></html>"
+            return Reply(status=200, body=page_of_a_proxy, headers={"content-type": "text/html"})
+        if fault is Fault.RATE_LIMITED:
+            wish = {"retry-after": str(options.get("retry_after", 1))}
+            return self._no(429, "Rate limit reached", "rate_limit_exceeded", headers=wish)
+        status = int(options.get("status", 500 if fault is Fault.ERROR_500 else 400))
+        message = options.get("message", "This was ordered to fail.")
+        return self._no(status, message, options.get("code"))
+
+    def _spoilt(self, reply: Reply, fault: Fault, options: dict[str, Any]) -> Reply | None:
+        if fault is Fault.DROP_AFTER_ACCEPT:
+            return None
+        if fault is Fault.ERROR_500_AFTER_ACCEPT:
+            return self._no(int(options.get("status", 500)), "This was ordered to fail.", None)
+        if fault is Fault.SLOW:
+            return _changed(reply, wait=float(options.get("seconds", 1.0)))
+        if fault is Fault.HALF_BODY:
+            return _changed(reply, cut=True)
+        body = json.loads(reply.body)
+        if fault is Fault.NO_ID:
+            body.pop("id", None)
+        else:
+            body["status"] = options.get("word", "hibernating")
+        return json_reply(body, reply.status)
+
+    def _answer(self, state: State, route: str, subject: str, call: Call) -> Reply:
+        try:
+            self._let_in(call)
+            value = self._value(state, route, subject, call)
+        except RefusedError as no:
+            return self._no(no.status, no.message, no.code, param=no.param)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            return self._no(400, f"The request makes no sense: {type(error).__name__}.", None)
+        if isinstance(value, str):
+            return Reply(
+                status=200,
+                body=value.encode(),
+                headers={"content-type": "application/octet-stream"},
+            )
+        made = route in {"create_job", "upload_file"}
+        where = {"location": f"{call.path}/{value['id']}"} if made else {}
+        return json_reply(value, self.dialect.created if made else 200, where)
+
+    def _let_in(self, call: Call) -> None:
+        scheme, _, key = call.headers.get("authorization", "").partition(" ")
+        key = key if scheme.lower() == "bearer" else call.headers.get("api-key", "")
+        if not key or (self._key is not None and key != self._key):
+            raise RefusedError(401, f"Incorrect API key provided: {key}.", code="invalid_api_key")
+
+    def _value(self, state: State, route: str, subject: str, call: Call) -> Any:
+        if route == "control":
+            return self._control(state, subject, call)
+        if route == "unknown":
+            raise RefusedError(404, f"Unknown request URL: {call.path}", code="unknown_url")
+        if "file" in route:
+            return self._of_files(state, route, subject, call)
+        if route == "list_models":
+            return {"object": "list", "data": chat.models(state)}
+        if route == "get_model":
+            return self._model(state, subject)
+        if route == "chat":
+            return chat.answer(state, call.json(), self.dialect, secrets.token_hex(16), self._now())
+        return self._of_jobs(state, route, subject, call)
+
+    def _of_files(self, state: State, route: str, subject: str, call: Call) -> Any:
+        if route == "upload_file":
+            return files.upload(state, call, self.dialect, secrets.token_hex(16), self._now())
+        if route == "get_file":
+            return files.look(files.find(state, subject), self.dialect)
+        if route == "file_content":
+            return files.find(state, subject).get("content", "")
+        wanted = call.query.get("purpose")
+        found = [
+            files.look(record, self.dialect)
+            for record in reversed(state["files"].values())
+            if wanted in {None, record["purpose"]}
+        ]
+        return page(found, call.query, 10_000)
+
+    def _of_jobs(self, state: State, route: str, subject: str, call: Call) -> Any:
+        if route == "create_job":
+            return self._create(state, call)
+        if route == "list_jobs":
+            return self._listed(state, call)
+        record = jobs.find(state, subject)
+        if route == "get_job":
+            self._look(state, record)
+        elif route == "events":
+            return page(jobs.events(state, record, self.dialect), call.query, 20)
+        elif route == "checkpoints":
+            return page(record["checkpoints"][::-1], call.query, 10)
+        else:
+            jobs.turn(record, route.removesuffix("_job"), self.dialect, self._now())
+        return jobs.shown(record, self.dialect)
+
+    def _create(self, state: State, call: Call) -> Any:
+        key = call.headers.get("idempotency-key")
+        digest = hashlib.sha256(call.body).hexdigest()
+        if key and self.dialect.idempotency_key and key in state["idempotency"]:
+            before = state["idempotency"][key]
+            if before["body"] != digest:
+                raise RefusedError(422, "The key was used with another body.", code="reused_key")
+            return jobs.shown(jobs.find(state, before["job"]), self.dialect)
+        record = jobs.create(state, call.json(), self.dialect, secrets.token_hex(16), self._now())
+        if key and self.dialect.idempotency_key:
+            state["idempotency"][key] = {"body": digest, "job": record["id"]}
+        return jobs.shown(record, self.dialect)
+
+    def _listed(self, state: State, call: Call) -> Any:
+        wanted = {
+            name[len("metadata[") : -1]: value
+            for name, value in call.query.items()
+            if name.startswith("metadata[") and self.dialect.metadata_filter
+        }
+        found = []
+        for record in reversed(state["jobs"].values()):
+            if wanted.items() <= (record["metadata"] or {}).items():
+                self._look(state, record)
+                found.append(jobs.shown(record, self.dialect))
+        return page(found, call.query, 20)
+
+    def _advance(self, state: State, looks: int) -> None:
+        for _ in range(looks):
+            for record in state["jobs"].values():
+                jobs.advance(state, record, self.dialect, self._now())
+
+    def _look(self, state: State, record: dict[str, Any]) -> None:
+        if self._moves:
+            jobs.advance(state, record, self.dialect, self._now())
+
+    def _model(self, state: State, name: str) -> Any:
+        for model in chat.models(state):
+            if model["id"] == name:
+                return model
+        raise RefusedError(404, f"The model '{name}' does not exist", code="model_not_found")
+
+    def _control(self, state: State, verb: str, call: Call) -> Any:
+        """What a rehearsal steers by: faults, deployments, progress, and the ledger."""
+        if verb == "ledger" and call.method == "GET":
+            return {"jobs": state["ledger"]}
+        body = call.json()
+        if verb == "faults":
+            faults.order(state, body.pop("route"), body.pop("fault"), body.pop("times", 1), body)
+        elif verb == "deployments":
+            state["deployments"][body["name"]] = body["model"]
+        elif verb == "advance":
+            self._advance(state, int(body.get("looks", 1)))
+        else:
+            raise RefusedError(404, "The simulator steers by ledger, faults, deployments, advance.")
+        return {"ordered": verb}
+
+    def _no(
+        self,
+        status: int,
+        message: str,
+        code: str | None,
+        *,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
+        return json_reply(self.dialect.error(message, code, param), status, headers)
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp())
+
+
+def _changed(reply: Reply, *, wait: float = 0.0, cut: bool = False) -> Reply:
+    return Reply(status=reply.status, body=reply.body, headers=reply.headers, wait=wait, cut=cut)

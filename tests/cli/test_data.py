@@ -1,0 +1,203 @@
+"""validate, convert and split as they are typed."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from orchestrator.resources import schema
+
+if TYPE_CHECKING:
+    from tests.conftest import Ftctl
+
+DATA = Path(__file__).parents[1] / "data" / "datasets"
+TORTURE, REAL = DATA / "torture", DATA / "real"
+
+
+def test_a_clean_file_exits_0(ftctl: Ftctl) -> None:
+    done = ftctl("validate", TORTURE / "ok_10_rows.jsonl")
+    assert done.code == 0
+    assert "ok for openai (supervised): 10 rows, 0 errors" in done.out
+
+
+def test_errors_exit_1_with_place_and_fix(ftctl: Ftctl) -> None:
+    done = ftctl("validate", TORTURE / "rows_chat.jsonl")
+    assert done.code == 1
+    assert "rows_chat.jsonl:27:" in done.out
+    assert (
+        "/messages/1/weight: error: The weight is 0.5; it must be 0 or 1. [weight-value]"
+        in done.out
+    )
+    assert "fix: Write 0 or 1." in done.out
+    assert "and 2 more" in done.out
+
+
+def test_warnings_alone_exit_0(ftctl: Ftctl) -> None:
+    assert ftctl("validate", TORTURE / "crlf.jsonl").code == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["ok_10_rows.jsonl", "rows_chat.jsonl", "empty.jsonl", "gzip.jsonl.gz"]
+)
+def test_json_is_what_the_schema_says(ftctl: Ftctl, name: str) -> None:
+    done = ftctl("validate", TORTURE / name, "--json")
+    Draft202012Validator(schema("validate.schema.json")).validate(done.json)
+    assert done.json["ok"] is (done.code == 0)
+    assert done.err == ""
+
+
+def test_json_counts_each_code_once(ftctl: Ftctl) -> None:
+    findings: list[dict[str, Any]] = ftctl("validate", TORTURE / "rows_chat.jsonl", "--json").json[
+        "findings"
+    ]
+    weights = [finding for finding in findings if finding["code"] == "weight-value"]
+    assert [finding.get("count") for finding in weights] == [3, None, None]
+
+
+def test_a_validation_file_is_held_against_the_training_file(ftctl: Ftctl) -> None:
+    done = ftctl(
+        "validate",
+        TORTURE / "leak_train.jsonl",
+        "--validation",
+        TORTURE / "leak_valid.jsonl",
+        "--json",
+    )
+    assert done.code == 0
+    leaks = {finding["line"]: finding["code"] for finding in done.json["findings"]}
+    assert leaks == {1: "leaked-row", 2: "leaked-prompt", 3: "leaked-near-duplicate"}
+    Draft202012Validator(schema("validate.schema.json")).validate(done.json)
+
+
+def test_standard_input_is_a_file(ftctl: Ftctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO((TORTURE / "ok_10_rows.jsonl").read_bytes()))
+    monkeypatch.setattr("sys.stdin", stream)
+    assert ftctl("validate", "-").code == 0
+
+
+def test_an_unknown_target_is_a_usage_error(ftctl: Ftctl) -> None:
+    done = ftctl("validate", TORTURE / "ok_10_rows.jsonl", "--for", "nowhere")
+    assert done.code == 2
+    assert "openai|azure|peft" in done.err
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(ftctl: Ftctl) -> None:
+    assert ftctl("validate", "absent.jsonl").code == 2
+
+
+def test_control_characters_of_the_data_are_shown_not_obeyed(ftctl: Ftctl) -> None:
+    path = ftctl.home / "row.jsonl"
+    path.write_text('{"messages": [{"role": "\\u001b[2J", "content": "a"}]}\n')
+    done = ftctl("validate", path)
+    assert "\x1b[2J" not in done.out
+
+
+def test_fix_writes_a_mended_copy(ftctl: Ftctl) -> None:
+    for name in ("comma_between_rows.jsonl", "bom_utf8.jsonl", "nul_tail.jsonl", "cr_only.jsonl"):
+        out = ftctl.home / name
+        before = (TORTURE / name).read_bytes()
+        done = ftctl("validate", TORTURE / name, "--fix", out)
+        assert done.code == 0, done.out
+        assert "line 1" in done.err or "line 11" in done.err
+        assert (TORTURE / name).read_bytes() == before
+        assert out.read_bytes() == (TORTURE / "ok_10_rows.jsonl").read_bytes()
+    assert (
+        ftctl("validate", TORTURE / "bom_utf8.jsonl", "--fix", ftctl.home / "bom_utf8.jsonl").code
+        == 2
+    )
+
+
+def test_convert_a_table(ftctl: Ftctl) -> None:
+    out = ftctl.home / "sms.jsonl"
+    done = ftctl(
+        "convert",
+        REAL / "sms_spam_collection.tsv",
+        "--columns",
+        "label,text",
+        "--system",
+        "Answer ham or spam.",
+        "--user",
+        "{text}",
+        "--assistant",
+        "{label}",
+        "-o",
+        out,
+    )
+    assert done.code == 0
+    assert "5574 row(s)" in done.err
+    assert ftctl("validate", out).code == 0
+    again = ftctl("convert", REAL / "identity.json", "-o", out)
+    assert again.code == 2
+    assert "--force" in again.err
+
+
+def test_convert_prints_rows_or_a_report(ftctl: Ftctl) -> None:
+    plain = ftctl("convert", REAL / "torchtune_chat_tiny.json")
+    assert plain.code == 0
+    report = ftctl("convert", REAL / "torchtune_chat_tiny.json", "-o", "out.jsonl", "--json")
+    assert report.json == {
+        "ok": True,
+        "rows": 1,
+        "left_out": 0,
+        "dialects": {"sharegpt": 1},
+        "losses": [],
+        "notes": [],
+        "refusals": [],
+    }
+    assert ftctl("convert", REAL / "torchtune_chat_tiny.json", "--json").code == 2
+
+
+def test_convert_refuses_a_loss_by_name(ftctl: Ftctl) -> None:
+    done = ftctl("convert", REAL / "orca_dpo_first30.jsonl", "-o", "out.jsonl")
+    assert done.code == 1
+    assert "the rejected answer would be lost" in done.err
+    assert not (ftctl.home / "out.jsonl").exists()
+    assert (
+        ftctl("convert", REAL / "orca_dpo_first30.jsonl", "-o", "out.jsonl", "--allow-loss").code
+        == 0
+    )
+
+
+def test_convert_maps_keys(ftctl: Ftctl) -> None:
+    source = ftctl.home / "in.jsonl"
+    source.write_text('{"frage": "2+2?", "antwort": 4}\n')
+    done = ftctl(
+        "convert",
+        source,
+        "--map",
+        "user={frage}",
+        "--map",
+        "assistant={antwort}",
+        "-o",
+        "out.jsonl",
+    )
+    assert done.code == 0
+    assert json.loads((ftctl.home / "out.jsonl").read_text())["messages"][1]["content"] == "4"
+    assert ftctl("convert", source, "--map", "nobody={frage}").code == 2
+    assert ftctl("convert", source, "--user", "{frage}").code == 2
+    assert ftctl("convert", source).code == 1
+
+
+def test_split_writes_three_files(ftctl: Ftctl) -> None:
+    out = ftctl.home / "sms.jsonl"
+    ftctl("convert", REAL / "wwdc25_valid.jsonl", "-o", out)
+    done = ftctl("split", out, "--out", "splits", "--json")
+    assert done.code == 0
+    assert sum(done.json["counts"].values()) == done.json["rows"] == 144
+    train, valid = (str(ftctl.home / done.json["files"][part]) for part in ("train", "validation"))
+    leaks = ftctl("validate", train, "--validation", valid, "--for", "peft", "--json")
+    assert not [each for each in leaks.json["findings"] if each["code"].startswith("leaked")]
+    assert ftctl("split", out, "--out", "splits").code == 2
+    assert ftctl("split", out, "--out", "more", "--train", "100", "--test", "44").code == 0
+
+
+@pytest.mark.parametrize("command", ["validate", "convert", "split"])
+def test_every_command_has_help_with_an_example(ftctl: Ftctl, command: str) -> None:
+    done = ftctl(command, "--help")
+    assert done.code == 0
+    assert f"ftctl {command} " in done.out.split("Example:")[1]
+    assert "--json" in done.out

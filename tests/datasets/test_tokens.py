@@ -1,0 +1,61 @@
+"""Token counts against the published numbers of the cookbook."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from orchestrator.datasets.tokens import CL100K, O200K, counter_of, encoding_of
+from orchestrator.datasets.validation import validate
+
+TOY = Path(__file__).parents[1] / "data" / "datasets" / "real" / "toy_chat_fine_tuning.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("model", "rows"),
+    [
+        ("gpt-4o-mini", [43, 106, 26, 27, 8031]),
+        ("gpt-3.5-turbo", [45, 111, 26, 28, 8032]),
+    ],
+)
+def test_the_cookbooks_rows_count_as_published(model: str, rows: list[int]) -> None:
+    for line, wanted in zip(TOY.read_bytes().splitlines(), rows, strict=True):
+        assert validate(io.BytesIO(line), model=model).tokens == wanted
+
+
+def test_a_file_counts_as_the_sum_of_its_rows() -> None:
+    verdict = validate(TOY)
+    assert verdict.tokens == 8233
+    assert verdict.encoding == O200K
+    assert verdict.lengths is not None
+    assert verdict.lengths.longest[0] == (5, 8031)
+    assert sum(rows for _, rows in verdict.lengths.histogram) == 5
+
+
+def test_an_example_counts_up_to_where_it_is_cut() -> None:
+    row = b'{"messages":[{"role":"user","content":"%s"},{"role":"assistant","content":"b"}]}'
+    verdict = validate(io.BytesIO(row % (b"word " * 70_000 + b"x")))
+    assert verdict.tokens == 65_536
+    assert verdict.counts["example-too-long"] == 1
+
+
+def test_special_tokens_in_text_are_text() -> None:
+    assert counter_of().count(["<|endoftext|>"]) != [1]
+
+
+@pytest.mark.parametrize(
+    ("model", "encoding"),
+    [
+        (None, O200K),
+        ("gpt-4o-2024-08-06", O200K),
+        ("gpt-4.1-nano", O200K),
+        ("ft:gpt-4o-mini:org::id", O200K),
+        ("gpt-4-0613", CL100K),
+        ("gpt-35-turbo", CL100K),
+        ("tiny", O200K),
+    ],
+)
+def test_a_model_has_its_vocabulary(model: str | None, encoding: str) -> None:
+    assert encoding_of(model) == encoding

@@ -1,0 +1,60 @@
+"""Values for tests, whole and plausible; name only what the test is about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from orchestrator.domain.clock import ManualClock
+from orchestrator.domain.dataset import Dataset
+from orchestrator.domain.ids import new_id, new_token
+from orchestrator.domain.job import Job
+
+DIGEST = hashlib.sha256(b"{}\n").hexdigest()
+_NOW = ManualClock().now()
+
+
+def a_dataset(**changes: Any) -> Dataset:
+    values: dict[str, Any] = {
+        "digest": DIGEST,
+        "bytes": 3,
+        "rows": 1,
+        "source": "train.jsonl",
+        "created_at": _NOW,
+    }
+    return Dataset(**{**values, **changes})
+
+
+def a_job(**changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "token": new_token(),
+        "provider": "openai",
+        "kind": "openai",
+        "account": "account-1",
+        "model": "gpt-4.1-mini-2025-04-14",
+        "training": DIGEST,
+        "created_at": _NOW,
+        "updated_at": _NOW,
+    }
+    return Job(**{**values, **changes})
+
+
+def chat_rows(count: int, label: str = "ok") -> list[dict[str, Any]]:
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": f"question number {index}"},
+                {"role": "assistant", "content": f"{label} {index % 3}"},
+            ]
+        }
+        for index in range(count)
+    ]
+
+
+def chat_file(path: Path, count: int = 12, label: str = "ok") -> Path:
+    lines = [json.dumps(row) for row in chat_rows(count, label)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

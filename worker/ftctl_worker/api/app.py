@@ -1,0 +1,125 @@
+"""The ASGI application: all routes, one envelope for every error."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ftctl_worker import __version__
+from ftctl_worker.api.chat import ChatRoutes
+from ftctl_worker.api.files import FileRoutes
+from ftctl_worker.api.guard import Guard, OpenRequests
+from ftctl_worker.api.jobs import JobRoutes
+from ftctl_worker.api.models import ModelRoutes
+from ftctl_worker.errors import ApiError, BadRequestError, MethodNotAllowedError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+    from ftctl_worker.bases import Catalog
+    from ftctl_worker.engine import Engine
+    from ftctl_worker.filestore import FileStore
+    from ftctl_worker.history import History
+    from ftctl_worker.home import Home
+    from ftctl_worker.jobs import JobStore
+    from ftctl_worker.settings import Settings
+    from ftctl_worker.tuned_models import TunedModels
+
+__all__ = ["Services", "build_app"]
+
+_LOG = logging.getLogger("ftctl_worker")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What the routes work with."""
+
+    home: Home
+    files: FileStore
+    jobs: JobStore
+    history: History
+    tuned: TunedModels
+    catalog: Catalog
+    engine: Engine
+    jobs_changed: Callable[[], None]
+
+
+def build_app(services: Services, settings: Settings, open_requests: OpenRequests) -> Starlette:
+    """Assemble the application; nothing runs yet."""
+    routes = [
+        Route("/health", _health, methods=["GET"]),
+        *FileRoutes(services.files, services.home).routes(),
+        *JobRoutes(
+            jobs=services.jobs,
+            files=services.files,
+            history=services.history,
+            catalog=services.catalog,
+            changed=services.jobs_changed,
+        ).routes(),
+        *ModelRoutes(services.tuned, services.catalog).routes(),
+        *ChatRoutes(services.engine, services.tuned, services.catalog).routes(),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, settings=settings, open_requests=open_requests)],
+        exception_handlers={
+            ApiError: _api_error,
+            400: _bad_request,
+            404: _not_found,
+            405: _method_not_allowed,
+            Exception: _server_error,
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "ok", "version": __version__})
+
+
+def _api_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return _answer(error)
+
+
+def _bad_request(_request: Request, error: Exception) -> Response:
+    return _answer(BadRequestError(str(getattr(error, "detail", error))))
+
+
+def _not_found(request: Request, _error: Exception) -> Response:
+    where = f"{request.method} {request.url.path[:200]}"
+    return _answer(NotFoundError(f"Unknown request URL: {where}", code="unknown_url"))
+
+
+def _method_not_allowed(request: Request, error: Exception) -> Response:
+    where = f"{request.method} {request.url.path[:200]}"
+    return _answer(
+        MethodNotAllowedError(f"Not allowed to {where}", code="method_not_supported"),
+        headers=getattr(error, "headers", None),
+    )
+
+
+def _server_error(request: Request, error: Exception) -> Response:
+    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    body = {
+        "error": {
+            "message": "The server had an error while processing your request.",
+            "type": "server_error",
+            "param": None,
+            "code": None,
+        }
+    }
+    return JSONResponse(body, status_code=500)
+
+
+def _answer(error: ApiError, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(error.envelope(), status_code=error.status, headers=headers)

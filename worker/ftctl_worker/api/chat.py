@@ -1,0 +1,199 @@
+"""The route /v1/chat/completions, whole answers and streams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ftctl_worker.api.requests import read_json
+from ftctl_worker.chat_request import ChatRequest, parse_chat
+from ftctl_worker.engine import Delta, Done, Failed, Reply, Target
+from ftctl_worker.errors import ApiError, BadRequestError, ModelError, NotFoundError
+from ftctl_worker.ids import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from ftctl_worker.bases import Catalog
+    from ftctl_worker.engine import Engine, Ticket
+    from ftctl_worker.tuned_models import TunedModels
+
+__all__ = ["ChatRoutes"]
+
+_LOOK_FOR_THE_CLIENT_SECONDS = 1.0
+
+
+class ChatRoutes:
+    """Answers chats with base and tuned models."""
+
+    def __init__(self, engine: Engine, tuned: TunedModels, catalog: Catalog) -> None:
+        """Answer through ``engine``."""
+        self._engine = engine
+        self._tuned = tuned
+        self._catalog = catalog
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [Route("/v1/chat/completions", self.create, methods=["POST"])]
+
+    async def create(self, request: Request) -> Response:
+        """Answer one conversation."""
+        chat = parse_chat(await read_json(request))
+        target = await run_in_threadpool(self._target, chat.model)
+        replies: asyncio.Queue[Reply] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def deliver(reply: Reply) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the client
+                loop.call_soon_threadsafe(replies.put_nowait, reply)
+
+        conversation = _Conversation(chat, replies, self._engine.submit(chat, target, deliver))
+        if not chat.stream:
+            return JSONResponse(await conversation.whole(request))
+        first = await conversation.first()
+        return StreamingResponse(conversation.stream(first), media_type="text/event-stream")
+
+    def _target(self, name: str) -> Target:
+        tuned = self._tuned.get(name)
+        try:
+            base = self._catalog.resolve(name if tuned is None else tuned.base)
+        except ModelError as error:
+            raise NotFoundError(str(error), param="model", code="model_not_found") from error
+        return Target(base=base, adapter=None if tuned is None else tuned.folder)
+
+
+@dataclass
+class _Conversation:
+    """One request on its way through the engine."""
+
+    chat: ChatRequest
+    replies: asyncio.Queue[Reply]
+    ticket: Ticket
+
+    def __post_init__(self) -> None:
+        self.id = new_id("chatcmpl-")
+        self.created = int(time.time())
+
+    async def whole(self, request: Request) -> dict[str, Any]:
+        """Wait for the end and return a CreateChatCompletionResponse."""
+        text = ""
+        while True:
+            reply = await self._next(request)
+            match reply:
+                case Delta():
+                    text += reply.text
+                case Done():
+                    return self._completion(text, reply)
+                case Failed():
+                    raise _api_error(reply)
+
+    async def first(self) -> Reply:
+        """Wait for the first reply, so that an early failure gets a proper status."""
+        reply = await self.replies.get()
+        if isinstance(reply, Failed):
+            raise _api_error(reply)
+        return reply
+
+    async def stream(self, reply: Reply) -> AsyncIterator[str]:
+        """Yield server-sent events, ``data: [DONE]`` last."""
+        try:
+            yield self._chunk({"role": "assistant", "content": ""})
+            while isinstance(reply, Delta):
+                yield self._chunk({"content": reply.text})
+                reply = await self.replies.get()
+            if isinstance(reply, Failed):
+                yield _event(_api_error(reply).envelope())
+                return
+            yield self._chunk({}, finish=reply.finish_reason)
+            if self.chat.include_usage:
+                yield self._chunk(None, usage=_usage(reply))
+            yield "data: [DONE]\n\n"
+        finally:
+            self.ticket.cancel()
+
+    async def _next(self, request: Request) -> Reply:
+        while True:
+            try:
+                return await asyncio.wait_for(self.replies.get(), _LOOK_FOR_THE_CLIENT_SECONDS)
+            except TimeoutError:
+                if await request.is_disconnected():
+                    self.ticket.cancel()
+                    raise BadRequestError("The client is gone.") from None
+
+    def _completion(self, text: str, done: Done) -> dict[str, Any]:
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": text,
+            "refusal": None,
+            "annotations": [],
+        }
+        return {
+            "id": self.id,
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.chat.model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": message,
+                    "logprobs": None,
+                    "finish_reason": done.finish_reason,
+                }
+            ],
+            "usage": _usage(done),
+        }
+
+    def _chunk(
+        self,
+        delta: dict[str, str] | None,
+        *,
+        finish: str | None = None,
+        usage: dict[str, Any] | None = None,
+    ) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        chunk = {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.chat.model,
+            "choices": [] if delta is None else [choice],
+        }
+        if self.chat.include_usage:
+            chunk["usage"] = usage
+        return _event(chunk)
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+def _usage(done: Done) -> dict[str, Any]:
+    return {
+        "prompt_tokens": done.prompt_tokens,
+        "completion_tokens": done.completion_tokens,
+        "total_tokens": done.prompt_tokens + done.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
+    }
+
+
+def _api_error(failed: Failed) -> ApiError:
+    if failed.code == "server_error":
+        return EngineFailedError(failed.message, code=failed.code)
+    return BadRequestError(failed.message, param="messages", code=failed.code)
+
+
+class EngineFailedError(ApiError):
+    """The model could not be loaded or could not answer; the message says why."""
+
+    status = 503
+    type = "server_error"

@@ -1,0 +1,146 @@
+"""The routes under /v1/files."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ftctl_worker.api import answers
+from ftctl_worker.api.forms import UploadForm, read_upload
+from ftctl_worker.api.requests import known_page, read_limit
+from ftctl_worker.errors import BadRequestError, NotFoundError
+from ftctl_worker.ids import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from ftctl_worker.filestore import FileStore, StoredFile
+    from ftctl_worker.home import Home
+
+__all__ = ["FileRoutes"]
+
+_PURPOSES = frozenset({"assistants", "batch", "fine-tune", "user_data", "vision"})
+_SECONDS = (3600, 2_592_000)
+_CHUNK = 64 * 1024
+
+
+class FileRoutes:
+    """Upload, list, read and delete files."""
+
+    def __init__(self, files: FileStore, home: Home) -> None:
+        """Serve ``files``, with uploads under way kept in ``home``."""
+        self._files = files
+        self._home = home
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("/v1/files", self.create, methods=["POST"]),
+            Route("/v1/files", self.list, methods=["GET"]),
+            Route("/v1/files/{file_id}", self.retrieve, methods=["GET"]),
+            Route("/v1/files/{file_id}", self.delete, methods=["DELETE"]),
+            Route("/v1/files/{file_id}/content", self.content, methods=["GET"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        """Store an uploaded file."""
+        place = self._home.uploads / new_id("upload-")
+        try:
+            form = await read_upload(request, place)
+            stored = await run_in_threadpool(self._store, form, place)
+        finally:
+            place.unlink(missing_ok=True)
+        return JSONResponse(answers.file(stored))
+
+    def list(self, request: Request) -> Response:
+        """List files, newest first unless told otherwise."""
+        order = request.query_params.get("order", "desc")
+        if order not in ("asc", "desc"):
+            raise BadRequestError("'order' must be 'asc' or 'desc'.", param="order")
+        files, more = known_page(
+            self._files.page(
+                purpose=request.query_params.get("purpose"),
+                after=request.query_params.get("after"),
+                limit=read_limit(request, default=10_000, highest=10_000),
+                newest_first=order == "desc",
+            )
+        )
+        data = [answers.file(file) for file in files]
+        return JSONResponse(answers.listing(data, has_more=more, edges=True))
+
+    def retrieve(self, request: Request) -> Response:
+        """Describe one file."""
+        return JSONResponse(answers.file(self._find(request)))
+
+    def delete(self, request: Request) -> Response:
+        """Delete one file."""
+        file = self._find(request)
+        self._files.delete(file.id)
+        return JSONResponse({"id": file.id, "object": "file", "deleted": True})
+
+    def content(self, request: Request) -> Response:
+        """Send a file's bytes."""
+        file = self._find(request)
+        return StreamingResponse(
+            _chunks(self._home.file(file.id)),
+            media_type="application/octet-stream",
+            headers={"content-length": str(file.bytes), "x-content-type-options": "nosniff"},
+        )
+
+    def _find(self, request: Request) -> StoredFile:
+        file_id: str = request.path_params["file_id"]
+        file = self._files.get(file_id)
+        if file is None:
+            raise NotFoundError(f"No such File object: {file_id}", param="id")
+        return file
+
+    def _store(self, form: UploadForm, place: Path) -> StoredFile:
+        if form.filename is None:
+            raise BadRequestError("You must provide a 'file'.", param="file")
+        label = re.sub(r"[\x00-\x1f\x7f]", "", form.filename)[:255] or "upload"
+        return self._files.add(
+            place, filename=label, purpose=_purpose(form), expires_after=_expiry(form)
+        )
+
+
+def _purpose(form: UploadForm) -> str:
+    purpose = form.fields.get("purpose", "")
+    if purpose not in _PURPOSES:
+        raise BadRequestError(
+            f"'purpose' must be one of {', '.join(sorted(_PURPOSES))}.", param="purpose"
+        )
+    return purpose
+
+
+def _expiry(form: UploadForm) -> int | None:
+    anchor, seconds = (
+        form.fields.get("expires_after[anchor]"),
+        form.fields.get("expires_after[seconds]"),
+    )
+    if anchor is None and seconds is None:
+        return None
+    if anchor != "created_at":
+        raise BadRequestError(
+            "'expires_after.anchor' must be 'created_at'.", param="expires_after.anchor"
+        )
+    low, high = _SECONDS
+    given = int(seconds) if seconds and re.fullmatch(r"[0-9]{1,8}", seconds) else 0
+    if not low <= given <= high:
+        raise BadRequestError(
+            f"'expires_after.seconds' must be an integer from {low} to {high}.",
+            param="expires_after.seconds",
+        )
+    return given
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            yield chunk

@@ -1,0 +1,159 @@
+"""What every request passes first: the token, the size limit and the count of open requests."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse
+
+from ftctl_worker.errors import (
+    ApiError,
+    BadRequestError,
+    PayloadTooLargeError,
+    UnauthorizedError,
+    UnsupportedMediaError,
+)
+from ftctl_worker.ids import new_id
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from ftctl_worker.settings import Settings
+
+__all__ = ["Guard", "OpenRequests"]
+
+UPLOAD_PATH = "/v1/files"
+_FORM_OVERHEAD = 64 * 1024
+_DRAIN_BYTES = 1024 * 1024 * 1024
+
+
+class OpenRequests:
+    """Counts the requests that are being answered."""
+
+    def __init__(self) -> None:
+        """Start at none."""
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        """Count one more."""
+        with self._lock:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        """Count one less."""
+        with self._lock:
+            self._count -= 1
+
+    @property
+    def any(self) -> bool:
+        """Whether a request is being answered right now."""
+        return self._count > 0
+
+
+class Guard:
+    """ASGI middleware in front of all routes; only ``/health`` needs no token."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, open_requests: OpenRequests) -> None:
+        """Guard ``app``."""
+        self._app = app
+        self._settings = settings
+        self._open = open_requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401, 413 or 415, or pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_id("req_", 32).encode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        with self._open:
+            body = _LimitedBody(receive, self._limit(scope["path"]))
+            try:
+                headers = dict(scope["headers"])
+                if scope["path"] != "/health":
+                    self._check_token(headers)
+                _check_body_headers(headers, body.limit)
+                await self._app(scope, body.receive, send_with_id)
+            except _BodyTooLargeError:
+                await body.drain()
+                await _refuse(_too_large(body.limit), scope, receive, send_with_id)
+            except ApiError as error:
+                await _refuse(error, scope, receive, send_with_id)
+
+    def _limit(self, path: str) -> int:
+        if path == UPLOAD_PATH:
+            return self._settings.max_upload_bytes + _FORM_OVERHEAD
+        return self._settings.max_body_bytes
+
+    def _check_token(self, headers: dict[bytes, bytes]) -> None:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        digest = hashlib.sha256(token.strip()).digest()
+        matches = [hmac.compare_digest(digest, known) for known in self._settings.token_hashes]
+        if scheme.lower() != b"bearer" or not any(matches):
+            raise UnauthorizedError(
+                "Incorrect API key provided; send it as 'Authorization: Bearer KEY'.",
+                code="invalid_api_key",
+            )
+
+
+class _BodyTooLargeError(Exception):
+    """More came than the limit; no handler inside the application may answer this."""
+
+
+class _LimitedBody:
+    """Counts what a client sends, and stops reading beyond the limit."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self.limit = limit
+        self._seen = 0
+        self._ended = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._seen += len(message.get("body", b""))
+            self._ended = not message.get("more_body", False)
+            if self._seen > self.limit:
+                raise _BodyTooLargeError
+        else:
+            self._ended = True
+        return message
+
+    async def drain(self) -> None:
+        """Read and drop the rest: a client that is still sending would miss the answer."""
+        dropped = 0
+        while not self._ended and dropped < _DRAIN_BYTES:
+            message = await self._receive()
+            dropped += len(message.get("body", b""))
+            self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+
+
+async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse(error.envelope(), status_code=error.status)(scope, receive, send)
+
+
+def _check_body_headers(headers: dict[bytes, bytes], limit: int) -> None:
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMediaError("Compressed bodies are not accepted; send the body plain.")
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit():
+        raise BadRequestError("The Content-Length header is not a number.")
+    if int(length) > limit:
+        raise _BodyTooLargeError
+
+
+def _too_large(limit: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(
+        f"The request body is larger than this server takes ({limit:,} bytes).",
+        code="payload_too_large",
+    )

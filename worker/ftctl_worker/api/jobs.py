@@ -1,0 +1,184 @@
+"""The routes under /v1/fine_tuning/jobs."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ftctl_worker import strictjson
+from ftctl_worker.api import answers
+from ftctl_worker.api.requests import (
+    known_page,
+    read_json,
+    read_limit,
+    read_metadata,
+    read_time,
+)
+from ftctl_worker.errors import BadRequestError, ModelError, NotFoundError
+from ftctl_worker.job_request import parse_job
+from ftctl_worker.jobs import IdempotencyKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+    from ftctl_worker.bases import Catalog
+    from ftctl_worker.filestore import FileStore
+    from ftctl_worker.history import History
+    from ftctl_worker.jobs import Job, JobDraft, JobStore
+
+__all__ = ["JobRoutes"]
+
+_HIGHEST = 1000
+
+
+class JobRoutes:
+    """Create, list, read and cancel jobs; read their events and checkpoints."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        files: FileStore,
+        history: History,
+        catalog: Catalog,
+        changed: Callable[[], None],
+    ) -> None:
+        """Serve ``jobs``, and call ``changed`` when the supervisor has something to do."""
+        self._jobs = jobs
+        self._files = files
+        self._history = history
+        self._catalog = catalog
+        self._changed = changed
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        one = "/v1/fine_tuning/jobs/{job_id}"
+        return [
+            Route("/v1/fine_tuning/jobs", self.create, methods=["POST"]),
+            Route("/v1/fine_tuning/jobs", self.list, methods=["GET"]),
+            Route(one, self.retrieve, methods=["GET"]),
+            Route(f"{one}/cancel", self.cancel, methods=["POST"]),
+            Route(f"{one}/events", self.events, methods=["GET"]),
+            Route(f"{one}/checkpoints", self.checkpoints, methods=["GET"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        """Create a job, or return the one an Idempotency-Key made before."""
+        body = await read_json(request)
+        key = _idempotency_key(request, body)
+        return await run_in_threadpool(self._create, body, key)
+
+    def list(self, request: Request) -> Response:
+        """List jobs, newest first."""
+        wanted = read_metadata(request)
+        jobs, more = known_page(
+            self._jobs.page(
+                after=request.query_params.get("after"),
+                limit=read_limit(request, default=20, highest=_HIGHEST),
+                metadata=wanted.pairs,
+                without_metadata=wanted.absent,
+                updated_since=read_time(request, "updated_since"),
+            )
+        )
+        return JSONResponse(answers.listing([answers.job(job) for job in jobs], has_more=more))
+
+    def retrieve(self, request: Request) -> Response:
+        """Describe one job."""
+        return JSONResponse(answers.job(self._find(request.path_params["job_id"])))
+
+    def cancel(self, request: Request) -> Response:
+        """Cancel one job."""
+        job = self._find(request.path_params["job_id"])
+        if not self._jobs.cancel(job.id):
+            raise BadRequestError(
+                f"Job has already completed: {job.id}", code="job_already_completed"
+            )
+        self._changed()
+        return JSONResponse(answers.job(self._find(job.id)))
+
+    def events(self, request: Request) -> Response:
+        """List the events of a job, newest first."""
+        job = self._find(request.path_params["job_id"])
+        events, more = known_page(
+            self._history.events(
+                job.id,
+                after=request.query_params.get("after"),
+                limit=read_limit(request, default=20, highest=_HIGHEST),
+            )
+        )
+        return JSONResponse(answers.listing([answers.event(e) for e in events], has_more=more))
+
+    def checkpoints(self, request: Request) -> Response:
+        """List the checkpoints of a job, newest first."""
+        job = self._find(request.path_params["job_id"])
+        found, more = known_page(
+            self._history.checkpoints(
+                job.id,
+                after=request.query_params.get("after"),
+                limit=read_limit(request, default=10, highest=_HIGHEST),
+            )
+        )
+        data = [answers.checkpoint(checkpoint) for checkpoint in found]
+        return JSONResponse(answers.listing(data, has_more=more, edges=bool(data)))
+
+    def _create(self, body: object, key: IdempotencyKey | None) -> Response:
+        earlier = None if key is None else self._jobs.replay(key)
+        if earlier is not None:
+            return JSONResponse(answers.job(earlier))
+        draft = parse_job(body)
+        self._check_names(draft)
+        job, created = self._jobs.create(draft, key)
+        if created:
+            self._changed()
+        return JSONResponse(answers.job(job))
+
+    def _check_names(self, draft: JobDraft) -> None:
+        try:
+            self._catalog.resolve(draft.model)
+        except ModelError as error:
+            raise NotFoundError(str(error), param="model", code="model_not_found") from error
+        self._check_file(draft.training_file, "training_file")
+        if draft.validation_file is not None:
+            self._check_file(draft.validation_file, "validation_file")
+
+    def _check_file(self, file_id: str, param: str) -> None:
+        file = self._files.get(file_id)
+        if file is None:
+            raise BadRequestError(
+                f"The {param} {file_id[:100]} does not exist.", param=param, code="file_not_found"
+            )
+        if file.purpose != "fine-tune":
+            raise BadRequestError(
+                f"The {param} {file_id} has the purpose '{file.purpose}'; upload it with the "
+                "purpose 'fine-tune'.",
+                param=param,
+                code="invalid_file_purpose",
+            )
+
+    def _find(self, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise NotFoundError(
+                f"Could not find fine tune: {job_id}",
+                param="fine_tuning_job_id",
+                code="fine_tune_not_found",
+            )
+        return job
+
+
+def _idempotency_key(request: Request, body: object) -> IdempotencyKey | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= 255:
+        raise BadRequestError(
+            "The Idempotency-Key takes 1 to 255 characters.", param="Idempotency-Key"
+        )
+    digest = hashlib.sha256(strictjson.dumps(body).encode()).hexdigest()
+    return IdempotencyKey(key=key, body_sha256=digest)

@@ -1,0 +1,94 @@
+"""Reading bodies and list parameters out of a request."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from ftctl_worker import strictjson
+from ftctl_worker.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+__all__ = ["MetadataFilter", "known_page", "read_json", "read_limit", "read_metadata", "read_time"]
+
+Page = TypeVar("Page")
+_METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class MetadataFilter:
+    """Pairs a job's metadata must hold; or none at all where ``absent``."""
+
+    pairs: dict[str, str]
+    absent: bool
+
+
+async def read_json(request: Request) -> object:
+    """Return the JSON body.
+
+    Raises:
+        BadRequestError: the body is not acceptable JSON.
+    """
+    body = await request.body()
+    try:
+        return strictjson.loads(body)
+    except strictjson.JsonRefusedError as error:
+        raise BadRequestError(
+            f"We could not parse the JSON body of your request: {error}", code="invalid_json"
+        ) from error
+
+
+def read_limit(request: Request, *, default: int, highest: int) -> int:
+    """Return the query parameter ``limit``.
+
+    Raises:
+        BadRequestError: it is no integer from 1 to ``highest``.
+    """
+    text = request.query_params.get("limit")
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= highest:
+        raise BadRequestError(f"'limit' must be an integer from 1 to {highest}.", param="limit")
+    return int(text)
+
+
+def read_metadata(request: Request) -> MetadataFilter:
+    """Return the filter ``metadata[k]=v``, or ``metadata=null``."""
+    pairs = {}
+    for name, value in request.query_params.multi_items():
+        if match := _METADATA.fullmatch(name):
+            pairs[match[1]] = value
+    return MetadataFilter(pairs, absent=request.query_params.get("metadata") == "null")
+
+
+def read_time(request: Request, name: str) -> float | None:
+    """Return a query parameter in Unix seconds.
+
+    Raises:
+        BadRequestError: it is no finite number.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadRequestError(f"'{name}' must be a time in Unix seconds.", param=name)
+    return value
+
+
+def known_page(page: Page | None) -> Page:
+    """Return a page of a list.
+
+    Raises:
+        BadRequestError: there is none, because the cursor names nothing in the list.
+    """
+    if page is None:
+        raise BadRequestError("Given after argument was not found in items.", param="after")
+    return page

@@ -1,0 +1,89 @@
+"""Batches of similar length in few shapes: little padding, and memory that stays flat."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftctl_worker.rendering import Row
+
+__all__ = ["TOKENS_PER_PASS", "Batch", "epoch_order", "in_passes"]
+
+TOKENS_PER_PASS = 16_384
+_WINDOW = 16
+_LENGTHS = [
+    *range(16, 128, 16), *range(128, 512, 64), *range(512, 2048, 256), *range(2048, 131073, 1024)
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded at the end to one length: ``ids`` and ``learned`` of shape (rows, length)."""
+
+    ids: torch.Tensor
+    learned: torch.Tensor
+    tokens: int
+    labels: int
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on ``device``."""
+        return Batch(self.ids.to(device), self.learned.to(device), self.tokens, self.labels)
+
+
+def epoch_order(rows: Sequence[Row], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Return the row numbers of each batch of one epoch; the same seed gives the same order.
+
+    Rows are shuffled, sorted by length within windows of several batches, and the batches are
+    shuffled again.
+    """
+    chance = random.Random(f"{seed}/{epoch}")
+    order = list(range(len(rows)))
+    chance.shuffle(order)
+    window = batch_size * _WINDOW
+    batches = []
+    for start in range(0, len(order), window):
+        near = sorted(order[start : start + window], key=lambda index: len(rows[index].ids))
+        batches += [near[at : at + batch_size] for at in range(0, len(near), batch_size)]
+    chance.shuffle(batches)
+    return batches
+
+
+def in_passes(
+    rows: Sequence[Row], *, longest: int, pad_id: int, tokens: int = TOKENS_PER_PASS
+) -> list[Batch]:
+    """Pad rows into one batch, or into several where they exceed ``tokens`` padded tokens.
+
+    ``longest`` is the length in tokens that no row exceeds.
+    """
+    by_length = sorted(rows, key=lambda row: len(row.ids), reverse=True)
+    batches = []
+    at = 0
+    while at < len(by_length):
+        length = min(_bucket(len(by_length[at].ids)), longest)
+        count = max(1, tokens // length)
+        batches.append(_pad(by_length[at : at + count], length, pad_id))
+        at += count
+    return batches
+
+
+def _pad(rows: Sequence[Row], length: int, pad_id: int) -> Batch:
+    ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
+    learned = torch.zeros((len(rows), length), dtype=torch.bool)
+    for number, row in enumerate(rows):
+        ids[number, : len(row.ids)] = torch.tensor(row.ids)
+        learned[number, : len(row.ids)] = torch.tensor(row.learned)
+    learned[:, 0] = False
+    tokens = sum(len(row.ids) for row in rows)
+    return Batch(ids, learned, tokens, int(learned.sum()))
+
+
+def _bucket(length: int) -> int:
+    at = bisect_left(_LENGTHS, length)
+    return _LENGTHS[at] if at < len(_LENGTHS) else length

@@ -1,0 +1,161 @@
+"""The ``ftctl-worker`` command."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftctl_worker import __version__
+from ftctl_worker.errors import WorkerError
+from ftctl_worker.settings import MIB, PRECISIONS, Settings, default_home, take_token_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_EXAMPLE = """\
+example:
+  export WORKER_TOKEN=$(openssl rand -hex 16)
+  ftctl-worker serve --port 8400 --token-env WORKER_TOKEN
+
+exit codes: 0 ended as asked, 2 usage, 3 configuration, 5 local state
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        settings = _settings(options)
+        from ftctl_worker.server import serve
+
+        serve(settings)
+    except WorkerError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        home=options.home or default_home(),
+        token_hashes=take_token_hashes(options.token_env),
+        host=options.host,
+        port=options.port,
+        ready_file=options.ready_file,
+        exit_lock=options.exit_when_unused,
+        threads=options.threads,
+        concurrency=options.concurrency,
+        precision=options.precision,
+        max_batch=options.max_batch,
+        max_upload_bytes=options.max_upload_mib * MIB,
+        models_dirs=tuple(options.models_dir),
+        allow_paths=tuple(options.allow_path),
+        allow_models=tuple(options.allow_model),
+        allow_any_model=options.allow_any_model,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ftctl-worker",
+        description="A fine-tuning server that speaks OpenAI's fine-tuning API.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ftctl-worker {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="train and answer over HTTP",
+        description="Train and answer over HTTP until a signal arrives.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_server_options(serve)
+    _add_model_options(serve)
+    return parser
+
+
+def _add_server_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=_port, default=0, help="port to listen on; 0 takes a free one (default)")
+    add("--home", type=Path, help="folder of the database, files and models")
+    add(
+        "--token-env",
+        required=True,
+        metavar="NAME",
+        help="environment variable with the bearer token; several, separated by commas",
+    )
+    add("--ready-file", type=Path, metavar="PATH", help="write port, pid and url here (0600)")
+    add(
+        "--exit-when-unused",
+        type=Path,
+        metavar="LOCKFILE",
+        help="end once nobody holds LOCKFILE and no job is open",
+    )
+    add("--max-upload-mib", type=_positive, default=512, help="largest upload (default: 512)")
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--threads", type=_count, default=0, help="CPU threads for torch; 0 takes all (default)")
+    add("--concurrency", type=_positive, default=1, help="jobs trained at once (default: 1)")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="number format of base weights (default: bf16 where the machine is good at it)",
+    )
+    add("--max-batch", type=_positive, default=16, help="chats answered together (default: 16)")
+    add(
+        "--models-dir",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="offer the model folders below DIR (repeatable)",
+    )
+    add(
+        "--allow-path",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="allow this model folder (repeatable)",
+    )
+    add(
+        "--allow-model",
+        action="append",
+        default=[],
+        metavar="ORG/NAME[@REVISION]",
+        help="allow this model of the Hub (repeatable)",
+    )
+    add("--allow-any-model", action="store_true", help="allow any folder and any Hub model")
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("must be from 0 to 65535")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number

@@ -1,0 +1,164 @@
+"""The chat engine: one thread, a queue, and one batch for all waiting requests of a model.
+
+torch is imported by that thread on its first request, never by the server itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from ftctl_worker.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ftctl_worker.bases import BaseModel
+    from ftctl_worker.chat_request import ChatRequest
+    from ftctl_worker.serving import Shelf
+    from ftctl_worker.settings import Precision
+
+__all__ = ["Delta", "Done", "Engine", "Failed", "Reply", "Target", "Ticket"]
+
+_LOG = logging.getLogger("ftctl_worker")
+_GATHER_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which model answers: a base model, alone or with the adapter in a folder."""
+
+    base: BaseModel
+    adapter: Path | None
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The next piece of text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of an answer; all counts in tokens."""
+
+    finish_reason: Literal["stop", "length"]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """No answer, and why."""
+
+    code: str
+    message: str
+
+
+Reply = Delta | Done | Failed
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One request in the engine; replies go to ``deliver`` from the engine's thread."""
+
+    chat: ChatRequest
+    target: Target
+    deliver: Callable[[Reply], None]
+    cancelled: bool = field(default=False, init=False)
+
+    def cancel(self) -> None:
+        """Say that nobody waits for the answer any more."""
+        self.cancelled = True
+
+
+class Engine:
+    """Answers requests in order of arrival, those of the same model together."""
+
+    def __init__(self, *, cache: Path, threads: int, precision: Precision, max_batch: int) -> None:
+        """Prepare; the thread starts with the first request."""
+        self._cache = cache
+        self._threads = threads
+        self._precision = precision
+        self._max_batch = max_batch
+        self._waiting: deque[Ticket] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._running: list[Ticket] = []
+
+    def submit(self, chat: ChatRequest, target: Target, deliver: Callable[[Reply], None]) -> Ticket:
+        """Queue a request; ``deliver`` gets its replies, Done or Failed last."""
+        ticket = Ticket(chat, target, deliver)
+        with self._changed:
+            self._waiting.append(ticket)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return ticket
+
+    def stop(self) -> None:
+        """Refuse what waits, let the running batch end early, and end the thread."""
+        with self._changed:
+            self._stopping = True
+            for ticket in self._running:
+                ticket.cancel()
+            _fail(list(self._waiting), Failed("server_error", "The server is stopping."))
+            self._waiting.clear()
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        shelf: Shelf | None = None
+        while batch := self._take():
+            try:
+                if shelf is None:
+                    shelf = self._open_shelf()
+                shelf.answer(batch)
+            except ModelError as error:
+                _fail(batch, Failed("server_error", str(error)))
+            except Exception:  # noqa: BLE001 - the next batch has to be answered
+                _LOG.exception("a batch of %d chats failed", len(batch))
+                _fail(batch, Failed("server_error", "The model failed to answer."))
+
+    def _open_shelf(self) -> Shelf:
+        from ftctl_worker.serving import Shelf
+
+        return Shelf(cache=self._cache, threads=self._threads, precision=self._precision)
+
+    def _take(self) -> list[Ticket]:
+        """Wait for requests, and return those of one model; none means the end."""
+        with self._changed:
+            self._running = []
+            while not self._waiting and not self._stopping:
+                self._changed.wait()
+            self._gather()
+            if self._stopping:
+                return []
+            target = self._waiting[0].target
+            batch = [one for one in self._waiting if one.target == target][: self._max_batch]
+            for ticket in batch:
+                self._waiting.remove(ticket)
+            self._running = batch
+            return batch
+
+    def _gather(self) -> None:
+        """Give requests that were sent together a moment to arrive together."""
+        until = time.monotonic() + _GATHER_SECONDS
+        while not self._stopping and len(self._waiting) < self._max_batch:
+            if not self._changed.wait(until - time.monotonic()):
+                return
+
+
+def _fail(batch: list[Ticket], failed: Failed) -> None:
+    for ticket in batch:
+        ticket.deliver(failed)

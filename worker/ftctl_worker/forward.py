@@ -1,0 +1,99 @@
+"""The forward pass of training: what a batch costs, and how much of it was right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from ftctl_worker.batches import Batch, in_passes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftctl_worker.rendering import Row
+
+__all__ = ["Forward", "Sums", "evaluate"]
+
+
+@dataclass
+class Sums:
+    """Loss, correct tokens and label tokens, added up over passes."""
+
+    loss: float = 0.0
+    correct: int = 0
+    labels: int = 0
+
+    @property
+    def mean_loss(self) -> float:
+        """Loss per label token in nats."""
+        return self.loss / self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """Share of label tokens that the model ranks first."""
+        return self.correct / self.labels
+
+
+class Forward:
+    """Runs a batch and sums its loss, with logits only where a token is learned."""
+
+    def __init__(self, model: Any, *, half: bool) -> None:
+        """Work with a peft ``model``; ``half`` where its base is in bf16."""
+        self._causal = model.get_base_model()
+        self._decoder = getattr(self._causal, self._causal.base_model_prefix, None)
+        self._head = self._causal.get_output_embeddings()
+        self._half = half
+        self._device = next(model.parameters()).device
+        self._direct = self._head_is_plain()
+
+    def __call__(self, batch: Batch, sums: Sums) -> torch.Tensor:
+        """Return the summed loss of a batch, in nats, and add what was seen to ``sums``."""
+        batch = batch.to(self._device)
+        wanted = batch.learned[:, 1:]
+        targets = batch.ids[:, 1:][wanted]
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+            logits = self._logits(batch.ids, wanted)
+        loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
+        sums.loss += loss.item()
+        sums.correct += int((logits.argmax(-1) == targets).sum())
+        sums.labels += batch.labels
+        return loss
+
+    def _logits(self, ids: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        # Padding stands at the end and attention is causal, so no mask is needed.
+        if not self._direct:
+            every: torch.Tensor = self._causal(input_ids=ids, use_cache=False).logits
+            return every[:, :-1][wanted]
+        hidden = self._decoder(input_ids=ids, use_cache=False).last_hidden_state  # type: ignore[misc]
+        chosen: torch.Tensor = self._head(hidden[:, :-1][wanted])
+        return chosen
+
+    @torch.no_grad()
+    def _head_is_plain(self) -> bool:
+        """Check that nothing but the head lies between hidden states and logits."""
+        if self._decoder is None or self._head is None:
+            return False
+        ids = torch.arange(8, device=self._device)[None]
+        whole = self._causal(input_ids=ids, use_cache=False).logits
+        ours = self._head(self._decoder(input_ids=ids, use_cache=False).last_hidden_state)
+        return whole.shape == ours.shape and torch.allclose(whole, ours.to(whole.dtype))
+
+
+@torch.no_grad()
+def evaluate(
+    forward: Forward, rows: Sequence[Row], *, longest: int, pad_id: int
+) -> dict[str, float]:
+    """Return the validation metrics of ``rows`` by their names in the API."""
+    sums = Sums()
+    for one in in_passes(rows, longest=longest, pad_id=pad_id):
+        forward(one, sums)
+    loss, accuracy = round(sums.mean_loss, 6), round(sums.accuracy, 6)
+    return {
+        "valid_loss": loss,
+        "valid_mean_token_accuracy": accuracy,
+        "full_valid_loss": loss,
+        "full_valid_mean_token_accuracy": accuracy,
+    }

@@ -1,0 +1,97 @@
+"""The worker's home folder: where everything lies, who may read it, and who owns it now."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ftctl_worker.errors import LocalStateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Home", "ServerLock"]
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below one folder. Folders are made 0700 and files 0600."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite database."""
+        return self.root / "worker.sqlite3"
+
+    @property
+    def files(self) -> Path:
+        """Uploaded and result files, one file per id."""
+        return self.root / "files"
+
+    @property
+    def uploads(self) -> Path:
+        """Uploads under way; emptied at every start."""
+        return self.root / "uploads"
+
+    @property
+    def jobs(self) -> Path:
+        """One folder per job: the trainer's log and what it needs to resume."""
+        return self.root / "jobs"
+
+    @property
+    def models(self) -> Path:
+        """One folder per trained adapter."""
+        return self.root / "models"
+
+    @property
+    def cache(self) -> Path:
+        """Converted base models; safe to delete."""
+        return self.root / "cache"
+
+    def file(self, file_id: str) -> Path:
+        """Return where the content of an uploaded file lies."""
+        return self.files / file_id
+
+    def job(self, job_id: str) -> Path:
+        """Return the folder of one job."""
+        return self.jobs / job_id
+
+    def prepare(self) -> None:
+        """Make all folders.
+
+        Raises:
+            LocalStateError: the home cannot be made or written.
+        """
+        try:
+            for folder in (self.root, self.files, self.uploads, self.jobs, self.models, self.cache):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                folder.chmod(0o700)
+        except OSError as error:
+            raise LocalStateError(f"The home {self.root} cannot be used: {error}") from error
+
+
+class ServerLock:
+    """An exclusive lock on a home, held as long as the process lives."""
+
+    def __init__(self, home: Home) -> None:
+        """Take the lock.
+
+        Raises:
+            LocalStateError: another server uses this home.
+        """
+        self._descriptor = os.open(home.root / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._descriptor)
+            raise LocalStateError(
+                f"Another ftctl-worker already serves the home {home.root}; stop it or give "
+                "another --home."
+            ) from error
+
+    def release(self) -> None:
+        """Let another server start in this home."""
+        os.close(self._descriptor)

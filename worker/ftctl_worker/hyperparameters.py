@@ -1,0 +1,130 @@
+"""What "auto" means: defaults from the model's folder, else general ones, and why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ftctl_worker.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Chosen", "TrainingDefaults", "choose", "read_defaults"]
+
+DEFAULTS_FILE = "training_defaults.json"
+_AIM_STEPS = 100
+_MAX_EPOCHS = 10
+_MAX_BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDefaults:
+    """How a base model likes to be tuned; ``max_length`` in tokens.
+
+    None for ``n_epochs`` or ``batch_size`` lets the number of examples decide.
+    """
+
+    learning_rate: float = 2e-4
+    n_epochs: int | None = None
+    batch_size: int | None = None
+    lora_r: int = 16
+    lora_alpha: int = 32
+    target_modules: str | tuple[str, ...] = "all-linear"
+    max_length: int = 2048
+    source: str = "the general defaults"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The numbers a job is trained with, and the sentence that says why."""
+
+    n_epochs: int
+    batch_size: int
+    learning_rate_multiplier: float
+    learning_rate: float
+    why: str
+
+    def reported(self) -> dict[str, float]:
+        """Return the three hyperparameters the API knows."""
+        return {
+            "n_epochs": self.n_epochs,
+            "batch_size": self.batch_size,
+            "learning_rate_multiplier": self.learning_rate_multiplier,
+        }
+
+
+def read_defaults(folder: Path | None) -> TrainingDefaults:
+    """Read ``training_defaults.json`` beside a model, where there is one.
+
+    Raises:
+        ModelError: the file is there but cannot be used.
+    """
+    file = None if folder is None else folder / DEFAULTS_FILE
+    if file is None or not file.is_file():
+        return TrainingDefaults()
+    try:
+        return _parse(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{file} cannot be used: {error}") from error
+
+
+def choose(
+    requested: Mapping[str, float | str], defaults: TrainingDefaults, examples: int
+) -> Chosen:
+    """Turn "auto" into numbers for a training file with ``examples`` rows."""
+    batch = _given(requested, "batch_size")
+    epochs = _given(requested, "n_epochs")
+    multiplier = _given(requested, "learning_rate_multiplier")
+    reasons = []
+    if batch is None:
+        batch = defaults.batch_size or min(_MAX_BATCH, max(1, examples // 8))
+        reasons.append(f"batch_size {batch:g} {_origin(defaults.batch_size, defaults, examples)}")
+    if epochs is None:
+        steps = -(-examples // int(batch))
+        epochs = defaults.n_epochs or min(_MAX_EPOCHS, max(3, -(-_AIM_STEPS // steps)))
+        reasons.append(f"n_epochs {epochs:g} {_origin(defaults.n_epochs, defaults, examples)}")
+    if multiplier is None:
+        multiplier = 1.0
+        reasons.append("learning_rate_multiplier 1 keeps the default learning rate")
+    rate = defaults.learning_rate * multiplier
+    said = "; ".join(reasons) or "all hyperparameters were given"
+    return Chosen(
+        n_epochs=int(epochs),
+        batch_size=int(batch),
+        learning_rate_multiplier=float(multiplier),
+        learning_rate=rate,
+        why=f"Hyperparameters: {said}. Learning rate {rate:g} = {defaults.learning_rate:g} (from "
+        f"{defaults.source}) x {multiplier:g}.",
+    )
+
+
+def _given(requested: Mapping[str, float | str], name: str) -> float | None:
+    value = requested.get(name, "auto")
+    return None if isinstance(value, str) else value
+
+
+def _origin(default: int | None, defaults: TrainingDefaults, examples: int) -> str:
+    return f"for {examples} examples" if default is None else f"from {defaults.source}"
+
+
+def _parse(raw: dict[str, Any]) -> TrainingDefaults:
+    lora = raw.get("lora", {})
+    general = TrainingDefaults()
+    modules = lora.get("target_modules", general.target_modules)
+    return TrainingDefaults(
+        learning_rate=float(raw.get("learning_rate", general.learning_rate)),
+        n_epochs=_count(raw.get("n_epochs")),
+        batch_size=_count(raw.get("batch_size")),
+        lora_r=int(lora.get("r", general.lora_r)),
+        lora_alpha=int(lora.get("alpha", general.lora_alpha)),
+        target_modules=modules if isinstance(modules, str) else tuple(modules),
+        max_length=int(raw.get("max_length", general.max_length)),
+        source=f"the model's {DEFAULTS_FILE}",
+    )
+
+
+def _count(value: object) -> int | None:
+    return None if value in (None, "auto") else int(value)  # type: ignore[call-overload]

@@ -1,0 +1,160 @@
+"""The body of a job creation, checked against the API description."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from ftctl_worker.errors import BadRequestError
+from ftctl_worker.jobs import JobDraft
+
+__all__ = ["parse_job"]
+
+_FIELDS = frozenset(
+    {
+        "model",
+        "training_file",
+        "validation_file",
+        "hyperparameters",
+        "suffix",
+        "integrations",
+        "seed",
+        "method",
+        "metadata",
+    }
+)
+_HYPERPARAMETERS = {"n_epochs": (1, 50), "batch_size": (1, 256), "learning_rate_multiplier": None}
+_MAX_SEED = 2**31 - 1
+
+
+def parse_job(body: object) -> JobDraft:
+    """Turn a request body into a draft; hyperparameters that are not given are "auto".
+
+    Raises:
+        BadRequestError: the body breaks a rule; ``param`` names the field.
+    """
+    if not isinstance(body, dict):
+        raise BadRequestError("The request body must be a JSON object.")
+    _refuse_unknown(body, _FIELDS, "")
+    if body.get("integrations"):
+        raise BadRequestError(
+            "Integrations are not supported by this server.", param="integrations"
+        )
+    seed = _integer(body, "seed", 0, _MAX_SEED)
+    return JobDraft(
+        model=_text(body, "model", required=True) or "",
+        training_file=_text(body, "training_file", required=True) or "",
+        validation_file=_text(body, "validation_file"),
+        suffix=_suffix(body),
+        seed=secrets.randbelow(_MAX_SEED) if seed is None else seed,
+        metadata=_metadata(body.get("metadata")),
+        requested={**_hyperparameters(body, ""), **_method(body.get("method"))},
+    )
+
+
+def _method(method: object) -> dict[str, float | str]:
+    if method is None:
+        return {}
+    if not isinstance(method, dict):
+        raise BadRequestError("'method' must be an object.", param="method")
+    kind = method.get("type")
+    if kind in ("dpo", "reinforcement"):
+        raise BadRequestError(
+            f"The method {kind!r} is not supported by this server; use 'supervised'.",
+            param="method.type",
+            code="unsupported_method",
+        )
+    if kind != "supervised":
+        raise BadRequestError("'method.type' must be 'supervised'.", param="method.type")
+    _refuse_unknown(method, {"type", "supervised"}, "method.")
+    supervised = method.get("supervised")
+    if supervised is None:
+        return {}
+    if not isinstance(supervised, dict):
+        raise BadRequestError("'method.supervised' must be an object.", param="method.supervised")
+    _refuse_unknown(supervised, {"hyperparameters"}, "method.supervised.")
+    given = supervised.get("hyperparameters")
+    return {} if given is None else _hyperparameters(supervised, "method.supervised.")
+
+
+def _hyperparameters(holder: dict[str, Any], prefix: str) -> dict[str, float | str]:
+    given = holder.get("hyperparameters")
+    where = f"{prefix}hyperparameters"
+    if given is None:
+        given = {}
+    if not isinstance(given, dict):
+        raise BadRequestError(f"'{where}' must be an object.", param=where)
+    _refuse_unknown(given, set(_HYPERPARAMETERS), f"{where}.")
+    return {
+        name: _hyperparameter(given.get(name, "auto"), f"{where}.{name}", bounds)
+        for name, bounds in _HYPERPARAMETERS.items()
+    }
+
+
+def _hyperparameter(value: object, param: str, bounds: tuple[int, int] | None) -> float | str:
+    if value is None or value == "auto":
+        return "auto"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if bounds is None:
+        if not number or not value > 0:  # type: ignore[operator]
+            raise BadRequestError(f"'{param}' must be 'auto' or a number above 0.", param=param)
+        return float(value)  # type: ignore[arg-type]
+    low, high = bounds
+    if not number or value != int(value) or not low <= value <= high:  # type: ignore[call-overload,operator]
+        raise BadRequestError(
+            f"'{param}' must be 'auto' or an integer from {low} to {high}.", param=param
+        )
+    return int(value)  # type: ignore[call-overload]
+
+
+def _metadata(value: object) -> dict[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise BadRequestError("'metadata' must map strings to strings.", param="metadata")
+    if len(value) > 16:
+        raise BadRequestError("'metadata' takes at most 16 pairs.", param="metadata")
+    if any(len(key) > 64 or len(text) > 512 for key, text in value.items()):
+        raise BadRequestError(
+            "A 'metadata' key takes at most 64 characters and a value at most 512.",
+            param="metadata",
+        )
+    return value
+
+
+def _suffix(body: dict[str, Any]) -> str | None:
+    suffix = _text(body, "suffix")
+    if suffix is not None and len(suffix) > 64:
+        raise BadRequestError("'suffix' takes 1 to 64 characters.", param="suffix")
+    return suffix
+
+
+def _text(body: dict[str, Any], name: str, *, required: bool = False) -> str | None:
+    value = body.get(name)
+    if value is None and not required:
+        return None
+    if value is None:
+        raise BadRequestError(f"You must provide '{name}'.", param=name)
+    if not isinstance(value, str) or not value:
+        raise BadRequestError(f"'{name}' must be a string with at least one character.", param=name)
+    return value
+
+
+def _integer(body: dict[str, Any], name: str, low: int, high: int) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or value != int(value) or not low <= value <= high:
+        raise BadRequestError(f"'{name}' must be an integer from {low} to {high}.", param=name)
+    return int(value)
+
+
+def _refuse_unknown(given: dict[str, Any], known: set[str] | frozenset[str], prefix: str) -> None:
+    for name in given:
+        if name not in known:
+            raise BadRequestError(
+                f"Unrecognized request argument supplied: {prefix}{name[:100]}",
+                param=f"{prefix}{name[:100]}",
+                code="unknown_parameter",
+            )

@@ -1,0 +1,203 @@
+"""What a trainer writes into the database; every change asks first whether it still owns the job."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Literal
+
+from ftctl_worker.errors import JobSupersededError
+from ftctl_worker.filestore import StoredFile, insert_file
+from ftctl_worker.history import add_event
+from ftctl_worker.ids import new_id, tuned_model_name
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ftctl_worker.database import Database
+    from ftctl_worker.home import Home
+    from ftctl_worker.hyperparameters import Chosen
+    from ftctl_worker.jobs import Job, JobError
+
+__all__ = ["Ledger", "watch_over"]
+
+_FLUSH_SECONDS = 1.0
+_MOST_METRIC_EVENTS = 300
+_OWNED = "id = :id AND attempt = :attempt AND status = 'running'"
+_COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
+
+
+class Ledger:
+    """One attempt at one job; a step it may not take raises JobSupersededError."""
+
+    def __init__(self, database: Database, home: Home, job: Job, attempt: int) -> None:
+        """Write for ``attempt`` of ``job``."""
+        self._database = database
+        self._home = home
+        self._job = job
+        self._owner = {"id": job.id, "attempt": attempt}
+        self._waiting: list[tuple[str, Mapping[str, float]]] = []
+        self._flushed_at = time.monotonic()
+        self.model_name = tuned_model_name(job.model, job.suffix, job.id)
+
+    def say(self, message: str, *, level: Literal["info", "warn"] = "info") -> None:
+        """Append an event."""
+        with self._database.write() as connection:
+            self._touch(connection)
+            add_event(connection, self._job.id, message, level=level)
+
+    def choose(self, chosen: Chosen) -> None:
+        """Report the hyperparameters the job is trained with."""
+        with self._database.write() as connection:
+            self._touch(connection, chosen=json.dumps(chosen.reported()), updated_at=time.time())
+            add_event(connection, self._job.id, chosen.why)
+
+    def step(
+        self, metrics: Mapping[str, float], *, total: int, started: float, done: int, todo: int
+    ) -> None:
+        """Keep the metrics of a step, and write what has gathered about once a second.
+
+        Args:
+            metrics: values by the names of the API; ``step`` among them.
+            total: steps of the whole job.
+            started: monotonic time in seconds when this attempt took its first step.
+            done: steps this attempt has taken.
+            todo: steps still to take.
+        """
+        step = int(metrics["step"])
+        if step % max(1, total // _MOST_METRIC_EVENTS) == 0 or todo == 0 or "valid_loss" in metrics:
+            text = f"Step {step}/{total}: training loss={metrics['train_loss']:.4f}"
+            if "valid_loss" in metrics:
+                text += f", validation loss={metrics['valid_loss']:.4f}"
+            self._waiting.append((text, {**metrics, "total_steps": total}))
+        if todo == 0 or time.monotonic() - self._flushed_at > _FLUSH_SECONDS:
+            left = (time.monotonic() - started) / done * todo
+            self._flush(estimated_finish=int(time.time() + left))
+
+    def checkpoint(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Offer the adapter of ``step`` under its own name; doing it twice changes nothing."""
+        name = f"{self.model_name}:ckpt-step-{step}"
+        with self._database.write() as connection:
+            self._touch(connection)
+            row = (new_id("ftckpt_"), self._job.id, int(time.time()), step, name)
+            new = connection.execute(
+                "INSERT OR IGNORE INTO checkpoints (id, job_id, created_at, step, model, metrics)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (*row, json.dumps(dict(metrics))),
+            ).rowcount
+            self._name(connection, name, step)
+            if new:
+                text = f"Checkpoint created at step {step}"
+                add_event(connection, self._job.id, text, data={"step": step})
+
+    def succeed(self, step: int, tokens: int, metrics: Sequence[Mapping[str, float]]) -> None:
+        """End the job well: the tuned model, the result file and the state, all at once."""
+        self._flush()
+        result = self._result_file(metrics)
+        with self._database.write() as connection:
+            self._touch(
+                connection,
+                status="succeeded",
+                fine_tuned_model=self.model_name,
+                trained_tokens=tokens,
+                result_file=result.id,
+                finished_at=int(time.time()),
+                estimated_finish=None,
+                updated_at=time.time(),
+            )
+            insert_file(connection, result)
+            self._name(connection, self.model_name, step)
+            text = f"New fine-tuned model created: {self.model_name}"
+            add_event(connection, self._job.id, text)
+            add_event(connection, self._job.id, "The job has successfully completed")
+
+    def fail(self, error: JobError) -> None:
+        """End the job badly."""
+        with self._database.write() as connection:
+            self._touch(
+                connection,
+                status="failed",
+                error=json.dumps(vars(error)),
+                finished_at=int(time.time()),
+                estimated_finish=None,
+                updated_at=time.time(),
+            )
+            data = {"error_code": error.code}
+            add_event(connection, self._job.id, error.message, level="error", data=data)
+
+    def beat(self) -> None:
+        """Show that the trainer is alive."""
+        with self._database.write() as connection:
+            self._touch(connection)
+
+    def adapter_folder(self, step: int) -> Path:
+        """Return where the adapter of a step is kept."""
+        return self._home.models / self._job.id / f"step-{step}"
+
+    def _flush(self, estimated_finish: int | None = None) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._flushed_at = time.monotonic()
+        with self._database.write() as connection:
+            self._touch(connection, estimated_finish=estimated_finish)
+            for text, data in waiting:
+                add_event(connection, self._job.id, text, type="metrics", data=data)
+
+    def _touch(self, connection: sqlite3.Connection, **changes: object) -> None:
+        changes["heartbeat_at"] = time.time()
+        assignments = ", ".join(f"{name} = :{name}" for name in changes)
+        changed = connection.execute(
+            f"UPDATE jobs SET {assignments} WHERE {_OWNED}",  # noqa: S608
+            {**changes, **self._owner},
+        ).rowcount
+        if not changed:
+            raise JobSupersededError("The job was cancelled or given to another attempt.")
+
+    def _name(self, connection: sqlite3.Connection, name: str, step: int) -> None:
+        folder = self.adapter_folder(step).relative_to(self._home.models)
+        connection.execute(
+            "INSERT OR IGNORE INTO models (name, job_id, base, folder, created_at)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (name, self._job.id, self._job.model, str(folder), int(time.time())),
+        )
+
+    def _result_file(self, metrics: Sequence[Mapping[str, float]]) -> StoredFile:
+        file_id = new_id("file-")
+        place = self._home.file(file_id)
+        with place.open("w", newline="", encoding="ascii") as stream:
+            table = csv.writer(stream, lineterminator="\n")
+            table.writerow(_COLUMNS)
+            for one in metrics:
+                named = {**one, "train_accuracy": one["train_mean_token_accuracy"]}
+                table.writerow([named.get(column, "") for column in _COLUMNS])
+            stream.flush()
+            os.fsync(stream.fileno())
+        return StoredFile(
+            id=file_id,
+            filename="step_metrics.csv",
+            purpose="fine-tune-results",
+            bytes=place.stat().st_size,
+            created_at=int(time.time()),
+            expires_at=None,
+        )
+
+
+def watch_over(ledger: Ledger, parent: int, every: float = 3.0) -> None:
+    """Beat in a thread; end the process where the server is gone or the job is another's."""
+
+    def watch() -> None:
+        while True:
+            pause.wait(every)
+            try:
+                if os.getppid() != parent:
+                    os._exit(0)
+                ledger.beat()
+            except JobSupersededError:
+                os._exit(0)
+
+    pause = threading.Event()
+    threading.Thread(target=watch, name="heartbeat", daemon=True).start()

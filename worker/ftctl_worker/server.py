@@ -1,0 +1,169 @@
+"""One server from start to end: home, database, supervisor, engine and HTTP."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from ftctl_worker.api.app import Services, build_app
+from ftctl_worker.api.guard import OpenRequests
+from ftctl_worker.bases import Catalog
+from ftctl_worker.database import Database
+from ftctl_worker.engine import Engine
+from ftctl_worker.errors import LocalStateError
+from ftctl_worker.filestore import FileStore
+from ftctl_worker.history import History
+from ftctl_worker.home import Home, ServerLock
+from ftctl_worker.jobs import JobStore
+from ftctl_worker.lifetime import ReadyFile, UsageLock
+from ftctl_worker.settings import prepare_for_torch
+from ftctl_worker.supervisor import Supervisor
+from ftctl_worker.tuned_models import TunedModels
+
+if TYPE_CHECKING:
+    from ftctl_worker.settings import Settings
+
+__all__ = ["serve"]
+
+_LOG = logging.getLogger("ftctl_worker")
+_LOOK_SECONDS = 0.5
+_PURGE_EVERY = 120
+_GRACE_SECONDS = 5
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal arrives, or until nobody uses the server where that was asked for.
+
+    Raises:
+        LocalStateError: the home is in use, cannot be written, or the port cannot be bound.
+    """
+    os.umask(0o077)
+    prepare_for_torch()
+    home = Home(settings.home.resolve())
+    home.prepare()
+    lock = ServerLock(home)
+    database = Database(home.database)
+    try:
+        _empty(home)
+        _Server(settings, home, database).run()
+    finally:
+        database.close()
+        lock.release()
+
+
+class _Server:
+    """The parts of a server, wired."""
+
+    def __init__(self, settings: Settings, home: Home, database: Database) -> None:
+        self._settings = settings
+        self._files = FileStore(database, home)
+        self._jobs = JobStore(database)
+        self._open_requests = OpenRequests()
+        catalog = Catalog(
+            models_dirs=settings.models_dirs,
+            allow_paths=settings.allow_paths,
+            allow_models=settings.allow_models,
+            allow_any=settings.allow_any_model,
+        )
+        self._engine = Engine(
+            cache=home.cache,
+            threads=settings.threads,
+            precision=settings.precision,
+            max_batch=settings.max_batch,
+        )
+        self._supervisor = Supervisor(
+            jobs=self._jobs, files=self._files, home=home, catalog=catalog, settings=settings
+        )
+        services = Services(
+            home=home,
+            files=self._files,
+            jobs=self._jobs,
+            history=History(database),
+            tuned=TunedModels(database, home),
+            catalog=catalog,
+            engine=self._engine,
+            jobs_changed=self._supervisor.notify,
+        )
+        self._http = uvicorn.Server(
+            uvicorn.Config(
+                build_app(services, settings, self._open_requests),
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+
+    def run(self) -> None:
+        """Listen, say so, wait for the end, and clean up."""
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        listener = _bind(self._settings.host, self._settings.port)
+        ready = None if self._settings.ready_file is None else ReadyFile(self._settings.ready_file)
+        http = threading.Thread(target=self._http.run, args=([listener],), name="http")
+        self._supervisor.start()
+        http.start()
+        try:
+            self._announce(listener, ready)
+            self._wait(stop, http, ready)
+        finally:
+            if ready is not None:
+                ready.remove()
+            self._http.should_exit = True
+            self._engine.stop()
+            http.join()
+            self._supervisor.stop()
+
+    def _announce(self, listener: socket.socket, ready: ReadyFile | None) -> None:
+        host, port = listener.getsockname()[:2]
+        _LOG.info("listening on http://%s:%s/v1", host, port)
+        if ready is not None:
+            ready.write(host, port)
+
+    def _wait(self, stop: threading.Event, http: threading.Thread, ready: ReadyFile | None) -> None:
+        usage = None if self._settings.exit_lock is None else UsageLock(self._settings.exit_lock)
+        rounds = 0
+        while http.is_alive() and not stop.wait(_LOOK_SECONDS):
+            if rounds % _PURGE_EVERY == 0:
+                self._files.purge_expired()
+            rounds += 1
+            if usage is None or self._is_busy() or not usage.try_alone():
+                continue
+            if self._is_busy():
+                usage.release()
+                continue
+            if ready is not None:
+                ready.remove()
+            return
+
+    def _is_busy(self) -> bool:
+        return self._open_requests.any or self._jobs.any_open()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise LocalStateError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+    listener.listen(128)
+    return listener
+
+
+def _empty(home: Home) -> None:
+    """Drop uploads that a dead server left."""
+    shutil.rmtree(home.uploads)
+    home.uploads.mkdir(mode=0o700)

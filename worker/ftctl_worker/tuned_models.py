@@ -1,0 +1,67 @@
+"""Trained adapters under the names clients call them by."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ftctl_worker.database import Database
+    from ftctl_worker.home import Home
+
+__all__ = ["TunedModel", "TunedModels"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedModel:
+    """An adapter over ``base``, kept in ``folder``."""
+
+    name: str
+    base: str
+    folder: Path
+    created_at: int
+
+
+class TunedModels:
+    """Finds and deletes adapters; two names may share one folder."""
+
+    def __init__(self, database: Database, home: Home) -> None:
+        """Keep names in ``database`` and weights under ``home``."""
+        self._database = database
+        self._home = home
+
+    def get(self, name: str) -> TunedModel | None:
+        """Return a tuned model, or None where there is none."""
+        return next((model for model in self.all() if model.name == name), None)
+
+    def all(self) -> list[TunedModel]:
+        """Return every tuned model, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT * FROM models ORDER BY seq").fetchall()
+        return [
+            TunedModel(
+                name=row["name"],
+                base=row["base"],
+                folder=self._home.models / row["folder"],
+                created_at=row["created_at"],
+            )
+            for row in rows
+        ]
+
+    def delete(self, name: str) -> bool:
+        """Forget a name, and remove the weights nobody else names; False where there was none."""
+        with self._database.write() as connection:
+            row = connection.execute(
+                "DELETE FROM models WHERE name = ? RETURNING folder", (name,)
+            ).fetchone()
+            if row is None:
+                return False
+            shared = connection.execute(
+                "SELECT 1 FROM models WHERE folder = ?", (row["folder"],)
+            ).fetchone()
+        if shared is None:
+            shutil.rmtree(self._home.models / row["folder"], ignore_errors=True)
+        return True
