@@ -1,7 +1,8 @@
 """The rows nearly every good file is made of, accepted at the speed of the parser.
 
-Two shapes are known here: plain turns of text, and turns with tools. What is accepted has no flaw of
-form; what is not accepted is looked at by the rules, so a mistake here costs time and never a finding.
+Two shapes are known here: plain turns of text, and turns with tools. What is accepted has no flaw
+of form; what is not accepted is looked at by the rules, so being too careful costs time and never
+a finding.
 """
 
 from __future__ import annotations

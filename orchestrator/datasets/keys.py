@@ -1,8 +1,8 @@
 """How many keys a typed row was read from: more in the line means that one occurs twice.
 
-No fast parser sees repeated keys. Every key has a colon, and texts may have some; a line with exactly
-as many colons as the record has keys and its texts have colons holds no key twice. A line with
-another number is read again by the strict reader, which knows.
+No fast parser sees repeated keys. Every key has a colon, and texts may have some; a line with
+exactly as many colons as the record has keys and its texts have colons holds no key twice. A line
+with another number is read again by the strict reader, which knows.
 """
 
 from __future__ import annotations

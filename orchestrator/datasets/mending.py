@@ -31,7 +31,7 @@ def mend_file(source: Path, out: Path, *, force: bool = False) -> list[Change]:
 
     What is mended: the byte-order mark, line ends, blank lines, NUL padding, commas after rows and
     before closing brackets, several objects on a line, role names of other tools, weights of other
-    roles, null where a key should be absent, arguments that are objects or encoded twice. Everything
+    roles, null where a key should be absent, arguments that are objects or encoded twice. All
     else is copied, and remains a finding.
 
     Args:

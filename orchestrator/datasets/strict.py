@@ -109,9 +109,11 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(row) == len(pairs):
         return row
     seen: set[str] = set()
-    twice = tuple(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    twice: list[str] = []
+    for key, _ in pairs:
+        (twice.append if key in seen else seen.add)(key)
     repeated = _Repeated(row)
-    repeated.keys_twice = twice
+    repeated.keys_twice = tuple(twice)
     return repeated
 
 

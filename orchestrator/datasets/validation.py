@@ -88,8 +88,8 @@ def validate(
         split: train or validation; a validation file may be small.
         keep: findings held of each code; None holds all of them.
         count_tokens: also count tokens, the slowest part.
-        content: also look for characters, special tokens, secrets and personal data in the texts, and
-            for rows that repeat.
+        content: also look for characters, special tokens, secrets and personal data in the texts,
+            and for rows that repeat.
         workers: processes for a large file that nobody listens to.
         training: the rows of the training file, to find leaks from it.
         on_finding: sees every finding at once.

@@ -1,4 +1,4 @@
-"""JSONL to the disk: through a temporary file in the same folder, never half, never over another."""
+"""Files to the disk: through a temporary one in the same folder, never half, never over another."""
 
 from __future__ import annotations
 

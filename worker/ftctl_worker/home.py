@@ -59,6 +59,10 @@ class Home:
         """Return the folder of one job."""
         return self.jobs / job_id
 
+    def job_state(self, job_id: str) -> Path:
+        """Return the file from which a trainer goes on; it exists while a job is open."""
+        return self.job(job_id) / "state.safetensors"
+
     def prepare(self) -> None:
         """Make all folders.
 

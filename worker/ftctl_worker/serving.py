@@ -70,10 +70,11 @@ class Shelf:
         name = _BASE_ALONE if target.adapter is None else self._adapter(served, target.adapter)
         prefix = served.prefixes.setdefault(name, Prefix())
         served.prefixes.move_to_end(name)
-        ready = []
-        for ticket in tickets:
-            if not ticket.cancelled and (row := _row(ticket, served.base)) is not None:
-                ready.append((ticket, row))
+        ready = [
+            (ticket, row)
+            for ticket in tickets
+            if not ticket.cancelled and (row := _row(ticket, served.base)) is not None
+        ]
         with _mode(served.model, name):
             for group in _groups(ready):
                 _answer_group(group, served, prefix if served.can_reuse else None)

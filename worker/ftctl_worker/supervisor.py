@@ -147,12 +147,14 @@ class Supervisor:
         owned = job is not None and job.status is JobStatus.RUNNING
         if not owned:
             _end(trainer.process)
+            self._home.job_state(trainer.job_id).unlink(missing_ok=True)
             return True
         code = trainer.process.poll()
         if code is None:
             return False
         error = _why_it_died(code, self._home.job(trainer.job_id).name)
         self._jobs.fail(trainer.job_id, error, attempt=trainer.attempt)
+        self._home.job_state(trainer.job_id).unlink(missing_ok=True)
         return True
 
     def _validate_files(self) -> None:

@@ -74,7 +74,7 @@ def train(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: Any)
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=chosen.learning_rate, weight_decay=0.0, fused=True
     )
-    state_file = home.job(job.id) / "state.safetensors"
+    state_file = home.job_state(job.id)
     progress = resume.restore(state_file, parameters, optimizer)
     if progress.step:
         ledger.say(f"Resuming after step {progress.step}")
@@ -136,7 +136,6 @@ def train(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: Any)
         resume.store(state_file, progress, parameters, optimizer)
 
     ledger.succeed(progress.step, progress.tokens, progress.metrics)
-    state_file.unlink(missing_ok=True)
 
 
 def _schedule(step: int, total: int) -> float:

@@ -62,7 +62,13 @@ class Stage(NamedTuple):
         return rise * (FLOOR + (self.peak - FLOOR) * cosine)
 
 
-STAGES = (Stage(1200, 5500), Stage(2000, 4200), Stage(2300, 3500), Stage(3100, 3100, 2200, 0.5))
+STAGES = (
+    Stage(1200, 5500),
+    Stage(2000, 4200),
+    Stage(2300, 3500),
+    Stage(2800, 3100, 2200, 0.5),
+    Stage(3700, 3700, 2800, 0.35),
+)
 
 
 @dataclass(frozen=True)

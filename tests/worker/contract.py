@@ -1,0 +1,71 @@
+"""Checks every answer of a server against the official API description."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import yaml
+from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+DESCRIPTION = Path(__file__).parents[1] / "contracts" / "openai-fine-tuning.openapi.yaml"
+_URI = "urn:openai"
+
+
+def check_answer(response: httpx2.Response) -> None:
+    """Fail where a JSON answer does not conform to the operation it answers."""
+    if "application/json" not in response.headers.get("content-type", ""):
+        return
+    response.read()
+    path = response.request.url.path
+    if not path.startswith("/v1/"):
+        return
+    pointer = (
+        _ok_schema(response.request.method, path.removeprefix("/v1"))
+        if response.status_code < 300
+        else "#/components/schemas/ErrorResponse"
+    )
+    errors = [
+        f"{error.json_path}: {error.message}"
+        for error in _validator(pointer).iter_errors(response.json())
+    ]
+    assert not errors, (response.request.method, path, errors, response.text)
+
+
+def check_schema(name: str, value: object) -> None:
+    """Fail where ``value`` does not conform to a named component."""
+    errors = list(_validator(f"#/components/schemas/{name}").iter_errors(value))
+    assert not errors, (errors, value)
+
+
+def _ok_schema(method: str, path: str) -> str:
+    for template, operations in _document()["paths"].items():
+        pattern = re.sub(r"\{[^}]*\}", ".+" if template == "/models/{model}" else "[^/]+", template)
+        if method.lower() in operations and re.fullmatch(pattern, path):
+            content = operations[method.lower()]["responses"]["200"]["content"]
+            reference: str = content["application/json"]["schema"]["$ref"]
+            return reference
+    raise AssertionError(f"{method} {path} is not in the description")
+
+
+@functools.cache
+def _validator(pointer: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"{_URI}{pointer}"}, registry=_registry())
+
+
+@functools.cache
+def _registry() -> Any:
+    empty: Registry[Any] = Registry()
+    return empty.with_resource(_URI, DRAFT202012.create_resource(_document()))
+
+
+@functools.cache
+def _document() -> dict[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document: dict[str, Any] = yaml.load(DESCRIPTION.read_text(encoding="utf-8"), Loader=loader)
+    return document

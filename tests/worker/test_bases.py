@@ -1,0 +1,56 @@
+"""Which base models a server is willing to name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ftctl_worker.bases import BaseModel, Catalog
+from ftctl_worker.errors import ModelError
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    for name in ("inside/one", "outside/two"):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    return tmp_path
+
+
+def test_folders_below_a_models_dir_go_by_their_name(models: Path) -> None:
+    catalog = Catalog(models_dirs=(models / "inside",))
+    assert catalog.resolve("one").location == str(models / "inside" / "one")
+    assert "one" in [base.name for base in catalog.available()]
+    assert catalog.resolve(str(models / "inside" / "one")).kind == "folder"
+
+
+@pytest.mark.parametrize("name", ["../outside/two", "one/../../outside/two", "", ".", "..", "\0"])
+def test_no_name_leads_out_of_a_models_dir(models: Path, name: str) -> None:
+    with pytest.raises(ModelError):
+        Catalog(models_dirs=(models / "inside",)).resolve(name)
+
+
+def test_a_link_does_not_lead_out_either(models: Path) -> None:
+    (models / "inside" / "link").symlink_to(models / "outside" / "two")
+    with pytest.raises(ModelError):
+        Catalog(models_dirs=(models / "inside",)).resolve("link")
+
+
+def test_paths_and_hub_models_need_permission(models: Path) -> None:
+    path = str(models / "outside" / "two")
+    with pytest.raises(ModelError, match="--allow-path"):
+        Catalog().resolve(path)
+    assert Catalog(allow_paths=(Path(path),)).resolve(path).location == path
+    with pytest.raises(ModelError, match="--allow-model"):
+        Catalog().resolve("org/name")
+    assert Catalog(allow_models=("org/name",)).resolve("org/name").kind == "hub"
+    pinned = Catalog(allow_any=True).resolve("org/name@v1.0")
+    assert (pinned.location, pinned.revision) == ("org/name", "v1.0")
+    assert BaseModel.from_json(pinned.to_json()) == pinned
+
+
+@pytest.mark.parametrize("name", ["http://169.254.169.254/x", "file:///etc/passwd", "a/b/c", "@"])
+def test_addresses_are_no_model_names(name: str) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        Catalog(allow_any=True).resolve(name)

@@ -1,0 +1,100 @@
+"""Batched decoding in full precision: the same answers as one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ftctl_worker.bases import BaseModel
+from ftctl_worker.decoding import Prefix, RowState, decode
+from ftctl_worker.loading import LoadedBase, load_base
+
+
+@pytest.fixture(scope="module")
+def base(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedBase:
+    torch.set_num_threads(1)
+    model = BaseModel(name="mini", kind="folder", location=str(models_dir / "mini"))
+    return load_base(model, precision="fp32", cache=tmp_path_factory.mktemp("cache"))
+
+
+def rows(base: LoadedBase, texts: list[str], **changes: Any) -> list[RowState]:
+    settings: dict[str, Any] = {
+        "max_new": 20,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "seed": 3,
+        "stop": (),
+        "emit": lambda _: None,
+        "is_cancelled": lambda: False,
+        **changes,
+    }
+    return [RowState(ids=base.tokenizer(text)["input_ids"], **settings) for text in texts]
+
+
+def answers(base: LoadedBase, batch: list[RowState], prefix: Prefix | None = None) -> list[Any]:
+    decode(
+        base.model,
+        base.tokenizer,
+        batch,
+        eos_ids=base.eos_ids,
+        pad_id=base.pad_id,
+        prefix=prefix,
+    )
+    return [row.new_ids for row in batch]
+
+
+TEXTS = [
+    "a",
+    "a longer prompt than the first",
+    "a longer prompt than the second, by far",
+    "something else",
+]
+SHARED = "the same long beginning of every single prompt, "
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.2])
+def test_a_batch_answers_like_single_requests(base: LoadedBase, temperature: float) -> None:
+    options = {"temperature": temperature, "top_p": 0.95}
+    alone = [answers(base, rows(base, [text], **options))[0] for text in TEXTS]
+    assert answers(base, rows(base, TEXTS, **options)) == alone
+
+
+def test_a_shared_beginning_is_computed_once(base: LoadedBase) -> None:
+    texts = [SHARED + text for text in TEXTS]
+    alone = [answers(base, rows(base, [text]))[0] for text in texts]
+    prefix = Prefix()
+    assert answers(base, rows(base, texts), prefix) == alone
+    assert base.tokenizer.decode(prefix.ids).startswith(SHARED)
+    assert answers(base, rows(base, texts[::-1]), prefix) == alone[::-1]
+    single = rows(base, texts[:1])
+    assert answers(base, single, prefix) == alone[:1]
+    assert answers(base, rows(base, [texts[1]]), prefix) == [alone[1]]
+
+
+def test_rows_end_on_their_own(base: LoadedBase) -> None:
+    batch = rows(base, TEXTS)
+    for row, length in zip(batch, (1, 5, 3, 20), strict=True):
+        row.max_new = length
+    alone = [answers(base, rows(base, [text]))[0] for text in TEXTS]
+    expected = [ids[:n] for ids, n in zip(alone, (1, 5, 3, 20), strict=True)]
+    assert answers(base, batch) == expected
+
+
+def test_text_is_only_given_out_once_it_is_certain(base: LoadedBase) -> None:
+    pieces: list[str] = []
+    (row,) = rows(base, ["x"], emit=pieces.append, stop=("END",), max_new=99)
+    for token in base.tokenizer("naïve E ENx END more")["input_ids"]:
+        if row.finish_reason is None:
+            row.accept(token, base.tokenizer, base.eos_ids)
+    assert "".join(pieces) == "naïve E ENx "
+    assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
+    assert row.finish_reason == "stop"
+
+
+def test_greedy_decoding_agrees_with_transformers(base: LoadedBase) -> None:
+    ids = base.tokenizer("what comes next", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        theirs = base.model.generate(ids, max_new_tokens=20, do_sample=False)[0, ids.shape[1] :]
+    assert answers(base, rows(base, ["what comes next"]))[0] == theirs.tolist()
