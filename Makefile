@@ -6,19 +6,29 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .make
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smollm2 test check lint types layers docs format bench clean
+.PHONY: help demo demo-smollm2 test torture check lint types layers docs format bench bench-worker clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: $(STAMPS)/run ## see the whole of ftctl work, on this machine, in minutes
 	$(BIN)/ftctl demo
+	@echo "ftctl itself: $(BIN)/ftctl, or first: source $(BIN)/activate"
 
 demo-smollm2: $(STAMPS)/smollm2 ## the same with SmolLM2-135M on SMS spam (slow on few cores)
 	$(BIN)/ftctl demo --model smollm2 --task spam
 
 test: $(STAMPS)/dev ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+N ?= 1000
+SEED ?= 1
+torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count the jobs
+	$(BIN)/python -m tests.reliability.torture --trials $(N) --seed $(SEED)
+	$(BIN)/python -m tests.reliability.system_calls
+	$(BIN)/python -m tests.reliability.cut_answers
+	$(BIN)/python -m tests.reliability.comparing
+	FTCTL_EXAMPLES=$(N) $(BIN)/python -m pytest -n 0 tests/reliability/test_stateful.py
 
 check: lint types layers docs test ## exactly what CI runs
 
@@ -43,6 +53,12 @@ format: $(STAMPS)/dev ## mend style, regenerate docs/cli.md
 bench: $(STAMPS)/dev ## measure against peers in the same run
 	$(BIN)/python bench/run.py
 
+bench-worker: $(STAMPS)/dev ## measure the worker against TRL and HF Trainer, in minutes
+	$(PIP) install --quiet -c constraints.txt -e './worker[trl]' && $(BIN)/python bench/worker.py
+
+bench-data: $(STAMPS)/dev ## measure the dataset tools against parsers and peers
+	$(BIN)/python bench/data.py
+
 clean: ## remove everything that make made
 	rm -rf $(VENV) $(STAMPS)
 
@@ -52,7 +68,8 @@ $(STAMPS)/venv:
 	@touch $@
 
 $(STAMPS)/run: $(STAMPS)/venv pyproject.toml worker/pyproject.toml constraints.txt
-	$(PIP) install --quiet -c constraints.txt -e . -e ./worker
+	@echo "installing into $(VENV): some minutes, once"
+	@$(PIP) install --quiet -c constraints.txt -e . -e ./worker
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/run

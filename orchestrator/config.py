@@ -40,6 +40,7 @@ class Settings:
         config_file: the ftctl.toml that was read, if any.
         database_url: SQLAlchemy URL (FTCTL_DATABASE_URL); SQLite in `home` by default.
         debug: show tracebacks (FTCTL_DEBUG=1).
+        failpoint: where a test wants the process to die (FTCTL_FAILPOINT, with FTCTL_TEST=1 only).
         tables: the parsed ftctl.toml.
         environment: a snapshot of the process environment, from which keys are resolved.
     """
@@ -50,6 +51,7 @@ class Settings:
     debug: bool
     tables: Mapping[str, Any]
     environment: Mapping[str, str] = field(repr=False)
+    failpoint: str | None = None
 
     def profile_names(self) -> list[str]:
         """Built-in and own profiles, sorted."""
@@ -151,6 +153,7 @@ def load(environment: Mapping[str, str] | None = None, cwd: Path | None = None) 
         debug=env.get("FTCTL_DEBUG", "") not in {"", "0"},
         tables=_toml(config_file) if config_file else {},
         environment=env,
+        failpoint=env.get("FTCTL_FAILPOINT") if env.get("FTCTL_TEST") == "1" else None,
     )
 
 

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator import config
+from orchestrator.domain import failpoints
 from orchestrator.domain.clock import Clock, SystemClock
+from orchestrator.domain.errors import LocalStateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import click
     from sqlalchemy import Engine
 
     from orchestrator.config import Settings
-    from orchestrator.domain.ledger import DatasetStore, JobStore
+    from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
+    from orchestrator.domain.retrieval import Passage, Retriever
     from orchestrator.store.comparisons import ComparisonStore
+    from orchestrator.store.health import Facts, Health
+    from orchestrator.usecases.arms import Host
     from orchestrator.usecases.ledger import Ledger
 
 
@@ -41,6 +49,11 @@ class App:
     build_provider: Callable[[Profile], Provider] | None = None
     _open: dict[str, Provider] = field(default_factory=dict)
     _opening: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Arm a failpoint, if this is a test that wants one."""
+        if self.settings.failpoint:
+            failpoints.arm(failpoints.at(self.settings.failpoint, _die))
 
     @cached_property
     def engine(self) -> Engine:
@@ -68,11 +81,43 @@ class App:
         return SqlDatasetStore(self.engine, self.settings.home / "datasets")
 
     @cached_property
+    def gates(self) -> Gates:
+        """Which accounts may be asked."""
+        from orchestrator.store.gates import SqlGates
+
+        return SqlGates(self.engine)
+
+    @cached_property
     def comparisons(self) -> ComparisonStore:
         """Comparisons, answers and reports."""
         from orchestrator.store.comparisons import ComparisonStore
 
         return ComparisonStore(self.engine)
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        """Answers that were frozen."""
+        from orchestrator.store.recordings import RecordingStore
+
+        return RecordingStore(self.engine)
+
+    def retriever(self, passages: Sequence[Passage]) -> Retriever:
+        """An index over passages."""
+        from orchestrator.store.retrieval import Fts5Retriever
+
+        return Fts5Retriever(passages)
+
+    def host(self, profile: str) -> Host:
+        """Who answers for an arm or a judge at that profile.
+
+        Raises:
+            ConfigurationError: no such profile, no key, or its package is not installed.
+        """
+        from orchestrator.usecases.arms import Host
+
+        provider = self.provider(profile)
+        kind = self.settings.profile(profile).kind
+        return Host(profile, kind, provider.account, provider)
 
     def ledger(self, say: Callable[[str], None] | None = None) -> Ledger:
         """The parts that submit and sync work with."""
@@ -81,6 +126,7 @@ class App:
         return Ledger(
             jobs=self.jobs,
             datasets=self.datasets,
+            gates=self.gates,
             clock=self.clock,
             provider=self.provider,
             claim=self.claim,
@@ -89,11 +135,15 @@ class App:
 
     @contextlib.contextmanager
     def claim(self, name: str) -> Iterator[bool]:
-        """A lock between the processes of this installation; yields whether it is ours."""
-        from orchestrator.store.database import exclusive
+        """A lock between the processes that share this database; yields whether it is ours."""
+        from orchestrator.store import locks
 
-        with exclusive(self.settings.home / "locks" / f"{name}.lock") as ours:
-            yield ours
+        if self.engine.dialect.name == "postgresql":
+            with locks.advisory(self.engine, name) as ours:
+                yield ours
+        else:
+            with locks.exclusive(self.settings.home / "locks" / f"{name}.lock") as ours:
+                yield ours
 
     def provider(self, name: str) -> Provider:
         """The provider of that profile; one instance a command, closed with the application.
@@ -121,6 +171,11 @@ class App:
         import providers
 
         return providers.build(profile)
+
+
+def _die() -> None:
+    """As a power cut would: nothing is flushed, no handler runs."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def app(ctx: click.Context) -> App:
@@ -163,6 +218,33 @@ def backup_database(application: App, target: Path) -> None:
     from orchestrator.store.database import backup
 
     backup(application.settings.database_url, target)
+
+
+def restore_database(application: App, source: Path) -> tuple[Path | None, Mapping[str, int]]:
+    """Put a backup in the database's place: where the old one lies, and rows by table."""
+    from orchestrator.store import health, locks
+
+    lock = application.settings.home / "locks" / "sync.lock"
+    with locks.exclusive(lock) as ours:
+        if not ours:
+            raise LocalStateError("A pass of sync is under way.", hint="try again in a minute")
+        url, now = application.settings.database_url, application.clock.now()
+        kept, found = health.restore(url, source, now)
+    return kept, found.rows
+
+
+def check_database(application: App) -> Health:
+    """Read every page of the database and every reference in it."""
+    from orchestrator.store import health
+
+    return health.check(application.settings.database_url)
+
+
+def database_facts(application: App) -> Facts:
+    """What the database stands on: library, journal, disk, file modes. Makes nothing."""
+    from orchestrator.store import health
+
+    return health.facts(application.settings.database_url, application.settings.home)
 
 
 def database_revisions(application: App) -> tuple[str | None, str]:

@@ -6,7 +6,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.errors import ProviderRejected, ProviderUnreachable, TryLater
+from orchestrator.domain.errors import (
+    ProviderRejected,
+    ProviderUnreachable,
+    RemoteNotFound,
+    TryLater,
+)
 from orchestrator.domain.job import JobStatus
 from orchestrator.domain.provider import ProviderCheck
 from providers import answers, bodies
@@ -16,7 +21,7 @@ from providers.paging import every_item, has_more, items
 from providers.retry import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from openai import OpenAI
@@ -140,10 +145,10 @@ class WireProvider:
                 return
         yield from self._jobs(None)
 
-    def events(self, remote_id: str) -> Sequence[JobEvent]:
+    def events(self, remote_id: str, known: Container[str] = ()) -> Sequence[JobEvent]:
         """Every event, oldest first. Of a host that cannot turn the page, the last thousand."""
         try:
-            found = list(self._event_pages(remote_id))
+            found = self._new_events(remote_id, known)
         except ProviderRejected as error:
             if error.status not in {400, 404} or not self._has_events(remote_id):
                 raise
@@ -154,7 +159,7 @@ class WireProvider:
         return answers.job_events(found, newest_first=self.dialect.newest_event_first)
 
     def checkpoints(self, remote_id: str) -> Sequence[Checkpoint]:
-        """Every checkpoint, by step."""
+        """Every checkpoint, by step; none from a host that does not offer them."""
 
         def page(after: str | None) -> Raw:
             return self._ask(
@@ -163,7 +168,12 @@ class WireProvider:
                 )
             )
 
-        raw = every_item(page, what=self._list("checkpoints"), limit=PAGE)
+        try:
+            raw = list(every_item(page, what=self._list("checkpoints"), limit=PAGE))
+        except RemoteNotFound:
+            # Some hosts of this dialect have no such route. Whether the job itself is known is
+            # the business of `retrieve_job`.
+            return []
         return sorted(
             map(answers.checkpoint, raw), key=lambda point: (point.step, point.created_at)
         )
@@ -262,6 +272,16 @@ class WireProvider:
             what=self._list("events"),
             limit=PAGE,
         )
+
+    def _new_events(self, remote_id: str, known: Container[str]) -> list[Raw]:
+        """Page by page, up to the first page that holds nothing new."""
+        found: list[Raw] = []
+        for event in self._event_pages(remote_id):
+            found.append(event)
+            turns = len(found) % PAGE == 0 and self.dialect.newest_event_first
+            if turns and all(each.key in known for each in answers.job_events(found[-PAGE:])):
+                break
+        return found
 
     def _events_page(self, remote_id: str, after: str | None, limit: int) -> Raw:
         return self._ask(

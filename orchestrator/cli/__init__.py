@@ -27,11 +27,12 @@ Example:
     cls=LazyGroup,
     commands_from={
         "validate": (
-            "orchestrator.cli.data:validate",
+            "orchestrator.cli.validate:validate",
             "Check a dataset before a byte is uploaded.",
         ),
         "convert": ("orchestrator.cli.data:convert", "Turn any dataset into chat JSONL."),
         "split": ("orchestrator.cli.data:split", "Cut a dataset into train, validation and test."),
+        "dataset": ("orchestrator.cli.dataset:dataset", "Look into the store of datasets."),
         "submit": (
             "orchestrator.cli.submit:submit",
             "Validate, upload and start a fine-tuning job.",
@@ -44,6 +45,17 @@ Example:
         "resume": ("orchestrator.cli.jobs:resume", "Ask the provider to go on with a paused job."),
         "resolve": ("orchestrator.cli.jobs:resolve", "Settle a job that needs review."),
         "compare": ("orchestrator.cli.compare:compare", "Measure a tuned model against baselines."),
+        "record": (
+            "orchestrator.cli.record:record",
+            "Freeze a model's answers before it is shut down.",
+        ),
+        "recordings": ("orchestrator.cli.record:recordings", "List frozen answers."),
+        "rows": ("orchestrator.cli.rows:rows", "Read rows that were won and lost."),
+        "comparisons": ("orchestrator.cli.rows:comparisons", "List finished comparisons."),
+        "checklist": (
+            "orchestrator.cli.checklist:checklist",
+            "Ask and answer what only a person knows.",
+        ),
         "report": ("orchestrator.cli.report:report", "Write the decision report of a job."),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
@@ -53,6 +65,7 @@ Example:
             "orchestrator.cli.simulator:simulator",
             "Rehearse against a provider that costs nothing.",
         ),
+        "doctor": ("orchestrator.cli.doctor:doctor", "Look over the whole installation."),
         "cron": ("orchestrator.cli.cron:cron", "Print the line that polls for you."),
     },
     epilog=EXAMPLE,

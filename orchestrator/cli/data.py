@@ -1,9 +1,7 @@
-"""validate, convert and split: what happens to a dataset before anyone is paid."""
+"""convert and split: other files into chat JSONL, and one file into three."""
 
 from __future__ import annotations
 
-import functools
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,102 +18,6 @@ if TYPE_CHECKING:
 
 
 _METHODS = click.Choice([method.value for method in Method])
-_MOST_WORKERS = 8
-_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
-
-
-@click.command(
-    epilog="""\b
-Example:
-  ftctl validate train.jsonl --for openai
-  ftctl validate train.jsonl --validation valid.jsonl --for azure --json
-  zcat train.jsonl.gz | ftctl validate - --for peft"""
-)
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
-@click.option("--for", "target", default="openai", show_default=True, help="Whose rules hold.")
-@click.option(
-    "--method",
-    type=_METHODS,
-    default=Method.SUPERVISED.value,
-    show_default=True,
-    help="What the rows are for.",
-)
-@click.option("--model", help="Choose the vocabulary that tokens are counted with.")
-@click.option(
-    "--validation",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Check this validation file too, and look for rows of FILE in it.",
-)
-@click.option(
-    "--max-findings",
-    type=click.IntRange(min=0),
-    default=None,
-    help="Print at most so many findings of each kind (1; with --json 1000; 0: all).",
-)
-@click.option("--no-tokens", is_flag=True, help="Do not count tokens; several times faster.")
-@click.option(
-    "--form-only",
-    is_flag=True,
-    help="Check the form alone: no tokens, no look into texts; fastest.",
-)
-@click.option(
-    "--fix",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the mended file here, where the mend is certain; each change is named.",
-)
-@click.option("--force", is_flag=True, help="With --fix: write over a file that is there.")
-@json_option
-def validate(
-    files: tuple[Path, ...],
-    target: str,
-    method: str,
-    model: str | None,
-    validation: Path | None,
-    max_findings: int | None,
-    no_tokens: bool,
-    form_only: bool,
-    fix: Path | None,
-    force: bool,
-    as_json: bool,
-) -> int:
-    """Check a dataset before a byte is uploaded.
-
-    Every finding has a line, a JSON pointer, a code and a mend. Exit code 0: no errors; 1: errors.
-    """
-    from orchestrator.cli.findings import print_report, report_as_json
-    from orchestrator.datasets.duplicates import Seen
-    from orchestrator.datasets.validation import validate as check_file
-
-    if fix is not None:
-        _mend(files, fix, force=force)
-        files = (fix,)
-    keep = 1000 if max_findings is None else (max_findings or None)
-    seen = Seen() if validation is not None else None
-    check = functools.partial(
-        check_file,
-        target=target,
-        method=method,
-        model=model,
-        keep=keep,
-        count_tokens=not (no_tokens or form_only),
-        content=not form_only,
-    )
-    verdicts = [
-        check(
-            sys.stdin.buffer if str(path) == "-" else path,
-            workers=min(os.cpu_count() or 1, _MOST_WORKERS),
-            on_typed=seen.add if seen else None,
-        )
-        for path in files
-    ]
-    if validation is not None:
-        verdicts.append(check(validation, split="validation", training=seen))
-    if as_json:
-        print_json(report_as_json(verdicts))
-    else:
-        for verdict in verdicts:
-            print_report(verdict, shown=1 if max_findings is None else keep)
-    return ExitCode.DONE if all(verdict.ok for verdict in verdicts) else ExitCode.NO
 
 
 @click.command(
@@ -126,7 +28,7 @@ Example:
     --user "{text}" --assistant "{label}" -o sms.jsonl
   ftctl convert pairs.jsonl --map "user={question}" --map "assistant={answer}" -o train.jsonl"""
 )
-@click.argument("source", type=click.Path(path_type=Path, dir_okay=False), metavar="IN")
+@click.argument("source", type=click.Path(path_type=Path, allow_dash=True), metavar="IN")
 @click.option(
     "-o",
     "--out",
@@ -134,6 +36,7 @@ Example:
     help="Where to write; standard output when absent.",
 )
 @click.option("--from", "dialect", help="The dialect of IN; seen from each record when absent.")
+@click.option("--to", help="Write this dialect instead of OpenAI chat: sharegpt, alpaca, ...")
 @click.option(
     "--method",
     type=_METHODS,
@@ -155,6 +58,7 @@ def convert(
     source: Path,
     out: Path | None,
     dialect: str | None,
+    to: str | None,
     method: str,
     system: str | None,
     user: str | None,
@@ -168,27 +72,33 @@ def convert(
     """Turn any dataset into chat JSONL.
 
     Knows the dialects of OpenAI, ShareGPT, Alpaca, TRL, LLaMA-Factory, axolotl, Anthropic, Gemini,
-    Bedrock, Mistral and Harmony, JSON arrays, CSV and TSV. What a row would lose is named, and
+    Bedrock, Mistral and Harmony, JSON arrays, CSV, TSV and Parquet. What a row would lose is named, and
     refused without --allow-loss.
     """
     from orchestrator.datasets.conversion import Options
     from orchestrator.datasets.converting import convert_file
+    from orchestrator.datasets.writing import spooled
 
     given = {"system": system, "user": user, "assistant": assistant, **_maps(maps)}
     options = Options(
-        dialect=dialect, method=Method(method), system=given["system"], allow_loss=allow_loss
+        dialect=dialect,
+        method=Method(method),
+        system=given["system"],
+        allow_loss=allow_loss,
+        to=to,
     )
     if as_json and out is None:
         raise UsageError("--json needs -o: standard output cannot hold both.", hint="-o OUT.jsonl")
-    report = convert_file(
-        source,
-        out,
-        options,
-        templates=_templates(given),
-        columns=columns.split(",") if columns else None,
-        force=force,
-        stream=sys.stdout.buffer if out is None else None,
-    )
+    with spooled(source) as path:
+        report = convert_file(
+            path,
+            out,
+            options,
+            templates=_templates(given),
+            columns=columns.split(",") if columns else None,
+            force=force,
+            stream=sys.stdout.buffer if out is None else None,
+        )
     if as_json:
         print_json(report.as_json())
         return ExitCode.DONE
@@ -210,7 +120,7 @@ Example:
   ftctl split data.jsonl --out splits
   ftctl split data.jsonl --out splits --train 1000 --validation 100 --test 200 --seed 7"""
 )
-@click.argument("source", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
+@click.argument("source", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
 @click.option(
     "--out",
     "folder",
@@ -221,6 +131,7 @@ Example:
 @click.option("--train", type=float, help="Share (0.8) or number of rows.")
 @click.option("--validation", type=float, help="Share (0.1) or number of rows.")
 @click.option("--test", type=float, help="Share (0.1) or number of rows.")
+@click.option("--group-by", help="Keep rows together that have the same value of this key.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another cut.")
 @click.option("--force", is_flag=True, help="Write over files that are there.")
 @json_option
@@ -230,6 +141,7 @@ def split(
     train: float | None,
     validation: float | None,
     test: float | None,
+    group_by: str | None,
     seed: int,
     force: bool,
     as_json: bool,
@@ -237,13 +149,16 @@ def split(
     """Cut a dataset into train, validation and test.
 
     The same seed makes the same cut. Rows with the same question stay together, and where answers
-    are labels every split gets its share of each.
+    are labels every split gets its share of each. --group-by keeps the rows of one document, user
+    or conversation together; the key is not written.
     """
     from orchestrator.datasets.splitting import cut, read_rows, write_splits
+    from orchestrator.datasets.writing import spooled
 
     sizes = _sizes(train, validation, test)
-    rows = read_rows(source)
-    made = cut(rows, sizes, seed=seed)
+    with spooled(source) as path:
+        rows = read_rows(path)
+    made = cut(rows, sizes, seed=seed, group_by=group_by)
     files = write_splits(rows, made, folder, force=force)
     if as_json:
         counts = {part.value: made.counts.get(part, 0) for part in sizes}
@@ -257,15 +172,6 @@ def split(
     if left := len(rows) - sum(made.counts.values()):
         say(f"{left} row(s) were not asked for and are left out")
     return ExitCode.DONE
-
-
-def _mend(files: Sequence[Path], out: Path, *, force: bool) -> None:
-    from orchestrator.datasets.mending import mend_file
-
-    if len(files) != 1 or str(files[0]) == "-":
-        raise UsageError("--fix mends one file.", hint="ftctl validate FILE --fix OUT.jsonl")
-    for change in mend_file(files[0], out, force=force):
-        say(f"line {change.line}: {change.what}")
 
 
 def _maps(maps: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, say
+from orchestrator.domain.errors import ExitCode
 
 
 @click.group(epilog="\b\nExample:\n  ftctl db status\n  ftctl db upgrade")
@@ -57,3 +58,45 @@ def backup(ctx: click.Context, target: Path, as_json: bool) -> None:
         print_json({"backup": str(target)})
     else:
         click.echo(f"backup: {target}")
+
+
+@db.command(epilog="\b\nExample:\n  ftctl db restore ledger-2026-11-20.db")
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@click.pass_context
+def restore(ctx: click.Context, source: Path, as_json: bool) -> None:
+    """Put a checked backup in the database's place; what was there is kept beside it.
+
+    `ftctl sync` then asks the providers about every job that the backup knows. Jobs submitted after
+    it was made are not in it: look for them in the database that was kept.
+    """
+    app = wiring.app(ctx)
+    kept, rows = wiring.restore_database(app, source)
+    if as_json:
+        print_json({"restored": str(source), "kept": str(kept) if kept else None, "rows": rows})
+        return
+    click.echo(f"restored {source}: {rows.get('jobs', 0)} jobs")
+    if kept:
+        click.echo(f"the database before: {kept}")
+    have, want = wiring.database_revisions(app)
+    say("next: ftctl sync" if have == want else "next: ftctl db upgrade")
+
+
+@db.command(epilog="\b\nExample:\n  ftctl db check --json")
+@json_option
+@click.pass_context
+def check(ctx: click.Context, as_json: bool) -> int:
+    """Read the whole database: every page, every reference, every table's rows.
+
+    Exit code: 0 sound; 5 not.
+    """
+    found = wiring.check_database(wiring.app(ctx))
+    if as_json:
+        print_json({"ok": not found.problems, "problems": found.problems, "rows": found.rows})
+    else:
+        for name, count in found.rows.items():
+            click.echo(f"{name:<24} {count:>10,}")
+        for problem in found.problems:
+            say(problem)
+        click.echo("sound" if not found.problems else f"{len(found.problems)} problems")
+    return ExitCode.LOCAL_STATE if found.problems else ExitCode.DONE

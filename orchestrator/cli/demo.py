@@ -9,7 +9,7 @@ import click
 
 from orchestrator import __version__, wiring
 from orchestrator.cli import progress
-from orchestrator.cli.output import console, json_option, print_json, say
+from orchestrator.cli.output import console, json_option, print_json, printable, say
 from orchestrator.domain.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -81,8 +81,10 @@ def _show(done: DemoResult) -> None:
 
     show_comparison(console(), done.comparison)
     because = ", ".join(done.report["because"]) or "every criterion passes"
-    click.echo(f"verdict: {done.report['verdict']}  (because: {because})")
+    click.echo(f"DECISION {done.report['verdict']}  because: {because}")
+    for action in done.report["actions"]:
+        click.echo(f"  to do: {printable(action['text'])}")
     for path in done.report["files"]:
-        click.echo(f"  {path}")
+        click.echo(f"  wrote: {path}")
     click.echo(f"measured in {done.seconds:.0f} seconds on this machine")
-    say(f"next: ftctl status {done.job.id} · ftctl report {done.job.id} · README.md, your own data")
+    say(f"next: ftctl status {done.job.id}, then README.md for your own data")

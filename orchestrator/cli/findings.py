@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.datasets.finding import Finding
+    from orchestrator.datasets.showing import Piece
     from orchestrator.datasets.validation import Validation
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -33,13 +36,61 @@ def print_report(verdict: Validation, *, shown: int | None = 1) -> None:
             if printed[finding.code] == shown:
                 _print_more(verdict.counts[finding.code] - shown)
     click.echo(printable(_summary(verdict)))
+    if verdict.lengths is not None:
+        lengths = verdict.lengths
+        click.echo(
+            f"  tokens a row: {lengths.smallest} to {lengths.largest}, median {lengths.median}"
+        )
+        if lengths.cut_rows:
+            click.echo(
+                f"  {lengths.cut_tokens} tokens of {lengths.cut_rows} row(s) would be cut off"
+            )
+
+
+class JsonStream:
+    """Writes `validate --json` finding by finding, so that no number of them fills the memory."""
+
+    def __init__(self, *, several: bool) -> None:
+        """Start the object.
+
+        Args:
+            several: name the file in each finding.
+        """
+        self._several = several
+        self._written = 0
+
+    def write(self, name: str, finding: Finding) -> None:
+        """Write one finding of a file."""
+        entry = finding.as_json()
+        if self._several:
+            entry["file"] = name
+        text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
+        before = ",\n    " if self._written else '{\n  "findings": [\n    '
+        click.echo(before + text, nl=False)
+        self._written += 1
+
+    def end(self, verdicts: Sequence[Validation], estimate: dict[str, Any] | None) -> None:
+        """Write what only the whole run knows."""
+        summary = {**_summary_as_json(verdicts), "estimate": estimate}
+        rest = json.dumps(summary, ensure_ascii=False, indent=2, allow_nan=False)
+        start = "" if self._written else '{\n  "findings": ['
+        click.echo(start + "],\n" + rest.removeprefix("{\n"))
 
 
 def report_as_json(verdicts: Sequence[Validation]) -> dict[str, Any]:
     """What schemas/validate.schema.json describes, for one file or several."""
-    first = verdicts[0]
     several = len(verdicts) > 1
+    report = _summary_as_json(verdicts)
+    report["findings"] = [entry for verdict in verdicts for entry in _entries(verdict, several)]
+    return report
+
+
+def _summary_as_json(verdicts: Sequence[Validation]) -> dict[str, Any]:
+    first = verdicts[0]
     counted = [verdict.tokens for verdict in verdicts if verdict.tokens is not None]
+    counts: Counter[str] = Counter()
+    for verdict in verdicts:
+        counts.update(verdict.counts)
     report: dict[str, Any] = {
         "ok": all(verdict.ok for verdict in verdicts),
         "rows": sum(verdict.rows for verdict in verdicts),
@@ -47,12 +98,13 @@ def report_as_json(verdicts: Sequence[Validation]) -> dict[str, Any]:
         "method": first.method.value,
         "errors": sum(verdict.errors for verdict in verdicts),
         "warnings": sum(verdict.warnings for verdict in verdicts),
+        "counts": dict(counts),
+        "interrupted": any(verdict.interrupted for verdict in verdicts),
         "tokens": sum(counted) if counted else None,
         "encoding": first.encoding,
-        "lengths": _lengths(first) if not several else None,
-        "findings": [entry for verdict in verdicts for entry in _entries(verdict, several)],
+        "lengths": _lengths(first) if len(verdicts) == 1 else None,
     }
-    if several:
+    if len(verdicts) > 1:
         report["files"] = [
             {"file": v.name, "ok": v.ok, "rows": v.rows, "tokens": v.tokens} for v in verdicts
         ]
@@ -82,7 +134,41 @@ def _lengths(verdict: Validation) -> dict[str, Any] | None:
         "largest": lengths.largest,
         "longest": [{"line": line, "tokens": tokens} for line, tokens in lengths.longest],
         "histogram": [{"up_to": edge, "rows": rows} for edge, rows in lengths.histogram],
+        "cut_rows": lengths.cut_rows,
+        "cut_tokens": lengths.cut_tokens,
     }
+
+
+def print_histogram(verdict: Validation) -> None:
+    """How long the rows are, in tokens: one bar for each doubling."""
+    lengths = verdict.lengths
+    if lengths is None:
+        return
+    most = max(rows for _, rows in lengths.histogram)
+    for edge, rows in lengths.histogram:
+        bar = "#" * max(1, round(40 * rows / most))
+        click.echo(f"  up to {edge:>7} tokens {rows:>9}  {bar}")
+    longest = ", ".join(f"line {line} ({tokens})" for line, tokens in lengths.longest)
+    click.echo(f"  longest: {longest}")
+
+
+def print_pieces(
+    pieces: Sequence[Piece], *, row: int, line: int, most: int | None, cut: int | None
+) -> None:
+    """A row as the model sees it; what it learns to write stands between marks, and in green."""
+    for index, piece in enumerate(pieces):
+        if index == cut:
+            click.echo(
+                click.style(f"--- the target stops reading here, after {most} tokens", "red")
+            )
+        mark = "learned" if piece.trained else "read"
+        label = "" if piece.label == mark else f" {piece.label}"
+        click.echo(click.style(f"[{mark}{label}, {piece.tokens} tokens]", dim=not piece.trained))
+        if piece.text:
+            click.echo(click.style(printable(piece.text), fg="green" if piece.trained else None))
+    learned = sum(piece.tokens for piece in pieces if piece.trained)
+    total = sum(piece.tokens for piece in pieces)
+    click.echo(f"row {row}, line {line}: {total} tokens, {learned} of them learned")
 
 
 def _print_finding(verdict: Validation, finding: Finding) -> None:
@@ -104,6 +190,8 @@ def _print_more(more: int) -> None:
 def _summary(verdict: Validation) -> str:
     tokens = f", {verdict.tokens} tokens ({verdict.encoding})" if verdict.tokens is not None else ""
     words = "ok" if verdict.ok else "not ok"
+    if verdict.interrupted:
+        words = "not read to its end"
     return (
         f"{verdict.name}: {words} for {verdict.target} ({verdict.method}): {verdict.rows} rows, "
         f"{verdict.errors} errors, {verdict.warnings} warnings{tokens}"

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 # provider says must not move the cursor, set the title or reorder the line.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+# The same in JSON, where what is left of them stands inside strings.
+_ACTING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
 def print_json(value: object) -> None:
-    """One JSON document on stdout; NaN is refused rather than written."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False, default=str))
+    """One JSON document on stdout; NaN is refused, and characters that act are escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False, default=str)
+    click.echo(_ACTING.sub(lambda match: f"\\u{ord(match.group()):04x}", text))
 
 
 def say(text: str) -> None:

@@ -13,7 +13,7 @@ from orchestrator.usecases.follow import follow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.domain.comparison import Progress
+    from orchestrator.domain.arm import Progress
     from orchestrator.domain.job import Job
     from orchestrator.domain.provider import Provider
     from orchestrator.usecases.ledger import Ledger
@@ -68,14 +68,15 @@ def _line(job: Job, ledger: Ledger) -> str:
 
 
 def answers() -> Callable[[Progress], None] | None:
-    """A line that counts answers, on a terminal; nothing elsewhere."""
+    """A line that counts answers and money, on a terminal; nothing elsewhere."""
     if not sys.stderr.isatty():
         return None
 
     def show(now: Progress) -> None:
         known = f", {now.cached} known" if now.cached else ""
         lost = f", {now.missing} missing" if now.missing else ""
+        paid = f", ${now.usd:.4f}" if now.usd else ""
         end = "\n" if now.done == now.total else ""
-        click.echo(f"\r{now.done}/{now.total} answers{known}{lost}{end}", err=True, nl=False)
+        click.echo(f"\r{now.done}/{now.total} answers{known}{lost}{paid}{end}", err=True, nl=False)
 
     return show

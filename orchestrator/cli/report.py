@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator import wiring
+from orchestrator.cli.checklist import stage_option
 from orchestrator.cli.output import console, json_option, print_json, say
 from orchestrator.domain.checklist import Verdict
 from orchestrator.domain.errors import ExitCode, UsageError
@@ -18,8 +19,8 @@ from orchestrator.usecases.dated import default_checklist
 EXAMPLE = """\b
 Example:
   ftctl report JOB
-  ftctl report JOB --answers-template > answers.toml
   ftctl report JOB --answers answers.toml --out decision/
+  ftctl report JOB --stage migrate --answers answers.toml
 """
 _EXITS = {
     Verdict.GO: ExitCode.DONE,
@@ -35,6 +36,7 @@ _EXITS = {
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; ftctl-report-JOB by default.")
 @click.option("--answers", type=click.Path(path_type=Path), help="What a person answered, as TOML.")
 @click.option("--answers-template", is_flag=True, help="Print such a file to fill in, and stop.")
+@stage_option
 @json_option
 @click.pass_context
 def report(
@@ -45,6 +47,7 @@ def report(
     out: Path | None,
     answers: Path | None,
     answers_template: bool,
+    stage: str,
     as_json: bool,
 ) -> int:
     """Write the decision report of JOB: is fine-tuning worth it here, and what does it cost.
@@ -52,7 +55,7 @@ def report(
     Writes report.json, report.md and report.html. Exit code 0: go, also with conditions; 1: no go;
     10: evidence is missing, which is not a no.
     """
-    checklist = default_checklist()
+    checklist = default_checklist(stage)
     if answers_template:
         click.echo(template(checklist), nl=False)
         return ExitCode.DONE
@@ -70,12 +73,13 @@ def report(
         answers=read_answers(answers, checklist) if answers else None,
         costs=app.settings.table("costs"),
         version=_version(),
+        stage=stage,
     )
     plain = reporting.write_report(made, out or Path(f"ftctl-report-{job.id}"), app.comparisons)
     if as_json:
         print_json(plain)
     else:
-        from orchestrator.reports.terminal import show_report
+        from orchestrator.reports.terminal_report import show_report
 
         show_report(console(), plain)
         for path in plain["files"]:

@@ -111,7 +111,7 @@ def submit(
         job = submitting.record(plan.intent(provider.account), ledger, again=again)
     say(f"job {job.id}")
     with app.claim(job.id):
-        job = submitting.advance(job, provider, ledger)
+        job = submitting.submit(job, provider, ledger)
     if wait and not job.status.is_final:
         job = progress.wait(job, provider, ledger, fast=request.profile.embedded)
     return _print_outcome(job, plan.estimate_json(), as_json=as_json)

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="\b\nExample:\n  ftctl sync\n  ftctl sync --json")
+@click.option("--all", "everything", is_flag=True, help="Every job, also those not due yet.")
 @json_option
 @click.pass_context
-def sync(ctx: click.Context, as_json: bool) -> int:
+def sync(ctx: click.Context, everything: bool, as_json: bool) -> int:
     """One short pass over unfinished jobs; made for cron, silent when nothing changed.
+
+    A job is asked about when it is due: soon after a change, every five minutes in a long wait.
 
     Exit code: 0 all asked; 1 a job failed or needs review; 4 a provider could not be asked. Passes
     that overlap step aside.
@@ -33,7 +36,7 @@ def sync(ctx: click.Context, as_json: bool) -> int:
         seconds=float(app.settings.table("sync").get("settle_seconds", SETTLE.total_seconds()))
     )
     with app.claim("sync") as ours:
-        done = one_pass(app.ledger(say), settle=settle) if ours else Pass()
+        done = one_pass(app.ledger(say), settle=settle, everything=everything) if ours else Pass()
     if as_json:
         print_json(
             {
@@ -45,6 +48,9 @@ def sync(ctx: click.Context, as_json: bool) -> int:
                 "requests": done.requests,
                 "unreachable": [
                     {"provider": name, "error": error.message} for name, error in done.unreachable
+                ],
+                "waiting": [
+                    {"provider": name, "until": until.isoformat()} for name, until in done.waiting
                 ],
                 "skipped": not ours,
             }

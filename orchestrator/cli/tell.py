@@ -102,13 +102,13 @@ def page(
     step = next_step(job)
     if step:
         lines.append(f"  next: {step}")
-    return printable("\n".join(lines))
+    return printable("\n".join(map(_one_line, lines)))
 
 
 def event_line(event: JobEvent) -> str:
     """One event in one line."""
     mark = {"error": "!! ", "warning": "!  "}.get(event.level, "")
-    return f"{event.at:%m-%d %H:%M:%S}  {mark}{event.message}"
+    return f"{event.at:%m-%d %H:%M:%S}  {mark}{_one_line(event.message)}"
 
 
 def event_json(event: JobEvent) -> dict[str, Any]:
@@ -141,6 +141,11 @@ def age(span: Any) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def _one_line(text: str) -> str:
+    """The text on one line: what a provider says must not pass for lines of ours."""
+    return " ".join(text.splitlines())
 
 
 def _facts(job: Job) -> list[tuple[str, object]]:

@@ -52,7 +52,7 @@ FILE_KINDS: Mapping[str, Kind] = {
     ),
     "utf-16": Kind(
         Severity.ERROR,
-        "The file is {encoding}, not UTF-8 (PowerShell's > writes it so).",
+        "The file is {encoding}, not UTF-8 (PowerShell and old programs write such files).",
         "Save it as UTF-8: iconv -f {encoding} -t UTF-8 FILE > OUT.jsonl.",
     ),
     "gzip-named-otherwise": Kind(

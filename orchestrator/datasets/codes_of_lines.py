@@ -98,6 +98,11 @@ LINE_KINDS: Mapping[str, Kind] = {
         "A raw {found} stands inside a text.",
         "Write it as {escape}.",
     ),
+    "stray-character": Kind(
+        _E,
+        "{found} stands where JSON allows no character: it cannot be seen on a screen.",
+        "Remove it; ftctl validate FILE --fix OUT.jsonl does, at the start of a row.",
+    ),
     "bad-escape": Kind(
         _E,
         "{found} is no escape of JSON.",

@@ -20,9 +20,8 @@ SPECIAL_TOKEN = re.compile(
     r"|message|channel|return|call|eot_id|begin_of_text|end_of_text|start_header_id"
     r"|end_header_id|diff_marker|constrain|startoftext)\|>"
 )
-# Without \\b and \\f, which JSON has short escapes for: see `may_hold_controls`.
+# Without \\b and \\f, which JSON has short escapes for: the quick look sees only long ones.
 CONTROL = re.compile("[\x00-\x07\x0b\x0e-\x1f\x7f]")
-_CONTROL_ESCAPE = re.compile(rb"\\u00(?:[01]|7f|7F)")
 INVISIBLE = re.compile(
     "[\x80-\x84\x86-\x9f\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
 )
@@ -85,14 +84,9 @@ def _beyond_ascii(text: str, pointer: str) -> Iterator[Flaw]:
 
 
 def is_unremarkable(text: str) -> bool:
-    """Whether a text beyond ASCII surely has none of the flaws of characters."""
-    return (
+    """Whether a text surely has none of the flaws of characters beyond ASCII."""
+    return text.isascii() or (
         not INVISIBLE.search(text)
         and not MOJIBAKE.search(text)
         and unicodedata.is_normalized("NFC", text)
     )
-
-
-def may_hold_controls(line: bytes) -> bool:
-    """Whether a raw line may hold an escaped control character or a special token."""
-    return b"<|" in line or (b"\\u00" in line and _CONTROL_ESCAPE.search(line) is not None)

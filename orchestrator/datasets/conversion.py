@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.dialects import DIALECTS, detect
@@ -10,6 +10,7 @@ from orchestrator.datasets.from_messages import MESSAGE_DIALECTS
 from orchestrator.datasets.from_pairs import PAIR_DIALECTS
 from orchestrator.datasets.from_preferences import PREFERENCE_DIALECTS
 from orchestrator.datasets.from_vendors import VENDOR_DIALECTS
+from orchestrator.datasets.to_dialects import TARGETS
 from orchestrator.datasets.turns import Unconvertible
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.job import Method
@@ -48,16 +49,22 @@ class Options:
         method: dpo keeps both sides of a preference; supervised keeps the preferred one.
         system: a system message for rows that have none.
         allow_loss: write rows that lost something.
+        to: the dialect to write; OpenAI's own when None.
     """
 
     dialect: str | None = None
     method: Method = Method.SUPERVISED
     system: str | None = None
     allow_loss: bool = False
+    to: str | None = None
     known: Mapping[str, str] = field(default_factory=lambda: DIALECTS)
 
     def __post_init__(self) -> None:
         """Refuse a dialect there is no converter for."""
+        if self.to is not None and self.to not in TARGETS:
+            raise UsageError(
+                f"Nothing here writes the dialect {self.to!r}.", hint=f"--to {'|'.join(TARGETS)}"
+            )
         if self.dialect is not None and self.dialect not in self.known:
             raise UsageError(
                 f"There is no dialect {self.dialect!r}.", hint=f"--from {'|'.join(self.known)}"
@@ -115,7 +122,24 @@ def _finished(turned: Turned, dialect: str, options: Options) -> Converted:
     messages = row["input"]["messages"] if "input" in row else row["messages"]
     if options.system is not None and messages and messages[0]["role"] not in _INSTRUCTIONS:
         messages.insert(0, {"role": "system", "content": options.system})
-    return Converted(row=row, dialect=dialect, losses=turned.losses, notes=turned.notes)
+    made = Converted(row=row, dialect=dialect, losses=turned.losses, notes=turned.notes)
+    return made if options.to is None else _written_as(made, row, options)
+
+
+def _written_as(made: Converted, row: dict[str, Any], options: Options) -> Converted:
+    """The row in the dialect that was asked for."""
+    try:
+        turned = TARGETS[str(options.to)](row)
+    except Unconvertible as error:
+        return replace(made, row=None, refusal=f"{options.to} cannot hold the row: {error}")
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        return replace(made, row=None, refusal=f"it is no valid row ({error!r})")
+    losses = [*made.losses, *dict.fromkeys(turned.losses)]
+    if turned.losses and not options.allow_loss:
+        lost = "; ".join(losses)
+        refusal = f"{options.to} would lose {lost} (--allow-loss writes the row without)"
+        return replace(made, row=None, losses=losses, refusal=refusal)
+    return replace(made, row=turned.row, losses=losses, notes=[*made.notes, *turned.notes])
 
 
 _INSTRUCTIONS = frozenset({"system", "developer"})

@@ -55,6 +55,10 @@ def mend_file(source: Path, out: Path, *, force: bool = False) -> list[Change]:
     return changes
 
 
+# Byte-order marks of joined files, zero-width spaces, record separators (RFC 7464), Ctrl-Z.
+_STRAY = re.compile(rb"(?:\xef\xbb\xbf|\xe2\x80[\x8b-\x8d]|\xe2\x81\xa0|\x1e|\x1a)+[ \t]*")
+
+
 def _mended(number: int, line: bytes, changes: list[Change]) -> Iterator[bytes]:
     if number == 1 and line.startswith(BOM):
         line = line.removeprefix(BOM)
@@ -64,6 +68,9 @@ def _mended(number: int, line: bytes, changes: list[Change]) -> Iterator[bytes]:
     bare = line.strip(b" \t\r\n").rstrip(b"\x00")
     if len(bare) < len(line.strip(b" \t\r\n")):
         changes.append(Change(number, "NUL bytes were cut off"))
+    if stray := _STRAY.match(bare):
+        bare = bare[stray.end() :]
+        changes.append(Change(number, "characters before the row that cannot be seen were removed"))
     if not bare:
         changes.append(Change(number, "a line without a row was removed"))
         return

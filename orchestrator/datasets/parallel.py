@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import signal
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.datasets.reading import Counted
 from orchestrator.datasets.scanning import Scan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
     from orchestrator.datasets.scanning import Checks, Tallied
@@ -53,17 +56,24 @@ def scan_in_parts(path: Path, first: Scan, checks: Checks, workers: int) -> Tall
         workers: processes, this one included.
 
     Returns:
-        What `first` adds up, with everything of the other parts taken in.
+        What `first` adds up, with everything of the other parts taken in. After an interruption,
+        what was read until then from the start of the file.
     """
     head, *rest = parts_of(path, workers)
-    # Forked children share the seed of hash(), by which equal rows are known across parts.
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(max(len(rest), 1), mp_context=context) as pool:
-        waiting = [pool.submit(scan_part, path, part, checks) for part in rest]
-        done = first.read(_opened(path, head))
-        for each in waiting:
-            done.add(each.result())
-    return done
+    others = [_Other(path, part, checks) for part in rest]
+    try:
+        done = first.read(_opened(path, head, first.on_bytes(workers)))
+        for other in others:
+            if not done.interrupted:
+                done.add(other.result())
+    except KeyboardInterrupt:
+        if not checks.partial:
+            raise
+        first.done.interrupted = True
+    finally:
+        for other in others:
+            other.stop()
+    return first.done
 
 
 def scan_part(path: Path, part: Part, checks: Checks) -> Tallied:
@@ -71,8 +81,47 @@ def scan_part(path: Path, part: Part, checks: Checks) -> Tallied:
     return Scan(checks).read(_opened(path, part))
 
 
-def _opened(path: Path, part: Part) -> io.BufferedReader:
-    return io.BufferedReader(_Window(path, part), _BUFFER)
+class _Other:
+    """A process that reads one part; forked, so that equal rows have equal hashes in all parts."""
+
+    def __init__(self, path: Path, part: Part, checks: Checks) -> None:
+        context = multiprocessing.get_context("fork")
+        self._end, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_scan_and_send, args=(theirs, path, part, checks), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def result(self) -> Tallied:
+        try:
+            answer = self._end.recv()
+        except EOFError:
+            raise ChildProcessError("a process that read a part of the file died") from None
+        if isinstance(answer, BaseException):
+            raise answer
+        tallied: Tallied = answer
+        return tallied
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.join()
+        self._end.close()
+
+
+def _scan_and_send(end: Connection, path: Path, part: Part, checks: Checks) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent stops this process.
+    try:
+        end.send(scan_part(path, part, checks))
+    except Exception as error:  # noqa: BLE001 - raised again in the parent
+        end.send(error)
+
+
+def _opened(
+    path: Path, part: Part, on_bytes: Callable[[int], None] | None = None
+) -> io.BufferedReader:
+    window = _Window(path, part)
+    return io.BufferedReader(Counted(window, on_bytes) if on_bytes else window, _BUFFER)
 
 
 class _Window(io.RawIOBase):

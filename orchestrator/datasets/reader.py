@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from orchestrator.datasets.content import is_unremarkable, may_hold_controls
+from orchestrator.datasets.content import is_unremarkable
 from orchestrator.datasets.dialects import foreign_dialect
 from orchestrator.datasets.explain import explain_row
-from orchestrator.datasets.fast import has_plain_tools, is_plain
+from orchestrator.datasets.fast import has_plain_tools, plain_texts
 from orchestrator.datasets.finding import Flaw
 from orchestrator.datasets.keys import keys_and_colons
 from orchestrator.datasets.records import (
@@ -19,9 +19,9 @@ from orchestrator.datasets.records import (
     Preference,
     Reinforcement,
 )
-from orchestrator.datasets.rules import row_flaws, texts_flaws
-from orchestrator.datasets.secrets import may_leak
+from orchestrator.datasets.rules import row_flaws
 from orchestrator.datasets.strict import kind_of, read_strictly
+from orchestrator.datasets.suspects import looker
 from orchestrator.datasets.toolbox import Toolbox
 from orchestrator.domain.job import Method
 
@@ -55,7 +55,7 @@ class RowReader:
     """Reads the lines of one file.
 
     Attributes:
-        is_plain: whether a line surely has no flaw of form; False says nothing.
+        decode: a line to a typed row; raises ValueError or RecursionError.
     """
 
     def __init__(self, method: Method, limits: Limits, *, content: bool = True) -> None:
@@ -66,12 +66,31 @@ class RowReader:
             limits: of the target.
             content: also look for characters, tokens, secrets and personal data in the texts.
         """
-        self._content = content
-        self.is_plain = is_plain if method is Method.SUPERVISED else _never
+        self._look = looker() if content else None
         self._method = method
         self._limits = limits
         self._toolbox = Toolbox()
-        self._decode = msgspec.json.Decoder(_RECORDS[method]).decode
+        self.decode = msgspec.json.Decoder(_RECORDS[method]).decode
+
+    def accept(self, line: bytes) -> Row | None:
+        """The row of a line that surely has no flaw; None says nothing about it.
+
+        Never raises, whatever the bytes are.
+        """
+        try:
+            row = self.decode(line)
+        except (ValueError, RecursionError):
+            return None
+        if type(row) is not Chat:
+            return None
+        if row.tools is UNSET:
+            texts = plain_texts(row, line)
+            if texts is None or (self._look and not self._is_clean(line, texts)):
+                return None
+            return row
+        if not self.has_plain_tools(row, line):
+            return None
+        return row if self._look is None or self._has_clean_tools(row, line) else None
 
     def read(self, line: bytes) -> Reading:
         """Read one line, with or without its line end, without a byte-order mark.
@@ -79,34 +98,41 @@ class RowReader:
         Never raises, whatever the bytes are.
         """
         try:
-            row = self._decode(line)
+            row = self.decode(line)
         except (ValueError, RecursionError):
             return self._explain(line)
-        if type(row) is Chat and row.tools is UNSET and self.is_plain(line):
-            return self._well_formed(row, line)
-        return self._study(row, line)
-
-    def _study(self, row: Row, line: bytes) -> Reading:
         try:
             declared = self._declared(row)
         except _ToolsRefused:
             return self._explain(line)
-        if type(row) is Chat and declared is not None and has_plain_tools(row, declared, line):
-            return self._well_formed(row, line)
         if not self._keys_are_single(row, line, declared):
             strict = read_strictly(line)
             if strict.flaws:
                 return Reading(None, strict.flaws)
         return self._judge(row, declared)
 
-    def _well_formed(self, row: Chat, line: bytes) -> Reading:
-        """Only the texts are still to be looked at."""
-        if not self._content or _is_clean(row, line):
-            return Reading(row, ())
-        return Reading(row, list(texts_flaws(row)))
+    def has_plain_tools(self, row: Chat, line: bytes) -> bool:
+        """Whether a row surely has tools that are declared, called and answered in order."""
+        if row.tools is UNSET or row.functions is not UNSET:
+            return False
+        declared = self._toolbox.declared(bytes(row.tools))
+        return declared is not None and has_plain_tools(row, declared, line)
+
+    def _is_clean(self, line: bytes, texts: list[str]) -> bool:
+        """Whether the texts of plain turns surely hold nothing that is looked for."""
+        return (
+            not self._look(line)  # type: ignore[misc]
+            and texts == list(map(str.strip, texts))
+            and (all(map(str.isascii, texts)) or all(map(is_unremarkable, texts)))
+        )
+
+    def _has_clean_tools(self, row: Chat, line: bytes) -> bool:
+        said = [text for text in map(_content, row.messages) if type(text) is str]
+        return self._is_clean(line, said)
 
     def _judge(self, row: Row, declared: Declared | None) -> Reading:
-        return Reading(row, list(row_flaws(row, declared, self._limits, content=self._content)))
+        content = self._look is not None
+        return Reading(row, list(row_flaws(row, declared, self._limits, content=content)))
 
     def _declared(self, row: Row) -> Declared | None:
         holder = row.input if isinstance(row, Preference) else row
@@ -123,6 +149,8 @@ class RowReader:
     def _keys_are_single(self, row: Row, line: bytes, declared: Declared | None) -> bool:
         if isinstance(row, Reinforcement) or (isinstance(row, Chat) and row.functions is not UNSET):
             return False  # Not every key is in the record: the strict reader must look.
+        if b"\\u003" in line:
+            return False  # A colon of a text may be written as an escape.
         keys, colons = keys_and_colons(row)
         return line.count(b":") == keys + colons + (declared.colons if declared else 0)
 
@@ -144,30 +172,15 @@ class RowReader:
     def _normalised(self, value: dict[str, Any]) -> Reading:
         """The schema accepts what the records did not: 1.0 for 1, or depth."""
         try:
-            row = self._decode(msgspec.json.encode(_whole_numbers(value)))
+            row = self.decode(msgspec.json.encode(_whole_numbers(value)))
             declared = self._declared(row)
         except (ValueError, RecursionError, _ToolsRefused):
             return Reading(None, [Flaw("nested-too-deep")])
         return self._judge(row, declared)
 
 
-def _never(_line: bytes) -> bool:
-    return False
-
-
 class _ToolsRefused(Exception):
     """The tools array is not what the schema asks for."""
-
-
-def _is_clean(row: Chat, line: bytes) -> bool:
-    """Whether the texts of a row surely hold nothing that is looked for."""
-    if may_hold_controls(line) or may_leak(line):
-        return False
-    return all(
-        type(text) is not str
-        or (text[:1] > " " and text[-1:] > " " and (text.isascii() or is_unremarkable(text)))
-        for text in map(_content, row.messages)
-    )
 
 
 _content = attrgetter("content")

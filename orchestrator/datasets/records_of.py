@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from orchestrator.datasets.columnar import is_columnar, read_columnar
 from orchestrator.datasets.reading import DAMAGED, opened, physical_lines
 from orchestrator.datasets.sniffing import BOM
 from orchestrator.datasets.strict import read_strictly
@@ -27,13 +28,17 @@ def records_of(path: Path, columns: Sequence[str] | None = None) -> Iterator[Rec
     """Every record with its line; in one JSON document, the number of the record.
 
     Args:
-        path: the file; gzip is unpacked.
+        path: the file; gzip and Zstandard are unpacked. Parquet files and folders of them are
+            read with the extra `parquet`.
         columns: names of the columns of a table without a header.
 
     Raises:
         DatasetInvalid: the file or a line of it cannot be read.
         OSError: the file cannot be opened.
     """
+    if is_columnar(path):
+        yield from read_columnar(path)
+        return
     if columns is not None or is_table(path):
         yield from read_table(path, columns)
         return

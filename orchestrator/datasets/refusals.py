@@ -65,9 +65,20 @@ _OVERLONG = {bytes((0xE0, second)) for second in range(0x80, 0xA0)} | {
 }
 
 
+_SPACE = " \t\r\n"
+# What looks like nothing, or like a space, and is neither space nor JSON.
+_STRAY = "\ufeff\u200b\u200c\u200d\u2060\xa0\u2028\u2029\u3000\x85\x7f"
+
+
+def _stray(character: str, at: int) -> Refusal:
+    return Refusal("stray-character", at, {"found": f"U+{ord(character):04X}"})
+
+
 def _whole_line(text: str) -> Refusal | None:
-    start = text.lstrip()
+    start = text.lstrip(_SPACE)
     at = len(text) - len(start)
+    if start and (start[0] in _STRAY or start[0] < " "):
+        return _stray(start[0], at)
     if start.startswith("```"):
         return Refusal("markdown-fence", at)
     if start.startswith(("//", "#", "/*")):
@@ -82,6 +93,8 @@ def _after_the_object(text: str, at: int, rest: str) -> Refusal:
         return Refusal("two-objects-on-a-line", at)
     if rest.strip() == ",":
         return Refusal("comma-after-row", at)
+    if rest[0] in _STRAY or rest[0] < " ":
+        return _stray(rest[0], at)
     return Refusal("extra-data", at, {"found": _shown(rest)})
 
 
@@ -101,9 +114,11 @@ def _escape(text: str, at: int) -> Refusal:
 
 
 def _wrong_token(text: str, at: int) -> Refusal:
-    rest = text[at:].lstrip()
+    rest = text[at:].lstrip(_SPACE)
     if not rest:
         return _cut_off(text, at)
+    if rest[0] in _STRAY or rest[0] < " ":
+        return _stray(rest[0], len(text) - len(rest))
     at = len(text) - len(rest)
     before = text[:at].rstrip()
     if before.endswith(",") and rest[0] in "]}":

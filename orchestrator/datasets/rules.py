@@ -267,3 +267,13 @@ def _reply(message: Tool, where: str, waiting: dict[str, str], *, asked: bool) -
 def _unanswered(waiting: dict[str, str]) -> Iterator[Flaw]:
     for identifier, pointer in waiting.items():
         yield Flaw("tool-reply-missing", pointer, {"id": identifier})
+
+
+def texts_of_row(row: Row) -> list[str]:
+    """Every text of a row, in order."""
+    return [
+        text
+        for messages, _ in _messages_of(row)
+        for message in messages
+        for text in texts_of(message)
+    ]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from msgspec import UNSET
 
 from orchestrator.datasets.codes import CATALOGUE, found
 from orchestrator.datasets.collecting import Collector
 from orchestrator.datasets.duplicates import ExactDuplicates, Questions
+from orchestrator.datasets.fast import are_plain
 from orchestrator.datasets.finding import Severity
 from orchestrator.datasets.limits import limits_of
+from orchestrator.datasets.near import NearDuplicates
 from orchestrator.datasets.pointers import offset_of
 from orchestrator.datasets.reader import RowReader
 from orchestrator.datasets.reading import (
@@ -28,7 +32,12 @@ if TYPE_CHECKING:
     from orchestrator.datasets.duplicates import Seen
     from orchestrator.datasets.finding import Finding, Flaw
     from orchestrator.datasets.reader import Reading
-    from orchestrator.datasets.records import Row
+    from orchestrator.datasets.records import Message, Row
+
+
+_LF, _CR, _SPACE = 10, 13, b" \t\r\n"
+# One odd row among them costs a closer look at each.
+_AT_ONCE, _LONG = 64, 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +52,10 @@ class Checks:
         count_tokens: also count tokens.
         content: also look into the texts, and for rows that repeat.
         compare: also compare questions, among the first rows.
+        size: bytes of the file, as far as is known.
+        task: classification tells how often each answer is given.
+        near: also look for rows that nearly repeat, with the extra `near`.
+        partial: an interruption ends the reading, and what was found is kept.
     """
 
     target: str = "openai"
@@ -52,6 +65,10 @@ class Checks:
     count_tokens: bool = True
     content: bool = True
     compare: bool = True
+    size: int = 0
+    task: str | None = None
+    near: bool = False
+    partial: bool = False
 
 
 @dataclass(kw_only=True)
@@ -62,6 +79,7 @@ class Listeners:
     on_finding: Callable[[Finding], None] | None = None
     on_row: Callable[[bytes], None] | None = None
     on_typed: Callable[[int, Row], None] | None = None
+    on_bytes: Callable[[int], None] | None = None
 
     @property
     def any_rows(self) -> bool:
@@ -81,6 +99,7 @@ class Tallied:
     lf: int = 0
     crlf: int = 0
     compared: int = 0
+    interrupted: bool = False
 
     def add(self, later: Tallied) -> None:
         """Take in the part of the file that comes next; its line numbers start at 1."""
@@ -92,6 +111,14 @@ class Tallied:
         self.lines += later.lines
         self.lf += later.lf
         self.crlf += later.crlf
+
+
+class _Batch(NamedTuple):
+    """Rows that are looked at together."""
+
+    lines: list[bytes]
+    turns: list[list[Message]]
+    numbers: list[int]
 
 
 class Scan:
@@ -109,9 +136,12 @@ class Scan:
         self._limits = limits_of(checks.target, checks.method)
         self._reader = RowReader(checks.method, self._limits, content=checks.content)
         self._questions = Questions()
+        self._near = NearDuplicates() if checks.near else None
         self.done = Tallied(
             collector=Collector(checks.keep, self._listeners.on_finding),
-            tally=TokenTally(checks.model, self._limits) if checks.count_tokens else None,
+            tally=TokenTally(checks.model, self._limits, checks.size)
+            if checks.count_tokens
+            else None,
         )
 
     def read(self, stream: BinaryIO) -> Tallied:
@@ -120,8 +150,17 @@ class Scan:
             self._read_lines(stream)
         except DAMAGED as error:
             self.add("broken-gzip", line=self.done.lines + 1, reason=str(error))
+        except KeyboardInterrupt:
+            if not self._checks.partial:
+                raise
+            self.done.interrupted = True
         self.done.compared = self._questions.rows
         return self.done
+
+    def on_bytes(self, times: int = 1) -> Callable[[int], None] | None:
+        """Who is told of bytes read; each stands for several where others read as fast."""
+        told = self._listeners.on_bytes
+        return (lambda many: told(many * times)) if told else None
 
     def add(self, code: str, *, line: int | None = None, **fields: Any) -> None:
         """Add a finding with the target's own severity."""
@@ -155,34 +194,83 @@ class Scan:
             )
 
     def _read_lines(self, stream: BinaryIO) -> None:
-        checks = self._checks
-        form = not (checks.content or checks.count_tokens or self._listeners.any_rows)
-        is_plain, plain, number = self._reader.is_plain, 0, 0
+        if self._is_curious() or self._checks.method is not Method.SUPERVISED:
+            for number, line in enumerate(physical_lines(stream), 1):
+                self._read_line(stream, number, line)
+        else:
+            self._read_form(stream)
+
+    def _read_form(self, stream: BinaryIO) -> None:
+        """The form alone is looked at for several rows at once; a finding is worth a closer look."""
+        decode, has_plain_tools = self._reader.decode, self._reader.has_plain_tools
+        many = _Batch([], [], [])
+        lines, turns, numbers = many
         for number, line in enumerate(physical_lines(stream), 1):
-            if form and is_plain(line):
-                plain += 1
+            try:
+                row: Any = decode(line)
+            except (ValueError, RecursionError):
+                self._read_line(stream, number, line)
                 continue
-            self.done.lines = number
-            self._read_line(stream, number, line)
-        self.done.lines = number
-        self.done.rows += plain
-        self.done.lf += plain
+            if len(line) > _LONG:
+                self._read_line(stream, number, line)
+            elif row.tools is UNSET:  # Any other key would show in the length.
+                lines.append(line)
+                turns.append(row.messages)
+                numbers.append(number)
+                if len(lines) == _AT_ONCE:
+                    self._take_many(stream, many)
+            elif line[-1] == _LF and line[-2] != _CR and has_plain_tools(row, line):
+                self._count_clean(number)
+            else:
+                self._read_line(stream, number, line)
+        self._take_many(stream, many)
+
+    def _take_many(self, stream: BinaryIO, many: _Batch) -> None:
+        if many.lines and are_plain(many.turns, many.lines):
+            self._count_clean(many.numbers[-1], len(many.lines))
+        else:
+            for number, line in zip(many.numbers, many.lines, strict=True):
+                self._read_line(stream, number, line)
+        for held in many:
+            held.clear()
+
+    def _count_clean(self, number: int, rows: int = 1) -> None:
+        self.done.lines = max(self.done.lines, number)
+        self.done.rows += rows
+        self.done.lf += rows
+
+    def _is_curious(self) -> bool:
+        """Whether anything is asked of a row that has no flaw."""
+        checks = self._checks
+        return checks.content or checks.count_tokens or self._listeners.any_rows
 
     def _read_line(self, stream: BinaryIO, number: int, line: bytes) -> None:
-        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+        self.done.lines = max(self.done.lines, number)
+        if len(line) >= LONGEST_LINE and line[-1] != _LF:
             skip_rest_of_line(stream)
             self.done.rows += 1
             self.add("line-too-long", line=number, most=LONGEST_LINE)
             return
-        if line[-2:-1] == b"\r":
-            self.done.crlf += 1
-        elif line[-1:] == b"\n":
-            self.done.lf += 1
-        if number == 1 and line.startswith(BOM):
+        if line[-1] == _LF:
+            if line[-2:-1] == b"\r":
+                self.done.crlf += 1
+            else:
+                self.done.lf += 1
+        row = self._reader.accept(line)
+        if row is not None:
+            self._take_clean(number, line, row)
+        elif number == 1 and line.startswith(BOM):
             self.add("byte-order-mark", line=1, column=1)
             self._take(number, line[3:], self._reader.read(line[3:]), shift=3)
         else:
             self._take(number, line, self._reader.read(line))
+
+    def _take_clean(self, number: int, line: bytes, row: Row) -> None:
+        self.done.rows += 1
+        stripped = line.strip(_SPACE)
+        if self._listeners.on_row:
+            self._listeners.on_row(stripped)
+        self._take_row(number, stripped, row, ())
 
     def _take(self, number: int, line: bytes, reading: Reading, shift: int = 0) -> None:
         row, flaws = reading
@@ -190,7 +278,7 @@ class Scan:
             self.add("blank-line", line=number)
             return
         self.done.rows += 1
-        stripped = line.strip(b" \t\r\n")
+        stripped = line.strip(_SPACE)
         if self._listeners.on_row:
             self._listeners.on_row(stripped)
         if flaws:
@@ -201,8 +289,9 @@ class Scan:
     def _take_row(self, number: int, stripped: bytes, row: Row, flaws: Sequence[Flaw]) -> None:
         if self._checks.content:
             self.done.exact.add(number, stripped)
-        if self.done.tally:
-            self.report(number, self.done.tally.add(number, row))
+        tally = self.done.tally
+        if tally and (cut := tally.add(number, row)):
+            self.report(number, [cut])
         if not flaws:
             self._compare(number, row)
         listener = self._listeners.on_typed
@@ -211,8 +300,10 @@ class Scan:
 
     def _compare(self, number: int, row: Row) -> None:
         asked = self._checks.content and self._checks.compare
-        if asked and (flaw := self._questions.compare(number, row)):
-            self.report(number, [flaw])
+        flaw = self._questions.compare(number, row) if asked else None
+        near = self._near.compare(number, row) if self._near else None
+        if found_first := flaw or near:
+            self.report(number, [found_first])
         training = self._listeners.training
         if training and (flaw := training.leak(row)):
             self.report(number, [flaw])

@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from orchestrator.datasets.finding import Finding
 
 BOM = b"\xef\xbb\xbf"
-GZIP = b"\x1f\x8b"
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 HEAD = 1 << 16
 
 _MAGIC = (
-    (b"\x28\xb5\x2f\xfd", "Zstandard"),
     (b"PK\x03\x04", "ZIP"),
     (b"PAR1", "Parquet"),
     (b"BZh", "bzip2"),
@@ -24,6 +23,24 @@ _MAGIC = (
     (b"ARROW1", "Arrow"),
     (b"SQLite format 3\x00", "SQLite"),
     (b"%PDF-", "PDF"),
+    (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+    (b"Rar!\x1a\x07", "RAR"),
+    (b"\x04\x22\x4d\x18", "LZ4"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Office"),
+    (b"FEA1", "Feather"),
+    (b"ORC\x11", "ORC"),
+    (b"Obj\x01", "Avro"),
+    (b"\x89HDF\r\n", "HDF5"),
+    (b"\x93NUMPY", "NumPy"),
+    (b"\x80\x02", "pickle"),
+    (b"\x80\x03", "pickle"),
+    (b"\x80\x04", "pickle"),
+    (b"\x80\x05", "pickle"),
+    (b"\x89PNG\r\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"{\\rtf", "RTF"),
+    (b"\x7fELF", "ELF"),
 )
 
 
@@ -36,15 +53,19 @@ def container_finding(head: bytes, name: str) -> Finding | None:
     """
     if head.startswith(GZIP):
         return None if name.endswith((".gz", "-")) else found("gzip-named-otherwise")
+    if head.startswith(ZSTD):
+        return None if name.endswith((".zst", "-")) else found("compressed", format="Zstandard")
     for magic, format_ in _MAGIC:
         if head.startswith(magic):
             return found("compressed", format=format_)
-    return None
+    return found("compressed", format="tar") if head[257:262] == b"ustar" else None
 
 
-def is_gzip(head: bytes) -> bool:
-    """Whether the bytes start as gzip does."""
-    return head.startswith(GZIP)
+def packing_of(head: bytes) -> str | None:
+    """What the bytes are packed with, of what can be unpacked."""
+    if head.startswith(GZIP):
+        return "gzip"
+    return "zstd" if head.startswith(ZSTD) else None
 
 
 def text_finding(head: bytes, *, whole: bool) -> Finding | None:
@@ -72,6 +93,12 @@ def _wide_encoding(head: bytes) -> str | None:
         return "UTF-32"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "UTF-16"
+    if head.startswith((b"\xc0\x7f", b"\xad\xc0\x7f", b"\x4a\xc0\x7f")):
+        return "EBCDIC"
+    if head.startswith((b"+AHs-", b"+AHsAIg-", b"+AFs-")):
+        return "UTF-7"
+    if head[:3] == b"\x00\x00\x00" or (head[1:4] == b"\x00\x00\x00" and head[:1] in b"{[ "):
+        return "UTF-32"
     sample = head[:64]
     if len(sample) >= 4 and sample.count(0) >= len(sample) // 3:
         if not any(sample[0:64:2]) and any(sample[1:64:2]):
@@ -140,8 +167,13 @@ def _table(body: bytes) -> Finding | None:
     for separator, format_ in ((b"\t", "TSV"), (b",", "CSV"), (b";", "CSV")):
         columns = lines[0].count(separator)
         if columns and (lines[1].count(separator) == columns or separator == b"\t"):
-            if b'{"' in lines[0] or b'": ' in lines[0] or lines[0].startswith((b"'", b'"')):
+            if b'{"' in lines[0] or b'": ' in lines[0] or lines[0].startswith(b"'"):
+                return None
+            if lines[0].startswith(b'"') and not _QUOTED_HEADER.fullmatch(lines[0]):
                 return None
             shown = lines[0][:80].decode("utf-8", "replace").replace(separator.decode(), ", ")
             return found("table", line=1, column=1, format=format_, columns=shown)
     return None
+
+
+_QUOTED_HEADER = re.compile(rb'"[^"]*"(?:[,;\t]"?[^"]*"?)+')

@@ -41,7 +41,13 @@ class Cut:
     groups: int = 0
 
 
-def cut(rows: Sequence[Any], sizes: Mapping[Split, float], *, seed: int = 0) -> Cut:
+def cut(
+    rows: Sequence[Any],
+    sizes: Mapping[Split, float],
+    *,
+    seed: int = 0,
+    group_by: str | None = None,
+) -> Cut:
     """Decide for every row where it goes.
 
     Rows with the same question stay together. Where answers are labels (few and short), every split
@@ -51,13 +57,18 @@ def cut(rows: Sequence[Any], sizes: Mapping[Split, float], *, seed: int = 0) -> 
         rows: the rows, decoded.
         sizes: split → a share (below 1, or exactly 1 with all others below) or a number of rows.
         seed: another seed, another cut.
+        group_by: a key of every row; rows with the same value of it stay together, and so do rows
+            with the same question. The key is taken out of the rows.
 
     Raises:
         UsageError: the sizes ask for more rows than there are, or for none.
     """
     quotas = _quotas(len(rows), sizes)
+    values = _taken_out(rows, group_by) if group_by is not None else None
     keyed = [_Keyed(index, *_question_and_answer(row)) for index, row in enumerate(rows)]
     labels = _labels(keyed)
+    if values is not None:
+        keyed = _joined(keyed, values)
     groups: dict[str, list[_Keyed]] = {}
     for row in keyed:
         groups.setdefault(row.question, []).append(row)
@@ -109,6 +120,30 @@ class _Keyed(NamedTuple):
     place: int
     question: str
     answer: str | None
+
+
+def _taken_out(rows: Sequence[Any], key: str) -> list[str]:
+    """The value of a key in every row, which loses it."""
+    values = []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or key not in row:
+            raise UsageError(f"Row {number} has no key {key!r}.", hint="--group-by KEY")
+        values.append(msgspec.json.encode(row.pop(key), order="sorted").decode())
+    return values
+
+
+def _joined(keyed: Sequence[_Keyed], values: Sequence[str]) -> list[_Keyed]:
+    """Rows that share a value or a question, and rows that share one with them, and so on."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    for row, value in zip(keyed, values, strict=True):
+        parent[root(f"question {row.question}")] = root(f"value {value}")
+    return [row._replace(question=root(f"question {row.question}")) for row in keyed]
 
 
 def _quotas(rows: int, sizes: Mapping[Split, float]) -> dict[Split | None, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.datasets.finding import Flaw
@@ -54,7 +55,9 @@ def read_strictly(line: bytes) -> Parsed:
     except RecursionError:
         return Parsed(None, text, [Flaw("nested-too-deep", column=_deepest_safe(line))])
     except ValueError:  # int() refuses thousands of digits
-        return Parsed(None, text, [Flaw("number-out-of-range")])
+        digits = _THOUSANDS.search(line)
+        column = digits.start() + 1 if digits else None
+        return Parsed(None, text, [Flaw("number-out-of-range", column=column)])
     return Parsed(value, text, list(_walk(value)), readable=True)
 
 
@@ -123,6 +126,10 @@ def _constant(name: str) -> _Constant:
     return constant
 
 
+# The standard reader refuses integers of more digits; a double holds integers of so many bits.
+_THOUSANDS = re.compile(rb"-?\d{4300}")
+_DOUBLE = 1024
+
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
 
 
@@ -135,6 +142,8 @@ def _walk(value: Any) -> Iterator[Flaw]:
             yield from _surrogates(path, item)
         elif isinstance(item, float):
             yield from _numbers(path, item)
+        elif isinstance(item, int) and item.bit_length() > _DOUBLE:
+            yield Flaw("number-out-of-range", pointer_to(path))
         elif isinstance(item, list):
             stack.extend(((*path, index), inner) for index, inner in enumerate(item))
         elif isinstance(item, dict):

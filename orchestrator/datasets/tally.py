@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
+import heapq
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.finding import Flaw
-from orchestrator.datasets.tokens import NoTokenizer, counter_of, row_texts
+from orchestrator.datasets.tokens import NoTokenizer, counter_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ class Lengths:
     Attributes:
         longest: (line, tokens) of the longest rows, longest first.
         histogram: (up to, rows) in powers of two.
+        cut_rows: rows that are longer than the target reads.
+        cut_tokens: what of them it does not read.
     """
 
     smallest: int
@@ -31,6 +34,8 @@ class Lengths:
     largest: int
     longest: Sequence[tuple[int, int]]
     histogram: Sequence[tuple[int, int]]
+    cut_rows: int = 0
+    cut_tokens: int = 0
 
 
 class TokenTally:
@@ -40,23 +45,26 @@ class TokenTally:
         trouble: why tokens are not counted; None while they are.
     """
 
-    def __init__(self, model: str | None, limits: Limits) -> None:
+    def __init__(self, model: str | None, limits: Limits, size: int = 0) -> None:
         """Prepare to count.
 
         Args:
             model: chooses the vocabulary.
             limits: tell how long an example may be.
+            size: bytes that will be read, as far as is known.
         """
         self.trouble: str | None = None
         self._limits = limits
         self._counter: TokenCounter | None = None
         self._total = 0
-        self._lengths = array("q")
-        self._lines = array("q")
+        self._lengths: Counter[int] = Counter()
+        self._longest: list[tuple[int, int]] = []
         try:
-            self._counter = counter_of(model)
+            self._counter = counter_of(model, size=size)
         except NoTokenizer as error:
             self.trouble = str(error)
+        context = self._counter.context if self._counter else None
+        self._most = limits.max_example_tokens if context is None else context
 
     @property
     def tokens(self) -> int | None:
@@ -75,49 +83,71 @@ class TokenTally:
     def absorb(self, later: TokenTally, lines: int) -> None:
         """Take in the part that comes after so many lines."""
         self._total += later._total
-        self._lengths.extend(later._lengths)
-        self._lines.extend(line + lines for line in later._lines)
+        self._lengths.update(later._lengths)
+        for tokens, line in later._longest:
+            self._remember(tokens, line - lines)
         self.trouble = self.trouble or later.trouble
 
-    def add(self, line: int, row: Row) -> list[Flaw]:
+    def add(self, line: int, row: Row) -> Flaw | None:
         """Count a row; the flaw of one that is too long."""
         if self._counter is None:
-            return []
-        texts, form = row_texts(row)
+            return None
         try:
-            tokens = sum(self._counter.count(texts)) + form
+            tokens = self._counter.count_row(row)
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic of the tokenizer is no Exception
             self._counter, self.trouble = None, f"the tokenizer failed on line {line} ({error})"
-            return []
-        self._lengths.append(tokens)
-        self._lines.append(line)
-        most = self._limits.max_example_tokens
-        self._total += tokens if most is None else min(tokens, most)
+            return None
+        self._lengths[tokens] += 1
+        longest = self._longest
+        if len(longest) < _LONGEST or tokens > longest[0][0]:
+            self._remember(tokens, -line)
+        most = self._most
         if most is None or tokens <= most:
-            return []
+            self._total += tokens
+            return None
+        self._total += most
         fields = {"found": tokens, "most": most, "target": self._limits.target}
-        return [Flaw("example-too-long", "/messages", fields)]
+        return Flaw("example-too-long", "/messages", fields)
 
     def lengths(self) -> Lengths | None:
         """The distribution of lengths; None when nothing was counted."""
         if not self._lengths:
             return None
-        ordered = sorted(self._lengths)
-        by_length = sorted(zip(self._lengths, self._lines, strict=True), reverse=True)[:5]
+        ordered = sorted(self._lengths.items())
+        most = self._most
+        cut = {} if most is None else {n: rows for n, rows in ordered if n > most}
         return Lengths(
-            smallest=ordered[0],
-            median=ordered[len(ordered) // 2],
-            largest=ordered[-1],
-            longest=[(line, tokens) for tokens, line in by_length],
+            smallest=ordered[0][0],
+            median=_middle(ordered),
+            largest=ordered[-1][0],
+            longest=[(-line, tokens) for tokens, line in sorted(self._longest, reverse=True)],
             histogram=_histogram(ordered),
+            cut_rows=sum(cut.values()),
+            cut_tokens=sum((n - (most or 0)) * rows for n, rows in cut.items()),
         )
 
+    def _remember(self, tokens: int, line: int) -> None:
+        push = heapq.heappush if len(self._longest) < _LONGEST else heapq.heappushpop
+        push(self._longest, (tokens, line))
 
-def _histogram(ordered: Sequence[int]) -> list[tuple[int, int]]:
+
+_LONGEST = 5
+
+
+def _middle(ordered: Sequence[tuple[int, int]]) -> int:
+    left = sum(rows for _, rows in ordered) // 2
+    for length, rows in ordered:
+        left -= rows
+        if left < 0:
+            return length
+    return ordered[-1][0]
+
+
+def _histogram(ordered: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     buckets: dict[int, int] = {}
-    for length in ordered:
+    for length, rows in ordered:
         edge = 1 << max(length - 1, 1).bit_length()
-        buckets[edge] = buckets.get(edge, 0) + 1
+        buckets[edge] = buckets.get(edge, 0) + rows
     return sorted(buckets.items())

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import importlib
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from msgspec import UNSET
 
 from orchestrator.datasets.content import texts_of
-from orchestrator.datasets.records import ROLES, Answer, Assistant, Function, Preference, Tool
+from orchestrator.datasets.extras import has_package
+from orchestrator.datasets.open_models import is_model_folder, open_model
+from orchestrator.datasets.records import ROLES, Answer, Assistant, Function, Preference, Tool, User
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from orchestrator.datasets.records import Message, Row
 
@@ -22,12 +30,22 @@ PER_MESSAGE, PER_NAME, PER_EXAMPLE = 3, 1, 3
 
 
 class TokenCounter(Protocol):
-    """Counts tokens of plain text; special tokens spelled out in it are text."""
+    """Counts tokens of plain text; special tokens spelled out in it are text.
+
+    Attributes:
+        encoding: the vocabulary, for people.
+        context: the longest example the model reads; None when the vocabulary does not say.
+    """
 
     encoding: str
+    context: int | None
 
-    def count(self, texts: Sequence[str]) -> list[int]:
-        """The number of tokens of each text."""
+    def count(self, texts: Sequence[str]) -> int:
+        """The tokens of all texts together, each counted by itself."""
+        ...
+
+    def count_row(self, row: Row) -> int:
+        """The tokens of an example, form and tools included."""
         ...
 
 
@@ -35,16 +53,28 @@ class NoTokenizer(Exception):
     """No tokenizer is installed."""
 
 
-def counter_of(model: str | None = None) -> TokenCounter:
+#: Bytes of input from which on the quick tokenizer is worth its time to load.
+WORTH_A_QUICK_ONE = 100_000_000
+
+
+def counter_of(model: str | None = None, *, size: int = 0) -> TokenCounter:
     """The counter for a model.
 
     Args:
-        model: a model's name; None and unknown names count as the newest models do.
+        model: a model's name, or a folder with its tokenizer; None and unknown names count as the
+            newest models do.
+        size: bytes that will be counted; many are worth the extra `fast`, if it is installed.
 
     Raises:
         NoTokenizer: the package splintr-rs is not installed.
+        ConfigurationError: the packages for the folder of an open model are not installed.
     """
-    return _load(encoding_of(model))
+    if model is not None and is_model_folder(model):
+        return OpenCounter(model)
+    encoding = encoding_of(model)
+    if size >= WORTH_A_QUICK_ONE and encoding == O200K and has_package("fastokens"):
+        return _load_quick()
+    return _load(encoding)
 
 
 def encoding_of(model: str | None) -> str:
@@ -66,13 +96,17 @@ def row_texts(row: Row) -> tuple[list[str], int]:
         messages: list[Message | Answer] = [*row.input.messages, *row.preferred_output]
         tools = row.input.tools
     else:
-        messages, tools = [*row.messages], row.tools
-    texts: list[str] = []
+        messages, tools = row.messages, row.tools  # type: ignore[assignment]
+    texts: list[str] = [ROLES[type(message)] for message in messages]
     form = PER_EXAMPLE + PER_MESSAGE * len(messages)
     for message in messages:
-        texts.append(ROLES[type(message)])
-        texts.extend(texts_of(message))
-        form += _extras(message, texts)
+        content = message.content
+        if type(content) is str:
+            texts.append(content)
+        else:
+            texts.extend(texts_of(message))
+        if type(message) is not User or message.name is not UNSET:
+            form += _extras(message, texts)
     if tools is not UNSET:
         texts.append(bytes(tools).decode("utf-8", "replace"))
     return texts, form
@@ -86,45 +120,104 @@ def _extras(message: Message | Answer, texts: list[str]) -> int:
     if message.name is not UNSET:
         texts.append(message.name)
         form = PER_NAME
-    if isinstance(message, Tool):
-        texts.append(message.tool_call_id)
     if isinstance(message, Assistant | Answer):
         if message.tool_calls is not UNSET:
             for call in message.tool_calls:
                 texts += [call.function.name, call.function.arguments]
         if message.function_call:
             texts += [message.function_call.name, message.function_call.arguments]
+    elif isinstance(message, Tool):
+        texts.append(message.tool_call_id)
     return form
 
 
-class _Splintr:
-    """splintr-rs: its vocabularies lie in the package, so nothing is fetched."""
+class _Remembering:
+    """Counts with a function, and keeps the counts of short texts that came before."""
 
-    def __init__(self, tokenizer: Any, encoding: str) -> None:
-        self._encode = tokenizer.encode_ordinary
+    context: int | None = None
+
+    def __init__(self, length: Callable[[str], int], encoding: str) -> None:
+        self._length = length
         self._known: dict[str, int] = {}
         self.encoding = encoding
 
-    def count(self, texts: Sequence[str]) -> list[int]:
-        return [self._count(text) for text in texts]
+    def count(self, texts: Sequence[str]) -> int:
+        known, total = self._known, 0
+        for text in texts:
+            tokens = known.get(text)
+            if tokens is None:
+                tokens = self._length(text)
+                if len(known) < _REMEMBERED and len(text) < _SHORT:
+                    known[text] = tokens
+            total += tokens
+        return total
 
-    def _count(self, text: str) -> int:
-        known = self._known.get(text)
-        if known is None:
-            known = len(self._encode(text))
-            if len(self._known) < _REMEMBERED and len(text) < 20_000:
-                self._known[text] = known
-        return known
+    def count_row(self, row: Row) -> int:
+        texts, form = row_texts(row)
+        return self.count(texts) + form
 
 
 # Roles, system prompts and tools repeat in every row; a few hundred of them are worth keeping.
-_REMEMBERED = 512
+_REMEMBERED, _SHORT = 512, 20_000
+
+
+class OpenCounter(_Remembering):
+    """Counts as an open model does: its chat template writes the row, its tokenizer counts."""
+
+    def __init__(self, folder: str) -> None:
+        """Read the folder."""
+        self._model = open_model(folder)
+        super().__init__(self._model.count, Path(folder).name)
+        self.context = self._model.context
+
+    def count_row(self, row: Row) -> int:
+        """The tokens of the whole row as the chat template writes it."""
+        holder = row.input if isinstance(row, Preference) else row
+        answer = row.preferred_output if isinstance(row, Preference) else []
+        messages = [
+            {"role": ROLES[type(each)], **msgspec.to_builtins(each)}
+            for each in (*holder.messages, *answer)
+        ]
+        tools = None if holder.tools is UNSET else msgspec.json.decode(holder.tools)
+        return self._model.count(self._model.render(messages, tools))
 
 
 @functools.cache
 def _load(encoding: str) -> TokenCounter:
+    tokenizer = _splintr(encoding)
+    flat, ordinary = tokenizer.encode_flat, tokenizer.encode_ordinary
+
+    def length(text: str) -> int:
+        """The flat form makes no number of each token, but it reads special tokens as such."""
+        return len(ordinary(text)) if "<|" in text else len(flat(text)) // 4
+
+    return _Remembering(length, encoding)
+
+
+@functools.cache
+def _load_quick() -> TokenCounter:
+    """The extra `fast`, with the vocabulary that splintr carries; its bytes are checked."""
+    decode = _splintr(O200K).decode_token_bytes
+    ranks = (b"%s %d\n" % (base64.b64encode(decode(rank)), rank) for rank in range(_O200K_RANKS))
+    vocabulary = b"".join(ranks)
+    if hashlib.sha256(vocabulary).hexdigest() != _O200K_DIGEST:
+        return _load(O200K)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "o200k_base.tiktoken"
+        path.write_bytes(vocabulary)
+        native = importlib.import_module("fastokens._native")
+        encode = native.Tokenizer.from_tiktoken(str(path), encoding=O200K).encode_ordinary
+    return _Remembering(lambda text: len(encode(text)), O200K)
+
+
+# The digest of the file that OpenAI publishes.
+_O200K_RANKS = 199_998
+_O200K_DIGEST = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
+
+
+def _splintr(encoding: str) -> Any:
     try:
         from splintr import Tokenizer
     except ImportError as error:
         raise NoTokenizer("the package splintr-rs is not installed") from error
-    return _Splintr(Tokenizer.from_pretrained(encoding), encoding)
+    return Tokenizer.from_pretrained(encoding)

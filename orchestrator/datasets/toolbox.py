@@ -24,13 +24,27 @@ class Declared(NamedTuple):
 
     Attributes:
         parameters: name → its JSON Schema.
+        rules: name → what of that schema is quickly checked.
         flaws: what is wrong with the array itself; pointers start at the array.
         colons: in its bytes, for the search for repeated keys.
     """
 
     parameters: Mapping[str, Mapping[str, Any]]
+    rules: Mapping[str, Rule]
     flaws: list[Flaw]
     colons: int
+
+
+class Rule(NamedTuple):
+    """What arguments are quickly held against.
+
+    Attributes:
+        required: keys that must be there.
+        types: key → Python types its value may have; None where only the schema knows.
+    """
+
+    required: frozenset[str]
+    types: Mapping[str, frozenset[type] | None]
 
 
 class Toolbox:
@@ -68,7 +82,9 @@ class Toolbox:
         if not _has_no_repeated_key(raw) or (functions and not 1 <= len(listed) <= 128):
             return None
         parameters = {tool.name: tool.parameters or {} for tool in listed}
-        return Declared(parameters, list(_repeated_names(listed, functions)), raw.count(b":"))
+        rules = {name: _rule(schema) for name, schema in parameters.items()}
+        flaws = list(_repeated_names(listed, functions))
+        return Declared(parameters, rules, flaws, raw.count(b":"))
 
 
 def call_flaws(
@@ -100,6 +116,32 @@ def flat_object(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) and text.count(":") == len(value) else None
+
+
+def agrees(arguments: dict[str, Any], rule: Rule) -> bool:
+    """Whether arguments surely agree with their schema; False says nothing."""
+    if not rule.required <= arguments.keys():
+        return False
+    types = rule.types
+    for key, value in arguments.items():
+        allowed = types.get(key)
+        if allowed is None or type(value) not in allowed:
+            return False
+    return True
+
+
+def _rule(schema: Mapping[str, Any]) -> Rule:
+    properties, required = schema.get("properties"), schema.get("required")
+    listed = properties.items() if isinstance(properties, dict) else ()
+    keys = [key for key in required if isinstance(key, str)] if isinstance(required, list) else []
+    return Rule(frozenset(keys), {key: _quick_types(rule) for key, rule in listed})
+
+
+def _quick_types(rule: object) -> frozenset[type] | None:
+    if not isinstance(rule, dict) or rule.get("enum"):
+        return None
+    expected = rule.get("type")
+    return frozenset(_TYPES[expected]) if isinstance(expected, str) and expected in _TYPES else None
 
 
 def _arguments(

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from orchestrator.datasets.codes import found
-from orchestrator.datasets.duplicates import COMPARED_ROWS
+from orchestrator.datasets.duplicates import COMPARED_ROWS, verified
 from orchestrator.datasets.finding import Flaw
 from orchestrator.datasets.limits import limits_of
-from orchestrator.datasets.reading import opened
+from orchestrator.datasets.reading import opened, physical_lines
 from orchestrator.datasets.scanning import Checks, Listeners, Scan
 from orchestrator.domain.job import Method
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from orchestrator.datasets.duplicates import Seen
+    from orchestrator.datasets.duplicates import Repeat, Seen
     from orchestrator.datasets.finding import Finding
     from orchestrator.datasets.limits import Limits
     from orchestrator.datasets.reading import Source
@@ -42,6 +42,7 @@ class Validation:
         tokens: training tokens of one pass; None when not counted.
         encoding: the vocabulary they were counted with.
         lengths: tokens a row; None when not counted.
+        interrupted: the file was not read to its end.
     """
 
     name: str
@@ -55,11 +56,12 @@ class Validation:
     tokens: int | None = None
     encoding: str | None = None
     lengths: Lengths | None = None
+    interrupted: bool = False
 
     @property
     def ok(self) -> bool:
-        """No finding is an error."""
-        return self.errors == 0
+        """No finding is an error, and the whole file was read."""
+        return self.errors == 0 and not self.interrupted
 
 
 def validate(
@@ -77,6 +79,10 @@ def validate(
     on_finding: Callable[[Finding], None] | None = None,
     on_row: Callable[[bytes], None] | None = None,
     on_typed: Callable[[int, Row], None] | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+    near: bool = False,
+    task: str | None = None,
+    partial: bool = False,
 ) -> Validation:
     """Check a file line by line, in flat memory.
 
@@ -95,6 +101,10 @@ def validate(
         on_finding: sees every finding at once.
         on_row: gets each row as it would be uploaded, without a line end; blank lines are left out.
         on_typed: gets line and typed row of every row that has no error.
+        on_bytes: told how many bytes were read, about every megabyte.
+        near: also look for rows that nearly repeat, with the extra `near`.
+        task: classification tells how often each answer is given.
+        partial: an interruption ends the reading, and the verdict says so.
 
     Returns:
         The verdict. Bad bytes are findings, never exceptions.
@@ -110,18 +120,29 @@ def validate(
         keep=keep,
         count_tokens=count_tokens,
         content=content,
+        near=near,
+        task=task,
+        size=source.stat().st_size if isinstance(source, Path) and source.is_file() else 0,
+        partial=partial,
     )
     listeners = Listeners(
-        training=training, on_finding=on_finding, on_row=on_row, on_typed=on_typed
+        training=training,
+        on_finding=on_finding,
+        on_row=on_row,
+        on_typed=on_typed,
+        on_bytes=on_bytes,
     )
     scan = Scan(checks, listeners)
-    with opened(source) as opened_source:
+    with opened(source, on_bytes) as opened_source:
         if opened_source.refusal is not None:
             refusal = opened_source.refusal
             own = limits_of(target, checks.method).severities.get(refusal.code)
             scan.done.collector.add(replace(refusal, severity=own or refusal.severity))
         else:
             _read(scan, opened_source, source, checks, workers if _is_quiet(listeners) else 1)
+            if not scan.done.interrupted:
+                for repeat in _repeats(scan, source):
+                    scan.report(repeat.line, [Flaw("duplicate-row", "", {"first": repeat.first})])
             _judge_the_file(scan, opened_source, limits_of(target, checks.method), split)
         return _verdict(opened_source.name, checks, scan)
 
@@ -130,12 +151,23 @@ def _read(
     scan: Scan, opened_source: Source, source: Path | BinaryIO, checks: Checks, workers: int
 ) -> None:
     is_large = (opened_source.bytes or 0) >= WORTH_A_PROCESS and not opened_source.packed
-    if workers > 1 and is_large and isinstance(source, Path) and sys.platform != "win32":
+    shared = workers > 1 and not checks.near
+    if shared and is_large and isinstance(source, Path) and sys.platform != "win32":
         from orchestrator.datasets.parallel import scan_in_parts
 
         scan_in_parts(source, scan, replace(checks, compare=False), workers)
     else:
         scan.read(opened_source.stream)
+
+
+def _repeats(scan: Scan, source: Path | BinaryIO) -> Iterator[Repeat]:
+    """Rows that repeat: by hash where the source is gone, by their bytes where it is not."""
+    repeats = list(scan.done.exact.repeats())
+    if not repeats or not isinstance(source, Path) or not source.is_file():
+        yield from repeats
+        return
+    with opened(source) as again:
+        yield from verified(repeats, physical_lines(again.stream))
 
 
 def _is_quiet(listeners: Listeners) -> bool:
@@ -156,19 +188,18 @@ def _verdict(name: str, checks: Checks, scan: Scan) -> Validation:
         tokens=done.tally.tokens if done.tally else None,
         encoding=done.tally.encoding if done.tally else None,
         lengths=done.tally.lengths() if done.tally else None,
+        interrupted=done.interrupted,
     )
 
 
 def _judge_the_file(scan: Scan, source: Source, limits: Limits, split: str) -> None:
-    """What only the whole file shows: rows that repeat, its line ends, its size."""
+    """What only the whole file shows: its line ends, its rows, its size."""
     done = scan.done
-    for repeat in done.exact.repeats():
-        scan.report(repeat.line, [Flaw("duplicate-row", "", {"first": repeat.first})])
     if done.compared >= COMPARED_ROWS:
         done.collector.add(found("rows-not-compared", line_=COMPARED_ROWS))
     if done.crlf:
         scan.add("mixed-line-ends" if done.lf else "crlf-line-ends", crlf=done.crlf, lf=done.lf)
-    if "cr-line-ends" not in done.collector.counts:
+    if not done.interrupted and "cr-line-ends" not in done.collector.counts:
         # Otherwise there are no rows to count before the lines are told apart.
         _judge_rows(scan, limits, split)
     size, largest = source.bytes, limits.max_file_bytes

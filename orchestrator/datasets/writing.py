@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -39,6 +41,19 @@ def written(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         _move(temporary, path, force=force)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def spooled(path: Path) -> Iterator[Path]:
+    """The path itself; for `-`, a temporary file with all of standard input."""
+    if str(path) != "-":
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "stdin"
+        with copy.open("wb") as stream:
+            shutil.copyfileobj(sys.stdin.buffer, stream, 1 << 20)
+        yield copy
 
 
 def _move(temporary: Path, path: Path, *, force: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,3 +48,31 @@ class ChatAnswer:
     reasoning_tokens: int = 0
     tool_calls: Sequence[Mapping[str, Any]] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def said(self) -> str:
+        """What is graded: the text, or the tool calls as one line of JSON."""
+        return self.text or calls_text(list(self.tool_calls))
+
+
+def calls_text(calls: object) -> str:
+    """Tool calls as one line of JSON, so that they compare as text; empty without any."""
+    found = plain_calls(calls)
+    return json.dumps(found, sort_keys=True, ensure_ascii=False) if found else ""
+
+
+def plain_calls(calls: object) -> list[dict[str, Any]]:
+    """Name and arguments of each tool call, arguments as values where they are JSON."""
+    given = calls if isinstance(calls, list | tuple) else ()
+    return [_plain_call(call) for call in given if isinstance(call, dict)]
+
+
+def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    function = function if isinstance(function, dict) else {}
+    arguments = function.get("arguments")
+    try:
+        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        pass
+    return {"name": function.get("name"), "arguments": arguments}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
+
+
+STAGES = ("plan", "after_run", "migrate")
 
 
 class Status(StrEnum):
@@ -85,13 +88,19 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Checklist:
-    """The criteria of one stage, the thresholds, and the gates one of which must pass."""
+    """The criteria of one stage, the thresholds, and the gates one of which must pass.
+
+    Attributes:
+        known: ids of the criteria of every stage.
+    """
 
     criteria: Sequence[Criterion]
     policy: Mapping[str, float]
     required_gates: Sequence[Sequence[str]]
     numbers: Mapping[str, str]
     digest: str = ""
+    stage: str = "after_run"
+    known: frozenset[str] = frozenset()
 
     @classmethod
     def from_json(
@@ -118,7 +127,13 @@ class Checklist:
             required_gates=plain["required_gates"],
             numbers={row["name"]: row["ask"] for row in plain["numbers"]},
             digest=digest,
+            stage=stage,
+            known=frozenset(row["id"] for row in plain["criteria"]),
         )
+
+    def with_policy(self, changed: Mapping[str, float]) -> Checklist:
+        """The same with other thresholds."""
+        return replace(self, policy={**self.policy, **changed})
 
 
 class Given(NamedTuple):
@@ -126,6 +141,13 @@ class Given(NamedTuple):
 
     status: Status
     note: str = ""
+    by: str = ""
+    date: date | None = None
+
+    @property
+    def signature(self) -> str:
+        """Who answered, and when; empty when the file's own name and date stand for it."""
+        return f"{self.by} {self.date.isoformat() if self.date else ''}".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +157,14 @@ class Answers:
     Attributes:
         given: by the id of the criterion.
         numbers: by name, as the checklist asks for them.
+        policy: thresholds that the person sets otherwise.
     """
 
     name: str = ""
     date: date | None = None
     given: Mapping[str, Given] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
+    policy: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def signature(self) -> str:
@@ -192,7 +216,8 @@ def _finding(criterion: Criterion, measured: Mapping[str, Measured], answers: An
         status, evidence, source = Status.UNKNOWN, "", ""
     # A person fills what was not measured; a measurement is not talked away.
     if given is not None and status is Status.UNKNOWN and given.status is not Status.UNKNOWN:
-        status, evidence, source = given.status, given.note, answers.signature
+        status, evidence = given.status, given.note
+        source = given.signature or answers.signature
     return Finding(criterion=criterion, status=status, evidence=evidence, source=source)
 
 

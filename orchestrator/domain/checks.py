@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 from orchestrator.domain.checklist import Measured, Status
 from orchestrator.domain.comparison import Word
 from orchestrator.domain.cost_checks import COST_CHECKS
+from orchestrator.domain.migration_checks import MIGRATION_CHECKS, parity_of
 from orchestrator.domain.money import SELF_HOSTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from orchestrator.domain.comparison import ArmResult, Comparison
     from orchestrator.domain.evidence import Evidence
 
 
 def measure(evidence: Evidence) -> dict[str, Measured]:
     """A finding for each criterion that can be measured now; the others are left out."""
-    found = {name: check(evidence) for name, check in {**_CHECKS, **COST_CHECKS}.items()}
+    found = {
+        name: check(evidence)
+        for name, check in {**_CHECKS, **COST_CHECKS, **MIGRATION_CHECKS}.items()
+    }
     return {name: measured for name, measured in found.items() if measured is not None}
 
 
@@ -43,7 +48,7 @@ def _failures(e: Evidence) -> Measured | None:
 def _prompt(e: Evidence) -> Measured | None:
     if e.comparison is None:
         return None
-    arms = [arm for arm in e.comparison.arms if not arm.candidate and "#" not in arm.name]
+    arms = _rivals(e.comparison)
     shown = ", ".join(f"{a.name} {_points(a.metrics[e.comparison.metric])}" for a in arms)
     wanted = int(e.policy["prompt_variants"])
     text = f"{len(arms)} of {wanted} variants: {shown}"
@@ -56,34 +61,64 @@ def _prompt(e: Evidence) -> Measured | None:
 
 
 def _successor(e: Evidence) -> Measured | None:
-    if e.job.kind in SELF_HOSTED:
+    if e.job.kind in SELF_HOSTED and not _hosted_elsewhere(e):
         return Measured(Status.NOT_APPLICABLE, "the base is chosen by whoever hosts it")
     if e.comparison is None:
         return None
-    others = [
-        a for a in e.comparison.arms if not a.candidate and a.model.split(":")[0] != e.job.model
-    ]
+    others = [a for a in _rivals(e.comparison) if _base_of(a.model) != _base_of(e.job.model)]
     if not others:
         return Measured(Status.UNKNOWN, "only the job's own base was measured", e.source)
     best = max(others, key=lambda a: a.metrics[e.metric])
     return Measured(Status.PASS, f"{best.model} {_points(best.metrics[e.metric])}", e.source)
 
 
+def _hosted_elsewhere(e: Evidence) -> bool:
+    arms = e.comparison.arms if e.comparison else ()
+    return any(arm.kind not in {"", "classical", *SELF_HOSTED} for arm in arms)
+
+
+def _rivals(comparison: Comparison) -> list[ArmResult]:
+    """Baselines that a prompt makes: not a second asking, not the source, not a classifier."""
+    return [
+        arm
+        for arm in comparison.arms
+        if not arm.candidate
+        and arm.again is None
+        and arm.name != comparison.source
+        and arm.kind != "classical"
+        and not arm.name.startswith("recorded:")
+    ]
+
+
+def _base_of(model: str) -> str:
+    return model.removeprefix("ft:").split(":")[0]
+
+
+def _rag(e: Evidence) -> Measured | None:
+    if e.comparison is None:
+        return None
+    found = [arm for arm in e.comparison.arms if "rag:" in arm.name]
+    if not found:
+        return None
+    shown = ", ".join(f"{a.name} {_points(a.metrics[e.metric])}" for a in found)
+    return Measured(Status.PASS, shown, e.source)
+
+
 def _headroom(e: Evidence) -> Measured | None:
     if e.comparison is None:
         return None
-    best = e.comparison.arm(e.comparison.best_baseline)
+    best, noise = e.comparison.arm(e.comparison.best_baseline), e.comparison.noise
     left = 1 - best.intervals[e.comparison.metric][1]
-    status = Status.PASS if left >= e.policy["min_effect"] else Status.FAIL
-    wanted = 100 * e.policy["min_effect"]
-    text = f"{best.name} leaves {100 * left:.1f} points open (needed {wanted:.1f})"
-    return Measured(status, text, e.source)
+    wanted = e.policy["min_effect"] + (noise.floor if noise else 0.0)
+    said = f", of which A/A noise {100 * noise.floor:.1f}" if noise else ", A/A noise not measured"
+    text = f"{best.name} leaves {100 * left:.1f} points open (needed {100 * wanted:.1f}{said})"
+    return Measured(Status.PASS if left >= wanted else Status.FAIL, text, e.source)
 
 
 def _quality(e: Evidence) -> Measured | None:
     if e.comparison is None:
         return None
-    found = e.comparison.decisive
+    found = e.comparison.best
     text = (
         f"{100 * found.diff:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}] over "
         f"{found.baseline}, p {found.p_holm:.2g}, won {found.won}, lost {found.lost}"
@@ -101,18 +136,10 @@ def _quality(e: Evidence) -> Measured | None:
 def _noninferior(e: Evidence) -> Measured | None:
     if e.comparison is None:
         return None
-    test = e.comparison.decisive.parity
+    test = e.comparison.best.parity
     if test is None:
-        return Measured(Status.NOT_APPLICABLE, "no margin was fixed before the run")
-    text = (
-        f"margin {100 * test.margin:.1f}, 90 % CI [{100 * test.low:+.1f}, {100 * test.high:+.1f}]"
-    )
-    if e.comparison.decisive.verdict is Word.TOO_FEW:
-        return Measured(Status.UNKNOWN, text, e.source)
-    if test.p < e.policy["alpha"]:
-        return Measured(Status.PASS, text, e.source)
-    excluded = e.comparison.decisive.high < -test.margin
-    return Measured(Status.FAIL if excluded else Status.UNKNOWN, text, e.source)
+        return Measured(Status.NOT_APPLICABLE, "no margin against it was fixed before the run")
+    return parity_of(e, e.comparison.best, test)
 
 
 def _slices(e: Evidence) -> Measured | None:
@@ -136,7 +163,7 @@ def _slices(e: Evidence) -> Measured | None:
 def _tokens(e: Evidence) -> Measured | None:
     if e.comparison is None:
         return None
-    found = e.comparison.decisive
+    found = e.comparison.best
     new, old = e.comparison.arm(found.candidate), e.comparison.arm(found.baseline)
     if old.prompt_tokens <= 0:
         return None
@@ -168,6 +195,7 @@ _CHECKS: Mapping[str, Callable[[Evidence], Measured | None]] = {
     "uc.failures": _failures,
     "alt.prompt": _prompt,
     "alt.successor": _successor,
+    "alt.rag": _rag,
     "alt.headroom": _headroom,
     "ben.quality": _quality,
     "ben.cost_noninferior": _noninferior,

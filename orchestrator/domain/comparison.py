@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.domain.canonical import plain_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
-
-    from orchestrator.domain.chat import ChatAnswer
-    from orchestrator.domain.provider import ChatHost
+    from collections.abc import Mapping, Sequence
 
 
 class Word(StrEnum):
@@ -34,88 +30,6 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """An evaluation row.
-
-    Attributes:
-        row: its number in the file, from 1.
-        messages: the conversation up to the answer.
-        reference: the answer it should get.
-        slice: the part of the task it belongs to, if the rows say so.
-        tools: tools offered with it.
-    """
-
-    row: int
-    messages: Sequence[Mapping[str, Any]]
-    reference: str
-    slice: str | None = None
-    tools: Sequence[Mapping[str, Any]] | None = None
-
-    @property
-    def asked(self) -> str:
-        """The last thing the user said."""
-        said = [text_of(m) for m in self.messages if m.get("role") == "user"]
-        return said[-1] if said else ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """A model with a prompt and decoding settings.
-
-    Attributes:
-        name: how it was asked for: base, few-shot:6, tuned.
-        model: in the provider's words.
-        prompt: from a sample to the messages that are sent.
-        candidate: whether it is compared with the others, or is one of them.
-        repeat: counts repeated askings of the same thing, which the cache must keep apart.
-        chat: who answers, where it is not the job's own provider.
-        account: fingerprint of that provider's account.
-        note: what else the report should say, such as the rows that serve as examples.
-    """
-
-    name: str
-    model: str
-    prompt: Callable[[Sample], Sequence[Mapping[str, Any]]]
-    candidate: bool = False
-    repeat: int = 0
-    chat: ChatHost | None = None
-    account: str | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is fixed before the first answer exists.
-
-    Attributes:
-        grader: name of the grader of the primary metric, with its argument after a colon.
-        margin: largest loss that does not matter, as a proportion; None asks for improvement.
-        alpha: two-sided level of every test.
-        max_missing: share of unanswered or ungradable rows above which there is no result.
-        max_tokens: most tokens of an answer.
-        concurrency: calls under way at once.
-        seed: of every draw.
-    """
-
-    grader: str = "exact"
-    margin: float | None = None
-    alpha: float = 0.05
-    max_missing: float = 0.01
-    max_tokens: int = 256
-    concurrency: int = 8
-    seed: int = 0
-
-
-class Progress(NamedTuple):
-    """How far a run is, in calls."""
-
-    done: int
-    total: int
-    cached: int
-    missing: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class ArmResult:
     """One arm, measured.
 
@@ -129,6 +43,12 @@ class ArmResult:
         truncated: answers cut off at the token limit.
         outside: answers that are none of the labels, where the task is one of labels. An arm that
             mostly answers outside was not told, or did not grasp, what is asked for.
+        confusion: (reference, answered label, how often), where the task is one of labels.
+        provider: profile that answered; `kind` what drives it; empty for the job's own.
+        priced_as: the model's name in the price file, where it is not the model's own.
+        again: the arm that this one asked a second time.
+        answers: that were taken, repeats included.
+        usd_per_1000: dollars for a thousand such requests; None when unpriced, 0 when no bill comes.
     """
 
     name: str
@@ -145,6 +65,14 @@ class ArmResult:
     latency_p95: float
     truncated: int = 0
     outside: int | None = None
+    confusion: Sequence[Sequence[Any]] = ()
+    reasoning_tokens: float = 0.0
+    provider: str = ""
+    kind: str = ""
+    priced_as: str = ""
+    again: str | None = None
+    answers: int = 0
+    usd_per_1000: float | None = None
     note: str = ""
 
     @property
@@ -173,6 +101,7 @@ class Difference:
         p: of the paired test alone; `p_holm` adjusted for the family it belongs to.
         won: rows on which the candidate scored more; `lost` on which it scored less.
         slice: the part of the task it is about; None for all rows.
+        units: what varied by itself: rows, or groups of rows; 0 when they are the rows.
     """
 
     candidate: str
@@ -190,6 +119,12 @@ class Difference:
     verdict: Word
     parity: ParityTest | None = None
     slice: str | None = None
+    units: int = 0
+
+    @property
+    def decided_by(self) -> int:
+        """How many independent observations it rests on."""
+        return self.units or self.n
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +140,53 @@ class RowPair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Noise:
+    """How much an arm differs from itself when it is asked twice (A/A).
+
+    Attributes:
+        discordant: share of rows on which the two askings earned different scores.
+        low: with `high`, the 95 % interval of a difference that is truly 0.
+    """
+
+    arm: str
+    again: str
+    n: int
+    diff: float
+    low: float
+    high: float
+    discordant: float
+
+    @property
+    def floor(self) -> float:
+        """Half the width of the interval: no margin below it can be judged."""
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """How far a model that judged can be believed.
+
+    Attributes:
+        judged: answers that were judged in both orders.
+        flips: of them, judged otherwise when the two answers changed places.
+        first: verdicts for whichever answer came first, as a share of all verdicts for one of two.
+        labels: answers that a person judged, too; `kappa` agreement with that person.
+    """
+
+    model: str
+    judged: int
+    flips: int
+    first: float
+    labels: int = 0
+    kappa: float | None = None
+
+    @property
+    def flip_rate(self) -> float:
+        """Share of judgements that depend on the order."""
+        return self.flips / self.judged if self.judged else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Arms on the same samples, and what follows.
 
@@ -212,9 +194,14 @@ class Comparison:
         test: digest of the samples that were asked.
         plan_digest: of everything that was fixed before the first answer.
         leaked: rows left out because training has them; `repeated` because the test has them twice.
-        verdict: of the first candidate against its best baseline.
-        best_baseline: the baseline with the highest primary metric.
+        verdict: of the first candidate against the source, or its best baseline when there is none.
+        best_baseline: the baseline with the highest primary metric; the source is none.
+        source: the arm that parity was measured against.
         detectable: smallest difference that these rows find at 80 % power; None when none is.
+        parity_rows: rows that parity needs for 80 % power if both arms are truly equal.
+        margin_after: a comparison of the same rows that had a result before this margin was fixed.
+        spent: dollars paid in this run; None when a price is not known. `asked` calls were made.
+        groups: how many groups the rows fall into, where they depend on each other.
     """
 
     id: str
@@ -236,12 +223,29 @@ class Comparison:
     leakage_allowed: bool = False
     repeated: int = 0
     detectable: float | None = None
+    parity_rows: int | None = None
+    source: str | None = None
+    noise: Noise | None = None
+    judging: Judging | None = None
+    margin_after: str | None = None
+    groups: int | None = None
+    spent: float | None = None
+    asked: int = 0
     latencies: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def decisive(self) -> Difference:
         """The difference that the verdict is about."""
-        return next(d for d in self.differences if d.baseline == self.best_baseline)
+        return self.against(self.source or self.best_baseline)
+
+    @property
+    def best(self) -> Difference:
+        """The first candidate against the best baseline."""
+        return self.against(self.best_baseline)
+
+    def against(self, baseline: str) -> Difference:
+        """The first candidate against a baseline."""
+        return next(d for d in self.differences if d.baseline == baseline)
 
     def arm(self, name: str) -> ArmResult:
         """The arm of that name."""
@@ -261,79 +265,10 @@ class Comparison:
             "slices": [_difference(d) for d in plain["slices"]],
             "examples": [RowPair(**row) for row in plain["examples"]],
             "verdict": Word(plain["verdict"]),
+            "noise": Noise(**plain["noise"]) if plain.get("noise") else None,
+            "judging": Judging(**plain["judging"]) if plain.get("judging") else None,
         }
         return cls(**{**plain, **nested})
-
-
-class Comparisons(Protocol):
-    """Where comparisons, answers and reports are kept. Every method is one transaction."""
-
-    def begin(self, comparison: str, job_id: str, at: datetime, config: Mapping[str, Any]) -> str:
-        """Commit the plan before the first call; an unfinished run of the same plan is taken up.
-
-        Returns:
-            The id of the comparison: the one given, or that of the unfinished run.
-        """
-        ...
-
-    def cached(self, keys: Iterable[str]) -> Mapping[str, ChatAnswer]:
-        """Those answers that are known, by key."""
-        ...
-
-    def keep(
-        self, comparison: str, answers: Iterable[tuple[str, int, str, ChatAnswer]], at: datetime
-    ) -> None:
-        """Keep answers as (arm, row, key, answer); a known key is only linked."""
-        ...
-
-    def finish(self, comparison: str, result: Mapping[str, Any]) -> None:
-        """Store the result."""
-        ...
-
-    def find(self, prefix: str) -> Comparison:
-        """The one finished comparison whose id starts with `prefix`.
-
-        Raises:
-            UsageError: none, or more than one.
-        """
-        ...
-
-    def latest(self, job_id: str) -> Comparison | None:
-        """The newest finished comparison of a job."""
-        ...
-
-    def answers(
-        self, comparison: str, arm: str, rows: Sequence[int] | None = None
-    ) -> Mapping[int, ChatAnswer]:
-        """The answers of an arm, by row; all of them, or those to `rows`."""
-        ...
-
-    def keep_report(self, report: Mapping[str, Any], comparison: str | None, at: datetime) -> None:
-        """Append a report as it was written."""
-        ...
-
-
-def text_of(message: Mapping[str, Any]) -> str:
-    """The text of a chat message, whatever shape its content has."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return ""
-
-
-def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain JSON values that any encoder can write: a lone surrogate becomes a question mark."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    plain: dict[str, Any] = json.loads(text.encode("utf-8", "replace"))
-    return plain
-
-
-def digest(value: object) -> str:
-    """SHA-256 of a plain value in canonical JSON, in hex."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def _difference(plain: Mapping[str, Any]) -> Difference:

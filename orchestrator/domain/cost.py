@@ -135,6 +135,20 @@ def cumulative(scenario: Scenario) -> list[float]:
     return [-scenario.one_time + benefit * month for month in range(scenario.months + 1)]
 
 
+def monthly_totals(scenario: Scenario) -> tuple[list[float], list[float]]:
+    """What was paid in all after each month: with the baseline, and with the candidate.
+
+    The errors that only the candidate avoids are counted as a cost of the baseline.
+    """
+    found = business(scenario)
+    baseline = found.baseline_month + found.errors_avoided * scenario.error_cost
+    months = range(scenario.months + 1)
+    return (
+        [baseline * month for month in months],
+        [scenario.one_time + found.candidate_month * month for month in months],
+    )
+
+
 def payback_chance(scenario: Scenario, months: int) -> float:
     """Chance that the one-time cost is back within `months`; only quality is uncertain here.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain import resampling, statistics
 from orchestrator.domain.comparison import Difference, ParityTest, Word
@@ -24,6 +24,7 @@ class Pair:
         new: scores of the candidate, one a row.
         old: scores of the baseline, on the same rows.
         slice: the part of the task the rows belong to; None for all of it.
+        groups: which group each row is of; None when every row stands alone.
     """
 
     candidate: str
@@ -32,6 +33,17 @@ class Pair:
     new: Sequence[float]
     old: Sequence[float]
     slice: str | None = None
+    groups: Sequence[str] | None = None
+
+
+class _Evidence(NamedTuple):
+    """What a method found, and how it would test a bound."""
+
+    method: str
+    interval: statistics.Interval
+    p: float
+    units: int
+    parity: Callable[[float], ParityTest]
 
 
 def compare_scores(
@@ -40,41 +52,38 @@ def compare_scores(
     """One paired difference; its word is set for a family of one.
 
     Scores that are all 0 or 1 take Tango's interval and McNemar's mid-p, others the bootstrap and
-    the sign-flip permutation.
+    the sign-flip permutation. Rows in groups flip, and err, by whole groups.
 
     Raises:
         ValueError: no rows, or not the same number in both arms.
     """
     differences = [new - old for new, old in zip(pair.new, pair.old, strict=True)]
     won, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
-    rows, confidence = len(differences), 1 - alpha
-    binary = all_or_nothing(pair.new) and all_or_nothing(pair.old)
-    if binary:
-        interval = statistics.tango(won, lost, rows, confidence)
-        p, method = statistics.mcnemar_mid_p(won, lost), "Tango interval, McNemar mid-p"
+    if pair.groups is not None:
+        found = _clustered(differences, pair.groups, alpha, seed)
+    elif all_or_nothing(pair.new) and all_or_nothing(pair.old):
+        found = _binary(won, lost, len(differences), alpha)
     else:
-        interval = resampling.bootstrap(differences, confidence=confidence, seed=seed)
-        p, method = resampling.sign_flip(differences, seed=seed), "bootstrap, sign-flip permutation"
-    found = Difference(
+        found = _graded(differences, alpha, seed)
+    difference = Difference(
         candidate=pair.candidate,
         baseline=pair.baseline,
         metric=pair.metric,
-        method=method,
-        n=rows,
+        method=found.method,
+        n=len(differences),
         diff=resampling.mean(differences),
-        low=interval.low,
-        high=interval.high,
-        p=p,
-        p_holm=p,
+        low=found.interval.low,
+        high=found.interval.high,
+        p=found.p,
+        p_holm=found.p,
         won=won,
         lost=lost,
         verdict=Word.INCONCLUSIVE,
+        parity=found.parity(margin) if margin is not None else None,
         slice=pair.slice,
+        units=found.units,
     )
-    if margin is not None:
-        parity = _parity(found, differences, margin, alpha, seed=None if binary else seed)
-        found = replace(found, parity=parity)
-    return worded(found, alpha)
+    return worded(difference, alpha)
 
 
 def compare_labels(
@@ -146,7 +155,7 @@ def worded(difference: Difference, alpha: float) -> Difference:
     Improved and Degraded need both: the adjusted p under alpha and an interval that excludes 0.
     """
     decided = difference.p_holm < alpha
-    if difference.n < FEWEST_ROWS:
+    if difference.decided_by < FEWEST_ROWS:
         word = Word.TOO_FEW
     elif decided and difference.low > 0:
         word = Word.IMPROVED
@@ -164,38 +173,92 @@ def all_or_nothing(scores: Sequence[float]) -> bool:
     return all(score in {0.0, 1.0} for score in scores)
 
 
-def _parity(
-    found: Difference,
+def _binary(won: int, lost: int, rows: int, alpha: float) -> _Evidence:
+    def parity(margin: float) -> ParityTest:
+        test = statistics.parity(won, lost, rows, margin, alpha)
+        low, high = test.interval
+        return ParityTest(
+            margin=margin,
+            p=test.p,
+            low=low,
+            high=high,
+            equivalent=test.p < alpha and test.p_upper < alpha,
+        )
+
+    return _Evidence(
+        "Tango interval, McNemar mid-p",
+        statistics.tango(won, lost, rows, 1 - alpha),
+        statistics.mcnemar_mid_p(won, lost),
+        rows,
+        parity,
+    )
+
+
+def _graded(differences: Sequence[float], alpha: float, seed: int) -> _Evidence:
+    rows = len(differences)
+
+    def parity(margin: float) -> ParityTest:
+        inner = resampling.bootstrap(differences, confidence=1 - 2 * alpha, seed=seed)
+        error = resampling.standard_error(differences)
+        return _bounded(differences, inner, (error, rows), margin, alpha)
+
+    return _Evidence(
+        "bootstrap, sign-flip permutation",
+        resampling.bootstrap(differences, confidence=1 - alpha, seed=seed),
+        resampling.sign_flip(differences, seed=seed),
+        rows,
+        parity,
+    )
+
+
+def _clustered(
+    differences: Sequence[float], groups: Sequence[str], alpha: float, seed: int
+) -> _Evidence:
+    count = len(set(groups))
+    if count < 2:
+        raise ValueError("rows in groups need two groups")
+
+    def parity(margin: float) -> ParityTest:
+        inner = resampling.clustered_interval(differences, groups, 1 - 2 * alpha)
+        error = resampling.clustered_error(differences, groups)
+        return _bounded(differences, inner, (error, count), margin, alpha)
+
+    return _Evidence(
+        f"clustered t interval, sign-flip of {count} groups",
+        resampling.clustered_interval(differences, groups, 1 - alpha),
+        resampling.clustered_sign_flip(differences, groups, seed=seed),
+        count,
+        parity,
+    )
+
+
+def _bounded(
     differences: Sequence[float],
+    inner: statistics.Interval,
+    spread: tuple[float, int],
     margin: float,
     alpha: float,
-    *,
-    seed: int | None,
 ) -> ParityTest:
-    if seed is None:
-        test = statistics.parity(found.won, found.lost, found.n, margin, alpha)
-        p, p_upper, (low, high) = test.p, test.p_upper, test.interval
-    else:
-        confidence = 1 - 2 * alpha
-        interval = resampling.bootstrap(differences, confidence=confidence, seed=seed)
-        # Never narrower than what rows without any difference would leave open.
-        floor = resampling.no_spread(found.n, confidence)
-        low, high = min(interval.low, found.diff - floor), max(interval.high, found.diff + floor)
-        p, p_upper = _one_sided(differences, -margin), 1 - _one_sided(differences, margin)
-        p = p if low > -margin else max(p, alpha)
-        p_upper = p_upper if high < margin else max(p_upper, alpha)
+    """One-sided t tests against the margin; `spread` is the standard error and its units."""
+    centre = resampling.mean(differences)
+    # Never narrower than what rows without any difference would leave open.
+    floor = resampling.no_spread(spread[1], 1 - 2 * alpha)
+    low, high = min(inner.low, centre - floor), max(inner.high, centre + floor)
+    p = _one_sided(centre + margin, spread)
+    p_upper = _one_sided(margin - centre, spread)
+    p = p if low > -margin else max(p, alpha)
+    p_upper = p_upper if high < margin else max(p_upper, alpha)
     return ParityTest(
         margin=margin, p=p, low=low, high=high, equivalent=p < alpha and p_upper < alpha
     )
 
 
-def _one_sided(differences: Sequence[float], bound: float) -> float:
-    """P of a mean at least this high if the true one were `bound`, by Student's t."""
-    error = resampling.standard_error(differences)
-    distance = resampling.mean(differences) - bound
+def _one_sided(distance: float, spread: tuple[float, int]) -> float:
+    """P of a mean at least so far from the bound if the true one lay on it, by Student's t."""
+    error, units = spread
     if error == 0:
         return 0.0 if distance > 0 else 1.0
-    return 1 - resampling.t_cdf(distance / error, len(differences) - 1)
+    return 1 - resampling.t_cdf(distance / error, units - 1)
 
 
 def _label_permutation(

@@ -131,6 +131,7 @@ class Job:
         status: our word; `remote_status` is the provider's own.
         sent_at: when the last POST was about to leave.
         absent_at: when a complete listing, begun after the settle time, first lacked an unknown job.
+        next_poll_at: when sync asks about it again; None for the next pass.
         version: counts changes; every change is a compare-and-swap on it.
         raw: the provider's last answer, as it came.
     """
@@ -162,6 +163,7 @@ class Job:
     finished_at: datetime | None = None
     estimated_finish: datetime | None = None
     estimate_usd: float | None = None
+    next_poll_at: datetime | None = None
     version: int = 1
     raw: Mapping[str, Any] | None = None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -18,6 +19,45 @@ if TYPE_CHECKING:
         MetricPoint,
         Transition,
     )
+
+
+class Step(NamedTuple):
+    """One change of one job, to be made if nobody changed the row since `job` was read."""
+
+    job: Job
+    at: datetime
+    reason: str
+    status: JobStatus
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """Whether an account may be asked, as every process of this installation sees it.
+
+    Attributes:
+        account: fingerprint of the account.
+        not_before: nothing is asked earlier; None while the gate is open.
+        failures: how often in a row the account could not be asked.
+        reason: why, for a person.
+    """
+
+    account: str
+    not_before: datetime | None = None
+    failures: int = 0
+    reason: str = ""
+
+
+class Gates(Protocol):
+    """Where gates are kept. Every method is one transaction."""
+
+    def get(self, account: str) -> Gate | None:
+        """The account's gate; None when nothing ever went wrong there."""
+        ...
+
+    def put(self, gate: Gate, at: datetime) -> None:
+        """Replace it."""
+        ...
 
 
 class JobStore(Protocol):
@@ -41,6 +81,22 @@ class JobStore(Protocol):
 
     def all(self, statuses: Iterable[JobStatus] | None = None) -> Sequence[Job]:
         """Jobs, newest first."""
+        ...
+
+    def due(self, statuses: Iterable[JobStatus], at: datetime) -> Sequence[Job]:
+        """Jobs in one of these states whose next poll is not later than `at`, newest first."""
+        ...
+
+    def owners(self, tokens: Iterable[str]) -> Mapping[str, Job]:
+        """The jobs that carry these tokens, by token."""
+        ...
+
+    def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:
+        """Many changes in few transactions; None where another process changed the row first."""
+        ...
+
+    def poll_later(self, times: Mapping[str, datetime]) -> None:
+        """When to ask again, by job id; a hint, not a change."""
         ...
 
     def change(
@@ -95,6 +151,10 @@ class DatasetStore(Protocol):
 
     def get(self, digest: str) -> Dataset:
         """What is known of a stored file."""
+        ...
+
+    def all(self) -> Sequence[Dataset]:
+        """Every stored file, newest first."""
         ...
 
     def path(self, digest: str) -> Path:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Kinds of providers that run on a machine of one's own: no bill comes, the machine costs.
 SELF_HOSTED = frozenset({"peft", "simulator"})
+FREE = SELF_HOSTED | {"classical"}
 _NEEDED = ("requests_per_month", "error_cost", "effort_hours", "hourly_rate")
 _DAYS_A_MONTH = 365.25 / 12
 
@@ -158,7 +159,7 @@ def _training(purse: Purse) -> Amount:
 
 
 def _evaluation(purse: Purse) -> Amount:
-    arms = [(arm.n, _request(purse, arm)) for arm in _arms(purse)]
+    arms = [(arm.answers or arm.n, _request(purse, arm)) for arm in _arms(purse)]
     if not arms:
         return Amount(None, "unpriced: nothing was compared yet")
     if any(amount.usd is None for _, amount in arms):
@@ -168,13 +169,14 @@ def _evaluation(purse: Purse) -> Amount:
 
 
 def _request(purse: Purse, arm: ArmResult) -> Amount:
-    if purse.job.kind in SELF_HOSTED:
+    kind = arm.kind or purse.job.kind
+    if kind in FREE:
         return Amount(0.0, "no bill: it answers on a machine of one's own")
-    model = arm.model
-    if arm.candidate and not model.startswith("ft:"):
+    model = arm.priced_as or arm.model
+    if arm.candidate and kind == purse.job.kind and not model.startswith("ft:"):
         model = f"ft:{purse.job.model}"
     return purse.book.request_cost(
-        provider=purse.job.kind,
+        provider=kind,
         model=model,
         prompt=arm.prompt_tokens,
         cached=arm.cached_tokens,
@@ -229,7 +231,7 @@ def _scenario(
     hosting: float,
     horizon: int,
 ) -> cost.Scenario:
-    found, numbers = comparison.decisive, purse.numbers
+    found, numbers = comparison.best, purse.numbers
     requests = {arm.arm: arm.request.usd or 0.0 for arm in arms}
     upkeep = numbers.get("upkeep_hours_per_month", 0.0) * numbers["hourly_rate"]
     return cost.Scenario(

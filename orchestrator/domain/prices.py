@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 STALE_DAYS = 60
+SOON_DAYS = 182
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _TUNED = "ft:"
 
@@ -159,6 +160,26 @@ class PriceBook:
         note = f"{prompt:,.0f} in ({cached:,.0f} cached), {completion:,.0f} out"
         return Amount(usd, note, tuple(dict.fromkeys((fresh, again, answer))))
 
+    def cheapest_base(
+        self, provider: str, lifecycle: Lifecycle, today: date, tier: str | None = None
+    ) -> str | None:
+        """The base model whose tokens cost least, of those that are not about to retire.
+
+        Input and output count alike: which of them a task is made of is not known before.
+        """
+        tiers = (tier,) if tier else ("standard", "global")
+        found: dict[str, dict[str, float]] = {}
+        for row in self.prices:
+            offered = row.provider == provider and row.tier in tiers
+            if offered and row.kind in {"input", "output"} and not row.model.startswith(_TUNED):
+                found.setdefault(row.model, {}).setdefault(row.kind, row.usd)
+        current = {
+            model: sum(prices.values())
+            for model, prices in found.items()
+            if len(prices) == 2 and not lifecycle.ends_soon(provider, model, today)
+        }
+        return min(sorted(current), key=lambda model: current[model], default=None)
+
     def hosting(self, *, provider: str, model: str, tier: str | None = None) -> Amount:
         """What a deployed tuned model costs an hour, used or not."""
         price = self.find(provider, model, "host", tier)
@@ -216,6 +237,12 @@ class Lifecycle:
             ):
                 return row
         return None
+
+    def ends_soon(self, provider: str, model: str, today: date) -> bool:
+        """Whether a base model retires within half a year, or has retired."""
+        found = self.find(provider, model)
+        retires = found.retires if found else None
+        return retires is not None and retires - today < timedelta(days=SOON_DAYS)
 
 
 def canonical_model(model: str) -> str:

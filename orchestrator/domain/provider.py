@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from orchestrator.domain.job import Hyperparameters, JobStatus, Method, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -155,8 +155,13 @@ class JobHost(Protocol):
         """
         ...
 
-    def events(self, remote_id: str) -> Sequence[JobEvent]:
-        """Every event of a job, oldest first."""
+    def events(self, remote_id: str, known: Container[str] = ()) -> Sequence[JobEvent]:
+        """Every event of a job, oldest first.
+
+        Args:
+            remote_id: the job.
+            known: keys of events that need not be told again; more may be told, never fewer.
+        """
         ...
 
     def checkpoints(self, remote_id: str) -> Sequence[Checkpoint]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.domain import cost
+from orchestrator.domain.canonical import plain_json
 from orchestrator.domain.checklist import (
     Answers,
     Checklist,
@@ -16,17 +16,17 @@ from orchestrator.domain.checklist import (
     judge,
 )
 from orchestrator.domain.checks import measure
-from orchestrator.domain.comparison import plain_json
+from orchestrator.domain.costs_json import costs_json
 from orchestrator.domain.evidence import DatasetFacts, Evidence, loss_curves
 from orchestrator.domain.money import Costs, Purse, costs_of, training_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from orchestrator.domain.comparison import Comparison
-    from orchestrator.domain.job import Job, MetricPoint
-    from orchestrator.domain.prices import Lifecycle, Price, PriceBook
+    from orchestrator.domain.job import Checkpoint, Job, MetricPoint
+    from orchestrator.domain.prices import Lifecycle, PriceBook
 
 # So many points of a curve are kept: more than a screen has.
 _MOST_POINTS = 200
@@ -46,7 +46,9 @@ class Report:
     Attributes:
         because: ids of the criteria that decided.
         actions: what to type next, for each of them.
+        stage: plan, after_run or migrate.
         training: loss by step; `validation` likewise.
+        chosen_step: of training, whose weights were measured; None when that is not known.
     """
 
     job: Job
@@ -61,6 +63,9 @@ class Report:
     answers: Answers
     training: Sequence[MetricPoint] = ()
     validation: Sequence[MetricPoint] = ()
+    chosen_step: int | None = None
+    stage: str = "after_run"
+    policy: Mapping[str, float] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
 
     def as_json(self, files: Sequence[str] = ()) -> dict[str, Any]:
@@ -70,12 +75,17 @@ class Report:
             "because": list(self.because),
             "criteria": [_criterion(finding, self.job.id) for finding in self.findings],
             "actions": [action._asdict() for action in self.actions],
-            "costs": _costs(self.costs),
+            "costs": costs_json(self.costs),
             "job": _job(self.job),
             "comparison": self.comparison.as_json() if self.comparison else None,
             "data": asdict(self.data) if self.data else None,
             "training": [[point.step, point.value] for point in self.training],
             "validation": [[point.step, point.value] for point in self.validation],
+            "chosen_step": self.chosen_step,
+            "stage": self.stage,
+            "policy": dict(self.policy),
+            "policy_changed": sorted(self.answers.policy),
+            "numbers": dict(self.answers.numbers),
             "answered_by": self.answers.signature,
             "created_at": self.created_at.isoformat(),
             "provenance": self.provenance,
@@ -90,6 +100,7 @@ class Inputs:
 
     Attributes:
         points: the numbers of training.
+        checkpoints: states of the weights that were saved.
         version: of ftctl.
     """
 
@@ -103,11 +114,13 @@ class Inputs:
     lifecycle: Lifecycle
     now: datetime
     version: str = ""
+    checkpoints: Sequence[Checkpoint] = ()
 
 
 def build(inputs: Inputs) -> Report:
     """The report; the same inputs give the same report."""
     job, today = inputs.job, inputs.now.date()
+    checklist = inputs.checklist.with_policy(inputs.answers.policy)
     retirement = inputs.lifecycle.find(job.kind, job.model)
     costs = costs_of(
         Purse(
@@ -117,7 +130,7 @@ def build(inputs: Inputs) -> Report:
             book=inputs.prices,
             retirement=retirement,
             numbers=inputs.answers.numbers,
-            policy=inputs.checklist.policy,
+            policy=checklist.policy,
             today=today,
         )
     )
@@ -129,11 +142,11 @@ def build(inputs: Inputs) -> Report:
         costs=costs,
         retirement=retirement,
         numbers=inputs.answers.numbers,
-        policy=inputs.checklist.policy,
+        policy=checklist.policy,
         today=today,
     )
-    findings = find(inputs.checklist, measure(evidence), inputs.answers)
-    verdict, because = judge(findings, inputs.checklist.required_gates)
+    findings = find(checklist, measure(evidence), inputs.answers)
+    verdict, because = judge(findings, checklist.required_gates)
     training, validation = loss_curves(inputs.points)
     return Report(
         job=job,
@@ -148,6 +161,9 @@ def build(inputs: Inputs) -> Report:
         answers=inputs.answers,
         training=_thinned(training),
         validation=_thinned(validation),
+        chosen_step=_chosen_step(inputs, training),
+        stage=checklist.stage,
+        policy=checklist.policy,
         provenance=_provenance(inputs),
     )
 
@@ -162,6 +178,18 @@ def _actions(
     for name in because:
         settles.setdefault(by_id[name].next.replace("{job}", job), []).append(name)
     return [Action(tuple(names), text) for text, names in settles.items()]
+
+
+def _chosen_step(inputs: Inputs, training: Sequence[MetricPoint]) -> int | None:
+    """The step whose weights answered: of the checkpoint that was compared, else the last one."""
+    compared = inputs.comparison.decisive.candidate if inputs.comparison else None
+    model = inputs.comparison.arm(compared).model if inputs.comparison and compared else None
+    steps = {checkpoint.model: checkpoint.step for checkpoint in inputs.checkpoints}
+    if model in steps:
+        return steps[model]
+    if inputs.job.tuned_model is None or not training:
+        return None
+    return steps.get(inputs.job.tuned_model, training[-1].step)
 
 
 def _provenance(inputs: Inputs) -> dict[str, str]:
@@ -202,47 +230,6 @@ def _criterion(finding: Finding, job: str) -> dict[str, Any]:
         "title": criterion.title,
         "rule": criterion.rule,
         "next": "" if met else criterion.next.replace("{job}", job),
-    }
-
-
-def _costs(costs: Costs) -> dict[str, Any]:
-    return {
-        "currency": "USD",
-        "training": {"usd": costs.training.usd, "note": costs.training.note},
-        "evaluation": {"usd": costs.evaluation.usd, "note": costs.evaluation.note},
-        "hosting_month": {"usd": costs.hosting.usd, "note": costs.hosting.note},
-        "effort": {"usd": costs.effort.usd, "note": costs.effort.note},
-        "arms": [
-            {
-                "name": arm.arm,
-                "usd_per_1000": None if arm.request.usd is None else 1000 * arm.request.usd,
-                "note": arm.request.note,
-            }
-            for arm in costs.arms
-        ],
-        "scenario": asdict(costs.scenario) if costs.scenario else None,
-        "business": asdict(costs.business) if costs.business else None,
-        "balance": cost.cumulative(costs.scenario) if costs.scenario else [],
-        "tornado": [swing._asdict() for swing in costs.tornado],
-        "missing": list(costs.missing),
-        "unpriced": costs.unpriced,
-        "horizon_months": costs.horizon,
-        "retires": costs.retires.isoformat() if costs.retires else None,
-        "prices": [_price(price, old=price in costs.old) for price in costs.used],
-    }
-
-
-def _price(price: Price, *, old: bool) -> dict[str, Any]:
-    return {
-        "provider": price.provider,
-        "model": price.model,
-        "kind": price.kind,
-        "usd": price.usd,
-        "unit": price.unit,
-        "tier": price.tier,
-        "source": price.source,
-        "read_on": price.read_on.isoformat(),
-        "older_than_60_days": old,
     }
 
 

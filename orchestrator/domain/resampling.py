@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 MOST_EXACT_FLIPS = 16
 RESAMPLES = 10_000
 # Above this many rows a bootstrap and a t interval of a mean agree to more digits than are shown.
-MOST_BOOTSTRAPPED = 20_000
+MOST_BOOTSTRAPPED = 5_000
+# Draws that one interval may take; many rows need fewer resamples for the same digits.
+_MOST_DRAWS = 5_000_000
+_FEWEST_RESAMPLES = 2_000
+# With so many different sizes the permuted sum is normal (Lyapunov) to more digits than are shown.
+_MOST_SIZES = 400
 _LEAST_PERCENTILE = 50
 _SLACK = 1e-12
 _MOST_DRAWN = 1000
 # From here on a Poisson count is normal to more digits than an interval shows.
-_NORMAL_COUNT = 300
+_NORMAL_COUNT = 50
 
 
 def mean(values: Sequence[float]) -> float:
@@ -63,13 +68,28 @@ def clustered_error(values: Sequence[float], groups: Sequence[Hashable]) -> floa
     return sqrt(count / (count - 1) * fsum(s * s for s in sums.values())) / len(values)
 
 
+def clustered_interval(
+    values: Sequence[float], groups: Sequence[Hashable], confidence: float = 0.95
+) -> Interval:
+    """Student's interval of a mean over rows in groups, with G - 1 degrees of freedom.
+
+    Groups without any spread take the width that `no_spread` leaves to so many of them.
+    """
+    centre, count = mean(values), len(set(groups))
+    error = clustered_error(values, groups)
+    half = t_quantile(0.5 + confidence / 2, count - 1) * error
+    half = half or no_spread(count, confidence)
+    return Interval(max(-1.0, centre - half), min(1.0, centre + half))
+
+
 def sign_flip(
     differences: Sequence[float], *, seed: int = 0, permutations: int = RESAMPLES
 ) -> float:
     """Two-sided permutation p that the differences are as likely negative as positive.
 
     Exact for up to 16 rows that differ; above it `permutations` seeded draws, counting the
-    observed one (Phipson and Smyth 2010), so that p is never 0.
+    observed one (Phipson and Smyth 2010), so that p is never 0; the normal limit of both where
+    more than 400 differences have sizes of their own.
     """
     sizes = [abs(d) for d in differences if d]
     if not sizes:
@@ -99,7 +119,7 @@ def bootstrap(
     *,
     confidence: float = 0.95,
     seed: int = 0,
-    resamples: int = RESAMPLES,
+    resamples: int | None = None,
 ) -> Interval:
     """Interval of a mean of paired differences: percentile, or BCa below 50 rows.
 
@@ -113,6 +133,7 @@ def bootstrap(
     if len(differences) > MOST_BOOTSTRAPPED:
         return t_interval(differences, confidence)
     rng, rows = random.Random(seed), len(differences)
+    resamples = resamples or max(_FEWEST_RESAMPLES, min(RESAMPLES, _MOST_DRAWS // rows))
     means = sorted(sum(rng.choices(differences, k=rows)) / rows for _ in range(resamples))
     low, high = (1 - confidence) / 2, (1 + confidence) / 2
     if rows < _LEAST_PERCENTILE:
@@ -211,6 +232,8 @@ def _sampled_flips(
     # Equal sizes flip together: the number of plus signs among m of them is a binomial draw, which
     # is the count of set bits in m random bits. Memory and time do not grow with the rows.
     groups = sorted(Counter(sizes).items())
+    if len(groups) > _MOST_SIZES:
+        return 2 * NORMAL.cdf(-observed / sqrt(fsum(s * s for s in sizes)))
     hits = 1
     for _ in range(permutations):
         total = 0.0

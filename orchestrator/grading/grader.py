@@ -1,9 +1,15 @@
-"""The port of a grader: one call from an answer and a reference to a score."""
+"""The ports of graders: from an answer to a score, at once or by asking a model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.domain.chat import ChatAnswer
+    from orchestrator.domain.sample import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,11 +20,29 @@ class Score:
         value: between 0 and 1; None when the answer could not be graded, which is never a zero.
         passed: for graders that say yes or no.
         reason: one sentence for a person who reads the row.
+        flipped: for a judge that looks twice: whether the second look said something else.
+        first: verdicts for the answer that came first, `sided` verdicts for either of two.
     """
 
     value: float | None
     passed: bool | None = None
     reason: str = ""
+    flipped: bool | None = None
+    first: int = 0
+    sided: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """An answer and the sample it answers."""
+
+    sample: Sample
+    answer: ChatAnswer
+
+    @property
+    def text(self) -> str:
+        """What is graded: the text, or the tool calls as one line of JSON."""
+        return self.answer.said
 
 
 class Grader(Protocol):
@@ -42,3 +66,57 @@ class Grader(Protocol):
     def grade(self, answer: str, reference: str) -> Score:
         """The score of one answer."""
         ...
+
+
+@runtime_checkable
+class ItemGrader(Protocol):
+    """A grader that looks at more than two texts."""
+
+    def grade_item(self, item: Item) -> Score:
+        """The score of one answer to one sample."""
+        ...
+
+
+@runtime_checkable
+class ModelGrader(Protocol):
+    """A grader that asks a model. Its questions go through the same engine as every other call.
+
+    Attributes:
+        model: in the provider's words; `profile` who answers, the job's provider when None.
+        looks: how many questions it asks about one answer.
+    """
+
+    @property
+    def model(self) -> str:
+        """In the provider's words."""
+        ...
+
+    @property
+    def profile(self) -> str | None:
+        """Who answers; the job's provider when None."""
+        ...
+
+    @property
+    def looks(self) -> int:
+        """How many questions it asks about one answer."""
+        ...
+
+    def question(self, item: Item, look: int) -> Sequence[Mapping[str, Any]]:
+        """The messages of one question."""
+        ...
+
+    def conclude(self, item: Item, replies: Sequence[str]) -> Score:
+        """The score that follows from every reply."""
+        ...
+
+
+def scorer(grader: Grader) -> Callable[[Item], Score]:
+    """How a grader that asks nobody scores; looked up once, not once an answer."""
+    if isinstance(grader, ItemGrader):
+        return grader.grade_item
+    return lambda item: grader.grade(item.text, item.sample.reference)
+
+
+def score(grader: Grader, item: Item) -> Score:
+    """What a grader that asks nobody gives."""
+    return scorer(grader)(item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.grading.grader import Score
 
@@ -43,14 +43,25 @@ class JsonFields:
         )
 
 
+class Parsed(NamedTuple):
+    """A JSON value; a text may also hold the value null."""
+
+    value: Any
+
+
 def parse_object(text: str) -> dict[str, Any] | None:
     """The JSON object a text is, also inside a Markdown fence; None when it is none."""
+    parsed = parse_json(text)
+    return parsed.value if parsed is not None and isinstance(parsed.value, dict) else None
+
+
+def parse_json(text: str) -> Parsed | None:
+    """The JSON value a text is, also inside a Markdown fence; None when it is none."""
     fenced = _FENCE.match(text.strip())
     try:
-        parsed = json.loads(fenced.group(1) if fenced else text, parse_float=_number)
+        return Parsed(json.loads(fenced.group(1) if fenced else text, parse_float=_number))
     except (ValueError, RecursionError):
         return None
-    return parsed if isinstance(parsed, dict) else None
 
 
 def _number(text: str) -> float | int:

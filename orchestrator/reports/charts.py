@@ -67,7 +67,13 @@ def _loss(report: Mapping[str, Any]) -> str:
         )
         if report[key]
     ]
-    return svg.lines("Loss by step", curves, "step", "loss", zero=False) if curves else ""
+    if not curves:
+        return ""
+    chosen = report["chosen_step"]
+    walls = (
+        [] if chosen is None else [svg.Wall(float(chosen), f"measured: step {chosen}", top=True)]
+    )
+    return svg.lines("Loss by step", curves, "step", "loss", zero=False, walls=walls)
 
 
 def _frontier(report: Mapping[str, Any]) -> str:
@@ -105,14 +111,32 @@ def _mark(arm: Mapping[str, Any], metric: str, x: float) -> svg.Mark:
     )
 
 
-def _balance(report: Mapping[str, Any]) -> str:
-    balance: Sequence[float] = report["costs"]["balance"]
-    if len(balance) < 2:
+def _cumulative(report: Mapping[str, Any]) -> str:
+    costs = report["costs"]
+    totals, business = costs["cumulative"], costs["business"]
+    if not totals or business is None or len(totals["candidate"]) < 2:
         return ""
-    line = svg.Line("balance", [(float(m), v) for m, v in enumerate(balance)], "first")
-    retires = report["costs"]["retires"]
-    name = f"months, ended by retirement on {retires}" if retires else "months"
-    return svg.lines("Balance by month", [line], name, "$", zero=True)
+    months = [float(month) for month in range(len(totals["candidate"]))]
+    drawn = [
+        svg.Line("best baseline", list(zip(months, totals["baseline"], strict=True)), "first"),
+        svg.Line("tuned model", list(zip(months, totals["candidate"], strict=True)), "good"),
+    ]
+    ends = zip(months, totals["baseline_low"], totals["baseline_high"], strict=True)
+    walls = []
+    payback = business["payback"]
+    if payback is not None and payback <= months[-1]:
+        walls.append(svg.Wall(payback, f"break-even: {payback:.1f} months"))
+    if costs["retires"]:
+        walls.append(svg.Wall(months[-1], f"retires {costs['retires']}", "retired"))
+    return svg.lines(
+        "Money paid in all, what wrong answers cost more included",
+        drawn,
+        "months; the band is the interval of the quality difference",
+        "$",
+        zero=True,
+        walls=walls,
+        bands=[svg.Band(list(ends), "first")],
+    )
 
 
 def _tornado(report: Mapping[str, Any]) -> str:
@@ -141,16 +165,26 @@ def _latency(report: Mapping[str, Any]) -> str:
     comparison = report["comparison"]
     if not comparison or not any(comparison["latencies"].values()):
         return ""
-    kinds = ("first", "second", "third", "fourth")
+    kinds = iter(("first", "second", "third"))
     drawn = []
-    for place, arm in enumerate(comparison["arms"][: len(kinds)]):
+    for arm in _fewest(comparison):
         times = comparison["latencies"].get(arm["name"], [])
         shares = [(1000 * t, 100 * (i + 1) / len(times)) for i, t in enumerate(times)]
         if shares:
-            drawn.append(
-                svg.Line(arm["name"], shares, "good" if arm["candidate"] else kinds[place])
-            )
-    return svg.lines("Share of answers by time", drawn, "ms", "% answered", zero=True)
+            kind = "good" if arm["candidate"] else next(kinds)
+            drawn.append(svg.Line(arm["name"], shares, kind))
+    promised = report["numbers"].get("latency_slo_ms")
+    walls = [] if promised is None else [svg.Wall(promised, f"promised: {promised:,.0f} ms")]
+    return svg.lines("Share of answers by time", drawn, "ms", "% answered", zero=True, walls=walls)
+
+
+def _fewest(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The arms that a reader compares: the candidate, its best baseline, and two more."""
+    arms = [a for a in comparison["arms"] if not a.get("again")]
+    rank = {comparison["best_baseline"]: 1, comparison.get("source"): 2}
+    ordered = sorted(arms, key=lambda a: 0 if a["candidate"] else rank.get(a["name"], 3))
+    chosen = {a["name"] for a in ordered[:1] + [a for a in ordered[1:] if not a["candidate"]][:3]}
+    return [a for a in arms if a["name"] in chosen]
 
 
 _QUALITY: _Charts = (
@@ -158,7 +192,7 @@ _QUALITY: _Charts = (
     ("Quality and its price", _frontier),
 )
 _OTHERS: _Charts = (
-    ("Balance by month", _balance),
+    ("Cumulative cost", _cumulative),
     ("What moves the value", _tornado),
     ("Training", _loss),
     ("Time of an answer", _latency),

@@ -16,6 +16,7 @@ from orchestrator.reports.words import (
     dollars,
     harmless,
     money,
+    notes,
     p_value,
     points,
     signed,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # Longer texts fold: a row of a megabyte must not become a page of one.
 _LONGEST = 600
+_MOST_LABELS = 12
 
 
 def to_html(report: Mapping[str, Any]) -> str:
@@ -148,13 +150,31 @@ def _comparison(comparison: Mapping[str, Any] | None) -> str:
     return (
         f"<section><h2>Comparison</h2><p><strong>{text(comparison['verdict'])}</strong>: "
         f"{text(comparison['reason'])}</p>{arms}<p class=dim>* best baseline; {text(metric)} in "
-        f"points{leaked}</p>{_warnings(comparison)}{differences}</section>"
+        f"points{leaked}</p>{_warnings(comparison)}{differences}"
+        f"{_confusion(comparison)}</section>"
     )
 
 
 def _warnings(comparison: Mapping[str, Any]) -> str:
-    found = warnings(comparison["arms"])
-    return "".join(f"<p class=unknown>{text(warning)}</p>" for warning in found)
+    found = [f"<p class=unknown>{text(warning)}</p>" for warning in warnings(comparison["arms"])]
+    found += [f"<p class=dim>{text(note)}.</p>" for note in notes(comparison)]
+    return "".join(found)
+
+
+def _confusion(comparison: Mapping[str, Any]) -> str:
+    """What the candidate answered for each label, where the task is one of few labels."""
+    candidate = next((arm for arm in comparison["arms"] if arm["candidate"]), None)
+    counts = {(r, a): n for r, a, n in candidate.get("confusion", ())} if candidate else {}
+    wanted = sorted({reference for reference, _ in counts})
+    given = sorted({answered for _, answered in counts} | set(wanted))
+    if not counts or candidate is None or len(given) > _MOST_LABELS:
+        return ""
+    body = _table(
+        ("wanted, answered:", *given),
+        [(w, *(str(counts.get((w, g), "")) for g in given)) for w in wanted],
+    )
+    name = text(candidate["name"])
+    return f"<details><summary>What {name} answered for each label</summary>{body}</details>"
 
 
 def _difference(d: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from orchestrator.reports.words import (
     business_lines,
     dollars,
     money,
+    notes,
     p_value,
     points,
     signed,
@@ -96,6 +97,7 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
         ],
     )
     lines += [f"> {escape(warning)}\n" for warning in warnings(comparison["arms"])]
+    lines += [f"{escape(note)}.\n" for note in notes(comparison)]
     lines += _table(
         ("difference", "points", "95% CI", "won/lost", "p Holm", "verdict"),
         [_difference(d) for d in [*comparison["differences"], *comparison["slices"]]],

@@ -42,6 +42,9 @@ svg .tick{fill:var(--dim);font-size:11px}svg .note{fill:var(--dim);font-size:11p
 svg .mid{text-anchor:middle}svg .end{text-anchor:end}
 svg .grid{stroke:var(--line)}svg .zero{stroke:var(--dim);stroke-width:1.5}
 svg .limit{stroke:var(--bad);stroke-dasharray:4 3}
+svg .wall{stroke:var(--dim);stroke-dasharray:2 3;stroke-width:1.5}
+svg .retired{stroke:var(--bad);stroke-width:3}
+svg .band{opacity:.14}svg .band.first{fill:var(--first)}
 svg .curve{fill:none;stroke-width:2;stroke-linejoin:round}
 svg .span{stroke:var(--first);stroke-width:2.5;stroke-linecap:round}
 svg .dot{fill:var(--first)}

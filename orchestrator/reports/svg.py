@@ -54,6 +54,22 @@ class Line(NamedTuple):
     kind: str
 
 
+class Wall(NamedTuple):
+    """A named vertical line: a day, a step, a promise."""
+
+    x: float
+    name: str
+    kind: str = "wall"
+    top: bool = False  #: its name stands at the upper end
+
+
+class Band(NamedTuple):
+    """What lies between two lines, as (x, low, high)."""
+
+    points: Sequence[tuple[float, float, float]]
+    kind: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Axis:
     """From values to pixels."""
@@ -81,7 +97,16 @@ class Axis:
         return [round((first + i) * step, 12) for i in range(count)]
 
 
-def lines(title: str, drawn: Sequence[Line], x_name: str, y_name: str, *, zero: bool) -> str:
+def lines(
+    title: str,
+    drawn: Sequence[Line],
+    x_name: str,
+    y_name: str,
+    *,
+    zero: bool,
+    walls: Sequence[Wall] = (),
+    bands: Sequence[Band] = (),
+) -> str:
     """Lines over a common axis.
 
     Args:
@@ -90,12 +115,21 @@ def lines(title: str, drawn: Sequence[Line], x_name: str, y_name: str, *, zero: 
         x_name: of the horizontal axis.
         y_name: of the vertical axis.
         zero: whether the vertical axis starts at 0, or shows it as a line.
+        walls: vertical lines with a name; those right of every point widen the axis.
+        bands: drawn behind the lines.
     """
     height = 260
-    xs = [x for line in drawn for x, _ in line.points]
+    xs = [x for line in drawn for x, _ in line.points] + [wall.x for wall in walls]
     ys = [y for line in drawn for _, y in line.points] + ([0.0] if zero else [])
+    ys += [end for band in bands for _, *ends in band.points for end in ends]
     x, y = _plane(xs, ys, height, right=_LEGEND)
     parts = _grid(x, y, height, x_name, y_name)
+    parts += [_area(x, y, band) for band in bands]
+    for place, wall in enumerate(walls):
+        side, gap = ("end", -5) if x.at(wall.x) > (x.start + x.end) / 2 else ("", 5)
+        parts.append(_line(x.at(wall.x), y.end, x.at(wall.x), y.start, wall.kind))
+        level = y.end + 12 + 15 * place if wall.top else y.start - 8 - 15 * place
+        parts.append(_text(x.at(wall.x) + gap, level, wall.name[:40], f"note {side}".strip()))
     if zero and y.low < 0 < y.high:
         parts.append(_line(x.start, y.at(0), x.end, y.at(0), "zero"))
     for place, line in enumerate(drawn):
@@ -209,6 +243,12 @@ def _grid(x: Axis, y: Axis, height: float, x_name: str, y_name: str) -> list[str
     parts.append(_text((x.start + x.end) / 2, bottom + 33, x_name, "tick mid"))
     parts.append(_text(x.start + 4, _TOP + 8, y_name, "tick"))
     return parts
+
+
+def _area(x: Axis, y: Axis, band: Band) -> str:
+    there = [f"{x.at(a):.1f},{y.at(high):.1f}" for a, _, high in band.points]
+    back = [f"{x.at(a):.1f},{y.at(low):.1f}" for a, low, _ in reversed(band.points)]
+    return f'<polygon class="band {band.kind}" points="{" ".join(there + back)}"/>'
 
 
 def _short(value: float) -> str:

@@ -1,20 +1,18 @@
-"""For people at a terminal: comparisons and reports as text, coloured where there is colour."""
+"""For people at a terminal: a comparison as text, coloured where there is colour."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.domain.comparison import Word
 from orchestrator.reports.words import (
-    GROUPS,
-    VERDICTS,
-    business_lines,
     dollars,
+    notes,
     p_value,
     points,
     signed,
@@ -22,11 +20,11 @@ from orchestrator.reports.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
-    from orchestrator.domain.comparison import Comparison, Difference
+    from orchestrator.domain.comparison import ArmResult, Comparison, Difference
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _STYLES = {
@@ -36,13 +34,6 @@ _STYLES = {
     Word.INCONCLUSIVE: "yellow",
     Word.TOO_FEW: "yellow",
 }
-_VERDICT_STYLES = {
-    "GO": "green",
-    "GO_CONDITIONAL": "yellow",
-    "NO_GO": "red",
-    "GATHER_EVIDENCE": "yellow",
-}
-_STATUS_STYLES = {"pass": "green", "fail": "red", "unknown": "yellow", "n/a": "dim"}
 _ROWS_SHOWN = 3
 
 
@@ -63,7 +54,8 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         Text(
             f"metric {comparison.metric}  alpha {plan['alpha']} Holm/{len(comparison.differences)}"
             + (f"  margin {100 * float(margin):.1f} pts (fixed before)" if margin else "")
-            + "  temp 0"
+            + f"  temp {plan.get('temperature', 0):g}"
+            + (f"  repeats {plan['repeats']}" if plan.get("repeats", 1) > 1 else "")
             + (f"  detectable {100 * found:.1f} pts at 80 % power" if found else ""),
             style="dim",
         )
@@ -72,6 +64,8 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     console.print(_arms(comparison))
     for warning in warnings(asdict(arm) for arm in comparison.arms):
         console.print(Text(plain(f"! {warning}"), style="yellow"))
+    for note in notes(asdict(comparison)):
+        console.print(Text(plain(f"  {note}"), style="dim"))
     console.print()
     console.print(_differences("PAIRED", comparison.differences))
     if comparison.slices:
@@ -79,6 +73,10 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         console.print(_differences("SLICE", comparison.slices))
     _show_parity(console, comparison)
     _show_rows(console, comparison)
+    if comparison.asked:
+        spent = "some of them unpriced" if comparison.spent is None else dollars(comparison.spent)
+        console.print()
+        console.print(Text(f"this run made {comparison.asked:,} calls: {spent}", style="dim"))
     console.print()
     console.print(
         Text.assemble(
@@ -106,7 +104,10 @@ def _arms(comparison: Comparison) -> Table:
     for name in ("ARM", "MODEL"):
         table.add_column(name, overflow="fold")
     metrics = list(comparison.arms[0].metrics)
-    columns = (comparison.metric, "95% CI", *metrics[1:], "prompt", "out", "p50/p95 ms", "missing")
+    columns = (
+        comparison.metric, "95% CI", *metrics[1:],
+        "prompt", "out", "$/1k req", "p50/p95 ms", "missing",
+    )  # fmt: skip
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for arm in comparison.arms:
@@ -120,6 +121,7 @@ def _arms(comparison: Comparison) -> Table:
             *(points(arm.metrics[name]) for name in metrics[1:]),
             f"{arm.prompt_tokens:,.0f}",
             f"{arm.completion_tokens:,.0f}",
+            _price(arm),
             f"{1000 * arm.latency_p50:,.0f}/{1000 * arm.latency_p95:,.0f}",
             str(arm.missing),
         )
@@ -128,6 +130,12 @@ def _arms(comparison: Comparison) -> Table:
     table.caption = "* best baseline"
     table.caption_justify = "left"
     return table
+
+
+def _price(arm: ArmResult) -> str:
+    if arm.usd_per_1000 == 0:
+        return "no bill"
+    return dollars(arm.usd_per_1000)
 
 
 def _differences(title: str, differences: Sequence[Difference]) -> Table:
@@ -156,7 +164,8 @@ def _show_parity(console: Console, comparison: Comparison) -> None:
     if found.parity is None:
         return
     test = found.parity
-    word = "shown" if test.low > -test.margin else "not shown"
+    shown = "equivalent both ways (TOST)" if test.equivalent else "shown"
+    word = shown if test.p < float(comparison.plan["alpha"]) else "not shown"
     console.print()
     console.print(
         Text(
@@ -172,7 +181,8 @@ def _show_rows(console: Console, comparison: Comparison) -> None:
     if not lost:
         return
     console.print()
-    console.print(Text(f"LOST to {comparison.best_baseline} (first {len(lost)})", style="bold"))
+    rival = comparison.decisive.baseline
+    console.print(Text(plain(f"LOST to {rival} (first {len(lost)})"), style="bold"))
     for row in lost:
         text = f"  row {row.row}: {short(row.asked)} -> {short(row.candidate)}"
         console.print(Text(f"{text}, wanted {short(row.reference)}"))
@@ -188,71 +198,3 @@ def strength(found: Difference) -> str:
     """The word, and whether the evidence is strong (p at most .001)."""
     strong = found.verdict in {Word.IMPROVED, Word.DEGRADED} and found.p_holm <= 0.001
     return f"{found.verdict}{' (strong)' if strong else ''}"
-
-
-def show_report(console: Console, report: Mapping[str, Any]) -> None:
-    """Print the decision, the checklist with its evidence, the money, and what to do next."""
-    word, meaning = VERDICTS[report["verdict"]]
-    style = _VERDICT_STYLES[report["verdict"]]
-    console.print(
-        Text.assemble(
-            ("DECISION  ", "bold"),
-            plain(f"{report['job']['id']}  {report['job']['model']}  ->  "),
-            (word.upper(), f"bold {style}"),
-        )
-    )
-    console.print(Text(meaning, style="dim"))
-    if report["because"]:
-        console.print(Text("Because: " + ", ".join(report["because"])))
-    for group in GROUPS:
-        rows = [c for c in report["criteria"] if c["group"] == group]
-        if rows:
-            console.print()
-            console.print(Text(group.upper(), style="bold"))
-            console.print(_criteria(rows))
-    _show_money(console, report["costs"])
-    if report["actions"]:
-        console.print()
-        console.print(Text("WHAT TO DO NEXT", style="bold"))
-        for action in report["actions"]:
-            console.print(Text(plain(f"  {', '.join(action['ids'])}: {action['text']}")))
-
-
-def _criteria(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for column in ("status", "title", "evidence", "source"):
-        table.add_column(column, overflow="fold", no_wrap=column == "status")
-    for c in rows:
-        style = _STATUS_STYLES[c["status"]]
-        source = c["source"] or c["by"]
-        table.add_row(
-            Text(f"  [{c['status']}]", style=style),
-            Text(plain(c["title"])),
-            Text(plain(c["evidence"] or f"({c['rule']})"), style="" if c["evidence"] else "dim"),
-            Text(plain(source), style="magenta" if c["by"] == "human" else "dim"),
-        )
-    return table
-
-
-def _show_money(console: Console, costs: Mapping[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    lines = [
-        ("training", costs["training"]["usd"], costs["training"]["note"]),
-        ("evaluation", costs["evaluation"]["usd"], costs["evaluation"]["note"]),
-        ("hosting a month", costs["hosting_month"]["usd"], costs["hosting_month"]["note"]),
-        *(
-            (f"1,000 requests to {arm['name']}", arm["usd_per_1000"], arm["note"])
-            for arm in costs["arms"]
-        ),
-    ]
-    for name, usd, note in lines:
-        shown = dollars(usd)
-        table.add_row(Text(plain(f"  {name}")), Text(shown), Text(plain(note), style="dim"))
-    for name, shown in business_lines(costs):
-        table.add_row(Text(f"  {name}"), Text(shown), Text(""))
-    console.print()
-    console.print(Text("MONEY", style="bold"))
-    console.print(table)
-    old = sum(price["older_than_60_days"] for price in costs["prices"])
-    if old:
-        console.print(Text(f"  {old} prices were read more than 60 days ago", style="yellow"))

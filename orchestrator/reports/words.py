@@ -80,6 +80,53 @@ def warnings(arms: Iterable[Mapping[str, Any]]) -> list[str]:
     return found
 
 
+def notes(comparison: Mapping[str, Any]) -> list[str]:
+    """What else belongs to the numbers: noise, groups, parity, the judge."""
+    found = []
+    noise, judging = comparison.get("noise"), comparison.get("judging")
+    if noise:
+        floor = (noise["high"] - noise["low"]) / 2
+        found.append(
+            f"{noise['arm']} asked twice differs from itself by {signed(noise['diff'])} "
+            f"[{signed(noise['low'])}, {signed(noise['high'])}] points, on "
+            f"{noise['discordant']:.1%} of the rows; no margin below {points(floor)} can be judged"
+        )
+    if comparison.get("groups"):
+        found.append(
+            f"the rows fall into {comparison['groups']} groups; intervals and tests go by groups"
+        )
+    found += _parity_notes(comparison)
+    if judging:
+        found.append(_judge_note(judging))
+    return found
+
+
+def _parity_notes(comparison: Mapping[str, Any]) -> list[str]:
+    found = []
+    needed, rows = comparison.get("parity_rows"), comparison["arms"][0]["n"]
+    if needed and comparison["verdict"] == "Inconclusive":
+        found.append(
+            f"parity has 80 % power from {needed:,} rows if both are truly equal; these are {rows:,}"
+        )
+    if comparison.get("margin_after"):
+        found.append(
+            f"these rows had a result (comparison {comparison['margin_after']}) before this margin "
+            "was set, so it was not fixed before"
+        )
+    return found
+
+
+def _judge_note(judging: Mapping[str, Any]) -> str:
+    judged = judging["judged"] or 1
+    text = (
+        f"{judging['model']} judged {judging['judged']:,} answers in both orders: "
+        f"{judging['flips'] / judged:.0%} flipped, {judging['first']:.0%} of its choices stood first"
+    )
+    if judging["kappa"] is not None:
+        return f"{text}; kappa {judging['kappa']:.2f} with a person on {judging['labels']}"
+    return f"{text}; no person has checked it"
+
+
 def p_value(p: float) -> str:
     """As papers print it."""
     if p < 0.0001:

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from orchestrator.domain.chat import ChatAnswer
-from orchestrator.domain.comparison import Comparison, digest
+from orchestrator.domain.answerbook import Earlier, ScoredRow
+from orchestrator.domain.canonical import digest
+from orchestrator.domain.comparison import Comparison
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.ids import new_id
+from orchestrator.store.answers import (
+    ANSWER_COLUMNS,
+    cached,
+    chunks,
+    insert_new,
+    keep_answers,
+    reading,
+    to_answer,
+)
 from orchestrator.store.comparison_tables import (
     answer_rows,
     comparison_answer_rows,
     comparison_rows,
+    comparison_sample_rows,
+    comparison_score_rows,
     report_rows,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Engine, RowMapping, Select, Table
-    from sqlalchemy.engine import Connection
+    from sqlalchemy import Engine, Select
+
+    from orchestrator.domain.answerbook import Kept
+    from orchestrator.domain.chat import ChatAnswer
 
 _RUNNING, _DONE = "running", "done"
-# SQLite takes no more than 32,766 bound values in one statement; older builds 999.
-_MOST_BOUND = 500
 
 
 class ComparisonStore:
@@ -61,28 +73,87 @@ class ComparisonStore:
             )
         return comparison
 
+    def earlier(self, job_id: str, test: str) -> list[Earlier]:
+        """Finished comparisons of a job on the same rows, oldest first."""
+        query = (
+            select(comparison_rows.c.id, comparison_rows.c.created_at, comparison_rows.c.config)
+            .where(
+                comparison_rows.c.job_id == job_id,
+                comparison_rows.c.test == test,
+                comparison_rows.c.status == _DONE,
+            )
+            .order_by(comparison_rows.c.created_at, comparison_rows.c.id)
+        )
+        with reading(self._engine) as connection:
+            return [
+                Earlier(identity, at.isoformat(), config.get("margin"))
+                for identity, at, config in connection.execute(query)
+            ]
+
     def cached(self, keys: Iterable[str]) -> Mapping[str, ChatAnswer]:
         """Those answers that are known, by key."""
-        found: dict[str, ChatAnswer] = {}
-        with self._reading() as connection:
-            for some in _chunks(sorted(set(keys))):
-                rows = connection.execute(select(answer_rows).where(answer_rows.c.key.in_(some)))
-                found.update({row["key"]: _to_answer(row) for row in rows.mappings()})
-        return found
+        return cached(self._engine, keys)
 
-    def keep(
-        self, comparison: str, answers: Iterable[tuple[str, int, str, ChatAnswer]], at: datetime
-    ) -> None:
-        """Keep answers as (arm, row, key, answer); a known key is only linked."""
+    def keep(self, run: str | None, answers: Iterable[Kept], at: datetime) -> None:
+        """Keep answers and link them to a comparison; a known key is only linked."""
         kept = list(answers)
-        links = [
-            {"comparison_id": comparison, "arm": arm, "row": row, "answer_key": key}
-            for arm, row, key, _ in kept
-        ]
-        fresh = {key: _to_row(key, answer, at) for _, _, key, answer in kept}
         with self._engine.begin() as connection:
-            _insert_new(connection, answer_rows, list(fresh.values()))
-            _insert_new(connection, comparison_answer_rows, links)
+            keep_answers(connection, kept, at)
+            if run is not None:
+                links = [
+                    {"comparison_id": run, "arm": arm, "row": row, "answer_key": key}
+                    for arm, row, key, *_ in kept
+                ]
+                insert_new(connection, comparison_answer_rows, links)
+
+    def keep_scores(
+        self,
+        comparison: str,
+        samples: Sequence[ScoredRow],
+        scores: Mapping[str, Mapping[int, float]],
+    ) -> None:
+        """Keep what was graded; a run that is taken up again replaces what it kept before."""
+        graded = [
+            {
+                "comparison_id": comparison,
+                "arm": arm,
+                "rows": list(by_row),
+                "scores": list(by_row.values()),
+            }
+            for arm, by_row in scores.items()
+        ]
+        with self._engine.begin() as connection:
+            for table in (comparison_sample_rows, comparison_score_rows):
+                connection.execute(delete(table).where(table.c.comparison_id == comparison))
+            for some in chunks(samples):
+                rows = [{"comparison_id": comparison, **_storable(s)} for s in some]
+                connection.execute(insert(comparison_sample_rows), rows)
+            if graded:
+                connection.execute(insert(comparison_score_rows), graded)
+
+    def samples(self, comparison: str, rows: Sequence[int] | None = None) -> list[ScoredRow]:
+        """The samples of a comparison, by row; all of them, or those of `rows`."""
+        table = comparison_sample_rows
+        query = select(table).where(table.c.comparison_id == comparison).order_by(table.c.row)
+        queries = (
+            [query] if rows is None else [query.where(table.c.row.in_(s)) for s in chunks(rows)]
+        )
+        with reading(self._engine) as connection:
+            return [
+                ScoredRow(found["row"], found["asked"], found["reference"], found["slice"])
+                for some in queries
+                for found in connection.execute(some).mappings()
+            ]
+
+    def scores(self, comparison: str) -> dict[str, dict[int, float]]:
+        """The scores of a comparison, by arm and row."""
+        table = comparison_score_rows
+        query = select(table).where(table.c.comparison_id == comparison)
+        with reading(self._engine) as connection:
+            return {
+                found["arm"]: dict(zip(found["rows"], found["scores"], strict=True))
+                for found in connection.execute(query).mappings()
+            }
 
     def finish(self, comparison: str, result: Mapping[str, Any]) -> None:
         """Store the result."""
@@ -112,6 +183,15 @@ class ComparisonStore:
             raise UsageError(f"More than one comparison starts with '{prefix}'.")
         return found[0]
 
+    def all(self, job_id: str | None = None) -> list[Comparison]:
+        """Finished comparisons, newest first."""
+        query = select(comparison_rows.c.result).order_by(
+            comparison_rows.c.created_at.desc(), comparison_rows.c.id.desc()
+        )
+        if job_id is not None:
+            query = query.where(comparison_rows.c.job_id == job_id)
+        return self._finished(query)
+
     def latest(self, job_id: str) -> Comparison | None:
         """The newest finished comparison of a job."""
         found = self._finished(
@@ -127,7 +207,7 @@ class ComparisonStore:
     ) -> Mapping[int, ChatAnswer]:
         """The answers of an arm, by row; all of them, or those to `rows`."""
         query = (
-            select(comparison_answer_rows.c.row, answer_rows)
+            select(comparison_answer_rows.c.row, *ANSWER_COLUMNS)
             .join(answer_rows, answer_rows.c.key == comparison_answer_rows.c.answer_key)
             .where(
                 comparison_answer_rows.c.comparison_id == comparison,
@@ -137,11 +217,11 @@ class ComparisonStore:
         queries = (
             [query]
             if rows is None
-            else [query.where(comparison_answer_rows.c.row.in_(some)) for some in _chunks(rows)]
+            else [query.where(comparison_answer_rows.c.row.in_(some)) for some in chunks(rows)]
         )
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return {
-                found["row"]: _to_answer(found)
+                found["row"]: to_answer(found)
                 for some in queries
                 for found in connection.execute(some).mappings()
             }
@@ -162,61 +242,14 @@ class ComparisonStore:
             )
 
     def _finished(self, query: Select[Any]) -> list[Comparison]:
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             found = connection.execute(query.where(comparison_rows.c.status == _DONE)).scalars()
             return [Comparison.from_json(result) for result in found]
 
-    def _reading(self) -> Connection:
-        return self._engine.connect().execution_options(ftctl_readonly=True)
 
-
-def _insert_new(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows whose primary key is not there; portable, for the write lock is ours."""
-    keys = [column.name for column in table.primary_key]
-    there: set[tuple[Any, ...]] = set()
-    first, last = table.c[keys[0]], table.c[keys[-1]]
-    for some in _chunks(sorted({row[keys[-1]] for row in rows})):
-        query = select(*(table.c[name] for name in keys)).where(last.in_(some))
-        if len(keys) > 1:
-            query = query.where(first == rows[0][keys[0]])
-        there.update(tuple(found) for found in connection.execute(query))
-    fresh = {tuple(row[name] for name in keys): row for row in rows}
-    new = [row for key, row in fresh.items() if key not in there]
-    if new:
-        connection.execute(insert(table), new)
-
-
-def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), _MOST_BOUND):
-        yield values[start : start + _MOST_BOUND]
-
-
-def _to_row(key: str, answer: ChatAnswer, at: datetime) -> dict[str, Any]:
+def _storable(sample: ScoredRow) -> dict[str, Any]:
+    # A lone surrogate is legal in JSON and cannot be stored as text.
     return {
-        "key": key,
-        # A lone surrogate is legal in JSON and cannot be stored as text.
-        "text": answer.text.encode("utf-8", "replace").decode("utf-8"),
-        "finish_reason": answer.finish_reason,
-        "prompt_tokens": answer.prompt_tokens,
-        "cached_tokens": answer.cached_tokens,
-        "completion_tokens": answer.completion_tokens,
-        "reasoning_tokens": answer.reasoning_tokens,
-        "latency": answer.latency,
-        "tool_calls": [dict(call) for call in answer.tool_calls],
-        "raw": dict(answer.raw),
-        "created_at": at,
+        name: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+        for name, value in sample._asdict().items()
     }
-
-
-def _to_answer(row: RowMapping) -> ChatAnswer:
-    return ChatAnswer(
-        text=row["text"],
-        finish_reason=row["finish_reason"],
-        prompt_tokens=row["prompt_tokens"],
-        completion_tokens=row["completion_tokens"],
-        latency=row["latency"],
-        cached_tokens=row["cached_tokens"],
-        reasoning_tokens=row["reasoning_tokens"],
-        tool_calls=row["tool_calls"],
-        raw=row["raw"],
-    )

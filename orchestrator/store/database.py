@@ -9,20 +9,20 @@ from the first byte.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
 
 from orchestrator.domain.errors import (
     ConfigurationError,
     DatabaseOutdated,
     DatabaseTooNew,
     LocalStateError,
+    MissingExtra,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import ModuleType
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import URL, Connection, ExceptionContext
 
 BUSY_SECONDS = 30
 # The first SQLite without the WAL-reset bug, by which several processes can corrupt a database.
@@ -63,10 +63,16 @@ def open_database(url: str) -> Engine:
 
 def connect(url: str) -> Engine:
     """An engine with the recipe, whatever the schema inside."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, hide_parameters=True)
+    parsed = _parsed(url)
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return _told_in_words(_server(url))
+    if backend != "sqlite":
+        raise ConfigurationError(
+            f"FTCTL_DATABASE_URL names {backend}; ftctl keeps its ledger in SQLite or PostgreSQL."
+        )
     path = _database_file(parsed.database)
+    _refuse_network(path)
     create_private(path)
     module = sqlite_module()
     engine = create_engine(
@@ -76,7 +82,7 @@ def connect(url: str) -> Engine:
         # Errors must not print what was bound: a row may hold what a dataset held.
         hide_parameters=True,
     )
-    journal = "WAL" if module.sqlite_version_info >= WAL_SAFE else "DELETE"
+    journal = journal_mode(module)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
@@ -98,7 +104,12 @@ def connect(url: str) -> Engine:
         readonly = connection.get_execution_options().get("ftctl_readonly", False)
         connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
 
-    return engine
+    return _told_in_words(engine)
+
+
+def journal_mode(module: ModuleType) -> str:
+    """WAL, but not where several processes could corrupt it."""
+    return "wal" if module.sqlite_version_info >= WAL_SAFE else "delete"
 
 
 def sqlite_module() -> ModuleType:
@@ -116,13 +127,59 @@ def translated(url: str) -> Iterator[None]:
     """Turn a driver's errors into one sentence; parameters and rows stay out of it."""
     try:
         yield
-    except (OperationalError, DatabaseError, sqlite3.Error) as error:
+    except (OperationalError, DatabaseError, sqlite3.Error, sqlite_module().Error) as error:
         raise _in_words(error, str(make_url(url))) from error
+
+
+def _refuse_network(path: Path) -> None:
+    """SQLite's locks mean nothing there, and two writers would ruin the ledger."""
+    from orchestrator.store.disks import network_file_system
+
+    kind = network_file_system(path.parent)
+    if kind is not None:
+        raise LocalStateError(
+            f"{path.parent} lies on a network file system ({kind}), where SQLite can lose data.",
+            hint="set FTCTL_HOME to a folder on a disk of this machine, or use PostgreSQL",
+        )
+
+
+def _told_in_words(engine: Engine) -> Engine:
+    """Every error of the database, wherever it is met, is one sentence without data in it."""
+    url = str(engine.url)
+
+    @event.listens_for(engine, "handle_error")
+    def _translate(context: ExceptionContext) -> None:
+        error = context.sqlalchemy_exception
+        # A broken constraint has a meaning, and the stores know it.
+        if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError):
+            raise _in_words(error, url) from error
+
+    return engine
+
+
+def _server(url: str) -> Engine:
+    """An engine over PostgreSQL; a lock that is waited for too long is an error, not a hang."""
+    try:
+        return create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            hide_parameters=True,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": 10,
+                "options": f"-c lock_timeout={BUSY_SECONDS * 1000} -c timezone=UTC",
+            },
+        )
+    except ImportError as error:
+        raise MissingExtra(
+            "The driver for PostgreSQL is not installed.", hint="pip install 'ftctl[postgresql]'"
+        ) from error
 
 
 def create_private(path: Path) -> None:
     """Make folder and file readable by their owner alone, before anything is written."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    from orchestrator.store.disks import private_folder
+
+    private_folder(path.parent)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
@@ -133,19 +190,41 @@ def backup(url: str, target: Path) -> None:
     Raises:
         LocalStateError: it is not SQLite, or the copy is not sound.
     """
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
+    source = sqlite_file(url)
+    if source is None:
         raise LocalStateError("Only SQLite databases are backed up by ftctl.", hint="pg_dump")
+    copy(source, target)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy one SQLite file to another, whole; a copy that is not sound is removed.
+
+    Raises:
+        LocalStateError: the source cannot be read, or the copy is not sound.
+    """
+    if not source.is_file():
+        raise LocalStateError(f"There is no database {source}.")
     create_private(target)
     module = sqlite_module()
-    with (
-        contextlib.closing(module.connect(str(_database_file(parsed.database)))) as source,
-        contextlib.closing(module.connect(str(target))) as copy,
-    ):
-        source.backup(copy)
-        verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
-    if verdict != "ok":
-        raise LocalStateError(f"The backup {target} is not sound: {verdict}.")
+    try:
+        with (
+            translated(f"sqlite:///{source}"),
+            contextlib.closing(module.connect(str(source), timeout=BUSY_SECONDS)) as original,
+            contextlib.closing(module.connect(str(target))) as made,
+        ):
+            original.backup(made)
+            verdict = made.execute("PRAGMA integrity_check").fetchone()[0]
+        if verdict != "ok":
+            raise LocalStateError(f"The database {source} is not sound: {verdict}.")
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Where the database lies; None for a server."""
+    parsed = _parsed(url)
+    return _database_file(parsed.database) if parsed.get_backend_name() == "sqlite" else None
 
 
 def upgrade(url: str, now: datetime) -> tuple[str | None, str, Path | None]:
@@ -171,42 +250,10 @@ def upgrade(url: str, now: datetime) -> tuple[str | None, str, Path | None]:
         engine.dispose()
 
 
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[bool]:
-    """Hold a file lock if nobody else does; the kernel frees it however the process ends.
-
-    Yields:
-        Whether the lock is ours.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    ours = False
-    try:
-        ours = _locked(handle, path)
-        yield ours
-    finally:
-        if ours:
-            path.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _locked(handle: int, path: Path) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    # The holder before us may have removed the file between our open and our lock; a lock on a
-    # file that has no name any more keeps nobody out.
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_ino == os.fstat(handle).st_ino
-    return False
-
-
 def _backup_before(url: str, now: datetime) -> Path | None:
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
+    path = sqlite_file(url)
+    if path is None:
         return None
-    path = _database_file(parsed.database)
     target = path.with_name(f"{path.name}.{now:%Y%m%dT%H%M%S}.backup")
     backup(url, target)
     return target
@@ -226,6 +273,16 @@ def _refuse(have: str) -> None:
     )
 
 
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "FTCTL_DATABASE_URL is not a database URL.",
+            hint="sqlite:////absolute/path.db, or postgresql://user@host/name",
+        ) from error
+
+
 def _database_file(database: str | None) -> Path:
     if not database or database == ":memory:":
         raise ConfigurationError(
@@ -234,14 +291,26 @@ def _database_file(database: str | None) -> Path:
     return Path(database)
 
 
+def _first_line(error: object) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def _in_words(error: Exception, url: str) -> LocalStateError:
-    said = str(getattr(error, "orig", error)).splitlines()[0]
-    if "locked" in said:
+    said = _first_line(getattr(error, "orig", error))
+    if "locked" in said or "lock timeout" in said:
         return LocalStateError(
             f"The database stayed locked for {BUSY_SECONDS} seconds.", hint="try again"
         )
-    if "full" in said:
+    if "is full" in said or "No space left" in said:
         return LocalStateError("The disk is full.", hint="free some space; nothing was lost")
+    if "readonly" in said:
+        return LocalStateError(
+            f"The database {url} may only be read.", hint="check who owns it, and its folder"
+        )
+    if "disk I/O error" in said:
+        return LocalStateError(
+            f"The disk failed while {url} was read or written.", hint="ftctl db check"
+        )
     if "not a database" in said or "malformed" in said:
         return LocalStateError(f"{url} is not a sound SQLite database: {said}.")
     return LocalStateError(f"The database {url} cannot be used: {said}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain.dataset import Dataset, Upload
 from orchestrator.domain.errors import LocalStateError
+from orchestrator.store.disks import private_folder
 from orchestrator.store.tables import dataset_rows, upload_rows
 
 if TYPE_CHECKING:
@@ -31,7 +34,8 @@ class SqlDatasetStore:
         target = self.path(dataset.digest)
         if not target.is_file():
             _copy_private(content, target)
-        with self._engine.begin() as connection:
+        # Of two processes that keep the same bytes at once, either may write the row.
+        with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
             known = connection.execute(
                 select(dataset_rows).where(dataset_rows.c.digest == dataset.digest)
             ).first()
@@ -49,6 +53,12 @@ class SqlDatasetStore:
         if row is None:
             raise LocalStateError(f"The dataset store does not know {digest[:12]}.")
         return Dataset(**row)
+
+    def all(self) -> list[Dataset]:
+        """Every stored file, newest first."""
+        query = select(dataset_rows).order_by(dataset_rows.c.created_at.desc())
+        with self._engine.connect().execution_options(ftctl_readonly=True) as connection:
+            return [Dataset(**row) for row in connection.execute(query).mappings()]
 
     def path(self, digest: str) -> Path:
         """Where the bytes lie."""
@@ -71,7 +81,7 @@ class SqlDatasetStore:
             upload_rows.c.account == upload.account,
             upload_rows.c.remote_id == upload.remote_id,
         )
-        with self._engine.begin() as connection:
+        with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
             if connection.execute(select(upload_rows.c.id).where(*where)).first() is None:
                 connection.execute(insert(upload_rows).values(vars(upload)))
 
@@ -91,7 +101,7 @@ class SqlDatasetStore:
 
 def _copy_private(source: Path, target: Path) -> None:
     """Copy to a temporary neighbour, flush to disk, then rename: whole or not at all."""
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(target.parent)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")
     try:
         with os.fdopen(handle, "wb") as copy, source.open("rb") as original:

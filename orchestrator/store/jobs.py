@@ -5,21 +5,20 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain.errors import Conflict, UsageError
 from orchestrator.domain.job import (
     Checkpoint,
-    Hyperparameters,
     Job,
     JobEvent,
     JobStatus,
-    Method,
     MetricPoint,
-    RemoteError,
     Transition,
 )
+from orchestrator.domain.ledger import Step
+from orchestrator.store.job_values import event_row, from_row, to_row, transition_row
 from orchestrator.store.tables import (
     checkpoint_rows,
     event_rows,
@@ -29,11 +28,15 @@ from orchestrator.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Engine, RowMapping, Select, Table
     from sqlalchemy.engine import Connection
+
+
+# Rows in one transaction: few commits, and no writer waits long for another.
+_BATCH = 500
 
 
 class SqlJobStore:
@@ -46,7 +49,7 @@ class SqlJobStore:
     def add(self, job: Job) -> None:
         """Commit the intent: the row and its first transition."""
         with self._engine.begin() as connection:
-            connection.execute(insert(job_rows).values(_to_row(job)))
+            connection.execute(insert(job_rows).values(to_row(job)))
             _note(connection, job, None, job.created_at, "intent recorded")
 
     def get(self, job_id: str) -> Job:
@@ -92,6 +95,40 @@ class SqlJobStore:
             query = query.where(job_rows.c.status.in_([str(status) for status in statuses]))
         return self._jobs(query)
 
+    def due(self, statuses: Iterable[JobStatus], at: datetime) -> Sequence[Job]:
+        """Jobs in one of these states whose next poll is not later than `at`, newest first."""
+        return self._jobs(
+            select(job_rows)
+            .where(
+                job_rows.c.status.in_([str(status) for status in statuses]),
+                or_(job_rows.c.next_poll_at.is_(None), job_rows.c.next_poll_at <= at),
+            )
+            .order_by(job_rows.c.created_at.desc(), job_rows.c.id)
+        )
+
+    def owners(self, tokens: Iterable[str]) -> Mapping[str, Job]:
+        """The jobs that carry these tokens, by token."""
+        found: dict[str, Job] = {}
+        for some in _chunks(sorted(set(tokens))):
+            jobs = self._jobs(select(job_rows).where(job_rows.c.token.in_(some)))
+            found.update({job.token: job for job in jobs})
+        return found
+
+    def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:
+        """Many changes in few transactions; None where another process changed the row first."""
+        return [done for some in _chunks(steps) for done in self._change_some(some)]
+
+    def poll_later(self, times: Mapping[str, datetime]) -> None:
+        """When to ask again, by job id; a hint, not a change, so the version stays."""
+        later = (
+            update(job_rows)
+            .where(job_rows.c.id == bindparam("job"))
+            .values(next_poll_at=bindparam("later"))
+        )
+        for some in _chunks(sorted(times)):
+            with self._engine.begin() as connection:
+                connection.execute(later, [{"job": job, "later": times[job]} for job in some])
+
     def change(
         self, job: Job, at: datetime, reason: str, status: JobStatus | None = None, **fields: Any
     ) -> Job:
@@ -101,12 +138,8 @@ class SqlJobStore:
             Conflict: another process changed the row since `job` was read.
         """
         after = status or job.status
-        if after != job.status and not job.status.may_become(after):
-            raise Conflict(f"Job {job.id} is {job.status} and cannot become {after}.")
-        changed = dataclasses.replace(
-            job, status=after, updated_at=at, version=job.version + 1, **fields
-        )
-        row = _to_row(changed)
+        changed = _moved(Step(job, at, reason, after, fields))
+        row = to_row(changed)
         try:
             with self._engine.begin() as connection:
                 done = connection.execute(
@@ -126,7 +159,7 @@ class SqlJobStore:
 
     def add_events(self, job_id: str, events: Iterable[JobEvent]) -> int:
         """Append those events that are new; returns how many."""
-        rows = [{"job_id": job_id, **_event_row(event)} for event in events]
+        rows = [{"job_id": job_id, **event_row(event)} for event in events]
         return self._add_new(event_rows, rows, "key", job_id)
 
     def add_metrics(self, job_id: str, points: Iterable[MetricPoint]) -> None:
@@ -135,6 +168,7 @@ class SqlJobStore:
         if not wanted:
             return
         with self._engine.begin() as connection:
+            _alone_with(connection, job_id)
             known = {
                 (row.name, row.step)
                 for row in connection.execute(
@@ -206,8 +240,30 @@ class SqlJobStore:
         )
         return found[0] if found else None
 
+    def _change_some(self, steps: Sequence[Step]) -> list[Job | None]:
+        with self._engine.begin() as connection:
+            # Nobody else can write now (SQLite), or touch these rows (PostgreSQL).
+            versions = {
+                row.id: row.version
+                for row in connection.execute(
+                    select(job_rows.c.id, job_rows.c.version)
+                    .where(job_rows.c.id.in_([step.job.id for step in steps]))
+                    .with_for_update()
+                )
+            }
+            done = [
+                _moved(step)
+                if versions.get(step.job.id) == step.job.version and _is_allowed(step)
+                else None
+                for step in steps
+            ]
+            made = [(step, job) for step, job in zip(steps, done, strict=True) if job is not None]
+            if made:
+                _write(connection, made)
+        return done
+
     def _jobs(self, query: Select[Any]) -> list[Job]:
-        return [_from_row(row) for row in self._read(query)]
+        return [from_row(row) for row in self._read(query)]
 
     def _read(self, query: Select[Any]) -> Sequence[RowMapping]:
         with self._engine.connect().execution_options(ftctl_readonly=True) as connection:
@@ -218,6 +274,7 @@ class SqlJobStore:
         if not rows:
             return 0
         with self._engine.begin() as connection:
+            _alone_with(connection, job_id)
             known = set(
                 connection.scalars(select(table.c[key]).where(table.c.job_id == job_id)).all()
             )
@@ -227,45 +284,53 @@ class SqlJobStore:
             return len(new)
 
 
+def _alone_with(connection: Connection, job_id: str) -> None:
+    """Keep others from adding to this job; SQLite has one writer anyway."""
+    connection.execute(select(job_rows.c.id).where(job_rows.c.id == job_id).with_for_update())
+
+
+def _is_allowed(step: Step) -> bool:
+    return step.status is step.job.status or step.job.status.may_become(step.status)
+
+
+def _moved(step: Step) -> Job:
+    """The job after that step.
+
+    Raises:
+        Conflict: the state machine has no such arrow.
+    """
+    job, at, _, after, fields = step
+    if not _is_allowed(step):
+        raise Conflict(f"Job {job.id} is {job.status} and cannot become {after}.")
+    return dataclasses.replace(job, status=after, updated_at=at, version=job.version + 1, **fields)
+
+
+def _write(connection: Connection, made: Sequence[tuple[Step, Job]]) -> None:
+    changing = update(job_rows).where(job_rows.c.id == bindparam("job"))
+    names = [column.name for column in job_rows.c if column.name != "id"]
+    changing = changing.values({name: bindparam(f"new_{name}") for name in names})
+    connection.execute(
+        changing,
+        [
+            {"job": job.id} | {f"new_{name}": value for name, value in to_row(job).items()}
+            for _, job in made
+        ],
+    )
+    notes = [
+        transition_row(job, step.job.status, step.at, step.reason)
+        for step, job in made
+        if job.status is not step.job.status
+    ]
+    if notes:
+        connection.execute(insert(transition_rows), notes)
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]
+
+
 def _note(
     connection: Connection, job: Job, before: JobStatus | None, at: datetime, reason: str
 ) -> None:
-    connection.execute(
-        insert(transition_rows).values(
-            job_id=job.id,
-            version=job.version,
-            at=at,
-            before=str(before) if before else None,
-            after=str(job.status),
-            reason=reason,
-        )
-    )
-
-
-def _to_row(job: Job) -> dict[str, Any]:
-    row = {field.name: getattr(job, field.name) for field in dataclasses.fields(job)}
-    row |= {
-        "method": str(job.method),
-        "status": str(job.status),
-        "hyperparameters": job.hyperparameters.as_wire(),
-        "error": dataclasses.asdict(job.error) if job.error else None,
-        "raw": dict(job.raw) if job.raw is not None else None,
-    }
-    return row
-
-
-def _from_row(row: RowMapping) -> Job:
-    values = dict(row)
-    values |= {
-        "method": Method(row["method"]),
-        "status": JobStatus(row["status"]),
-        "hyperparameters": Hyperparameters(**row["hyperparameters"]),
-        "error": RemoteError(**row["error"]) if row["error"] else None,
-    }
-    return Job(**values)
-
-
-def _event_row(event: JobEvent) -> dict[str, Any]:
-    row = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
-    row["data"] = dict(event.data) if event.data is not None else None
-    return row
+    connection.execute(insert(transition_rows).values(transition_row(job, before, at, reason)))

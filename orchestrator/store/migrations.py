@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import func, inspect, select
 
 from orchestrator import resources
 from orchestrator.domain.errors import LocalStateError
@@ -18,11 +18,26 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
+# Any number, the same in every version: who migrates a server waits for who else does.
+_LOCK = 0x6674_6374_6C00_0001
+
+
 def head() -> str:
     """The newest revision this program knows."""
     revision = _scripts().get_current_head()
     assert revision is not None
     return revision
+
+
+def revisions() -> list[str]:
+    """Every revision this program knows, oldest first."""
+    return [script.revision for script in _scripts().walk_revisions()][::-1]
+
+
+def down_revision(revision: str) -> str:
+    """The revision before; `base` before the first."""
+    before = _scripts().get_revision(revision).down_revision
+    return before if isinstance(before, str) else "base"
 
 
 def knows(revision: str) -> bool:
@@ -73,6 +88,8 @@ def _run(engine: Engine, revision: str, *, down: bool) -> None:
             connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
         try:
             with connection.begin():
+                if not sqlite:
+                    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
                 config = _config(connection)
                 (command.downgrade if down else command.upgrade)(config, revision)
                 if sqlite:

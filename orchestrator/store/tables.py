@@ -70,6 +70,7 @@ job_rows = Table(
     Column("finished_at", UtcDateTime),
     Column("estimated_finish", UtcDateTime),
     Column("estimate_usd", Float),
+    Column("next_poll_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
@@ -124,4 +125,14 @@ checkpoint_rows = Table(
     Column("step", Integer, nullable=False),
     Column("metrics", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+gate_rows = Table(
+    "gates",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("not_before", UtcDateTime),
+    Column("failures", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
 )

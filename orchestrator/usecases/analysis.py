@@ -2,71 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain import power, resampling, statistics
-from orchestrator.domain.comparison import (
-    Arm,
-    ArmResult,
-    Comparison,
-    Difference,
-    Plan,
-    Word,
-    digest,
-)
-from orchestrator.domain.difference import (
-    Pair,
-    all_or_nothing,
-    compare_labels,
-    compare_scores,
-    family,
-)
+from orchestrator.domain import power, resampling
+from orchestrator.domain.canonical import digest
+from orchestrator.domain.comparison import ArmResult, Comparison, Difference, Noise
+from orchestrator.domain.difference import Pair, compare_labels, compare_scores, family
 from orchestrator.domain.errors import AnswerIsNo
-from orchestrator.grading.metrics import confusion, labels_of, macro_f1
+from orchestrator.grading.metrics import labels_of, macro_f1
 from orchestrator.grading.text import normalise
+from orchestrator.usecases.conclusions import interval, noise_of, reason, spread, without_parity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.domain.errors import FtctlError
-    from orchestrator.grading.grader import Grader
+    from orchestrator.domain.arm import Arm, Plan
     from orchestrator.usecases.samples import SampleSet
+    from orchestrator.usecases.sheets import Sheet
 
-_LATENCIES = 101
 _FEWEST_IN_A_SLICE = 10
-
-
-@dataclass
-class Sheet:
-    """The graded answers of one arm, by row; texts are not kept."""
-
-    scores: dict[int, float] = field(default_factory=dict)
-    overlaps: dict[int, float] = field(default_factory=dict)
-    labels: dict[int, str] = field(default_factory=dict)
-    usage: list[tuple[int, int, int]] = field(default_factory=list)
-    latencies: list[float] = field(default_factory=list)
-    missing: int = 0
-    truncated: int = 0
-    error: FtctlError | None = None
+_OUTSIDE = "(none of the labels)"
+# Exact rows for parity are enumerated up to about this many; beyond it the formula is close enough.
+_MOST_EXACT = 1500
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """The graded answers of every arm. Only `rows`, which every arm answered, count."""
+    """The graded answers of every arm.
+
+    Attributes:
+        metric: name of the primary metric.
+        places: of the samples that every arm answered; only they count.
+    """
 
     samples: SampleSet
     arms: Sequence[Arm]
     sheets: Mapping[str, Sheet]
-    grader: Grader
-    rows: Sequence[int]
+    metric: str
+    places: Sequence[int]
     plan: Plan
 
     @cached_property
     def known_labels(self) -> frozenset[str]:
         """The labels of a classification task; empty when it is none."""
-        return frozenset(labels_of([sample.reference for sample in self.samples.samples]) or ())
+        return labels_among(self.samples)
 
     def comparison(
         self, identity: str, job_id: str, created_at: str, fixed: Mapping[str, object]
@@ -76,16 +58,21 @@ class Analysis:
         Raises:
             AnswerIsNo: no sample was answered by every arm.
         """
-        if not self.rows:
+        if not self.places:
             raise AnswerIsNo("No sample was answered by every arm.")
+        if self._grouped and len(set(self._groups(self.places))) < 2:
+            raise AnswerIsNo("All rows are of one group, which decides nothing.")
         results = [self._result(arm) for arm in self.arms]
+        noise = self._noise()
         differences = family([self._difference(*pair) for pair in self._pairs()], self.plan.alpha)
-        best = max((r for r in results if not r.candidate), key=lambda r: r.metrics[self._metric])
+        if noise is not None and self.plan.margin is not None and self.plan.margin < noise.floor:
+            differences = [without_parity(d, self.plan.alpha) for d in differences]
+        best = self._best(results)
         candidate = next(arm.name for arm in self.arms if arm.candidate)
+        baseline = self.plan.source or best
         decisive = next(
-            d for d in differences if d.candidate == candidate and d.baseline == best.name
+            d for d in differences if (d.candidate, d.baseline) == (candidate, baseline)
         )
-        discordance = (decisive.won + decisive.lost) / decisive.n
         return Comparison(
             id=identity,
             job_id=job_id,
@@ -93,24 +80,38 @@ class Analysis:
             test=self.samples.digest,
             plan=fixed,
             plan_digest=digest(fixed),
-            metric=self._metric,
+            metric=self.metric,
             arms=results,
             differences=differences,
             secondary=self._secondary(),
-            slices=self._slices(candidate, best.name),
+            slices=self._slices(candidate, baseline),
             verdict=decisive.verdict,
-            best_baseline=best.name,
-            reason=_reason(decisive),
+            best_baseline=best,
+            reason=reason(decisive, self.plan, noise),
             leaked=self.samples.leaked,
             leakage_allowed=self.samples.leakage_allowed,
             repeated=self.samples.repeated,
-            detectable=power.detectable(decisive.n, discordance),
-            latencies={a.name: _spread(self.sheets[a.name].latencies) for a in self.arms},
+            detectable=self._detectable(decisive),
+            parity_rows=self._parity_rows(decisive),
+            source=self.plan.source,
+            noise=noise,
+            groups=len(set(self._groups(self.places))) if self._grouped else None,
+            latencies={a.name: spread(self.sheets[a.name].latencies) for a in self.arms},
         )
 
+    def slice_of(self, place: int) -> str | None:
+        """The part of the task a sample belongs to: what the row says, else its label."""
+        sample = self.samples.samples[place]
+        if sample.slice is not None or not self.known_labels:
+            return sample.slice
+        return normalise(sample.reference)
+
     @property
-    def _metric(self) -> str:
-        return self.grader.name
+    def _grouped(self) -> bool:
+        return self.samples.samples[0].group is not None
+
+    def _groups(self, places: Sequence[int]) -> list[str]:
+        return [self.samples.samples[place].group or "" for place in places]
 
     def _pairs(self) -> list[tuple[str, str]]:
         return [
@@ -118,140 +119,153 @@ class Analysis:
             for new in self.arms
             if new.candidate
             for old in self.arms
-            if not old.candidate
+            if not old.candidate and old.again is None
         ]
 
-    def _scores(self, arm: str, rows: Sequence[int] | None = None) -> list[float]:
-        return [self.sheets[arm].scores[row] for row in (self.rows if rows is None else rows)]
-
-    def _references(self) -> list[str]:
-        known = {s.row: s.reference for s in self.samples.samples}
-        return [normalise(known[row]) for row in self.rows]
-
-    def _labels(self, arm: str) -> list[str]:
-        return [self.sheets[arm].labels[row] for row in self.rows]
-
-    def _outside(self, arm: str) -> int | None:
-        if not self.known_labels:
-            return None
-        return sum(label not in self.known_labels for label in self._labels(arm))
+    def _best(self, results: Sequence[ArmResult]) -> str:
+        baselines = [r for r in results if not r.candidate and r.again is None]
+        # A source that is to be replaced is no prompt to be beaten, unless it is all there is.
+        rivals = [r for r in baselines if r.name != self.plan.source] or baselines
+        return max(rivals, key=lambda r: r.metrics[self.metric]).name
 
     def _difference(
-        self, candidate: str, baseline: str, rows: Sequence[int] | None = None
+        self, candidate: str, baseline: str, places: Sequence[int] | None = None
     ) -> Difference:
-        pair = Pair(
-            candidate=candidate,
-            baseline=baseline,
-            metric=self._metric,
-            new=self._scores(candidate, rows),
-            old=self._scores(baseline, rows),
-        )
-        margin = self.plan.margin if rows is None else None
+        rows = self.places if places is None else places
+        pair = self._pair(candidate, baseline, self.metric, rows)
+        judged = places is None and self.plan.source in {None, baseline}
+        margin = self.plan.margin if judged else None
         return compare_scores(pair, alpha=self.plan.alpha, margin=margin, seed=self.plan.seed)
 
+    def _pair(self, candidate: str, baseline: str, metric: str, places: Sequence[int]) -> Pair:
+        read = (lambda s: s.overlaps(places)) if metric == "token_f1" else None
+        new, old = self.sheets[candidate], self.sheets[baseline]
+        primary = read is None or self.metric == "token_f1"
+        return Pair(
+            candidate=candidate,
+            baseline=baseline,
+            metric=metric,
+            new=new.scores(places) if primary else new.overlaps(places),
+            old=old.scores(places) if primary else old.overlaps(places),
+            groups=self._groups(places) if self._grouped else None,
+        )
+
+    def _noise(self) -> Noise | None:
+        again = next((arm for arm in self.arms if arm.again is not None), None)
+        if again is None or again.again is None:
+            return None
+        pair = self._pair(again.name, again.again, self.metric, self.places)
+        return noise_of(compare_scores(pair, alpha=self.plan.alpha, seed=self.plan.seed))
+
+    def _detectable(self, decisive: Difference) -> float | None:
+        discordance = (decisive.won + decisive.lost) / decisive.n
+        return power.detectable(decisive.decided_by, discordance, alpha=self.plan.alpha)
+
+    def _parity_rows(self, decisive: Difference) -> int | None:
+        if decisive.parity is None:
+            return None
+        # Without any discordant row the share is still not known to be 0.
+        discordance = max(decisive.won + decisive.lost, 1) / decisive.n
+        margin = decisive.parity.margin
+        rough = power.rows_for_scores(margin, discordance, alpha=2 * self.plan.alpha)
+        if rough > _MOST_EXACT:
+            return round(rough)
+        return power.rows_for_parity(margin, discordance, alpha=self.plan.alpha)
+
     def _secondary(self) -> list[Difference]:
+        alpha, seed = self.plan.alpha, self.plan.seed
         overlaps = [
-            compare_scores(
-                Pair(
-                    candidate=new,
-                    baseline=old,
-                    metric="token_f1",
-                    new=[self.sheets[new].overlaps[row] for row in self.rows],
-                    old=[self.sheets[old].overlaps[row] for row in self.rows],
-                ),
-                alpha=self.plan.alpha,
-                seed=self.plan.seed,
-            )
+            compare_scores(self._pair(new, old, "token_f1", self.places), alpha=alpha, seed=seed)
             for new, old in self._pairs()
-            if self._metric != "token_f1"
+            if self.metric != "token_f1"
         ]
         if not self.known_labels:
-            return family(overlaps, self.plan.alpha)
+            return family(overlaps, alpha)
+        references = self._references()
         labels = [
             compare_labels(
-                self._references(),
-                (new, self._labels(new)),
-                (old, self._labels(old)),
+                references,
+                (new, self.sheets[new].labels(self.places)),
+                (old, self.sheets[old].labels(self.places)),
                 macro_f1,
-                alpha=self.plan.alpha,
-                seed=self.plan.seed,
+                alpha=alpha,
+                seed=seed,
             )
             for new, old in self._pairs()
         ]
-        return family(overlaps, self.plan.alpha) + family(labels, self.plan.alpha)
+        return family(overlaps, alpha) + family(labels, alpha)
+
+    def _references(self) -> list[str]:
+        return [normalise(self.samples.samples[place].reference) for place in self.places]
 
     def _slices(self, candidate: str, baseline: str) -> list[Difference]:
         by_slice: dict[str, list[int]] = {}
-        counted = set(self.rows)
-        for sample in self.samples.samples:
-            name = sample.slice or (normalise(sample.reference) if self.known_labels else None)
-            if name is not None and sample.row in counted:
-                by_slice.setdefault(name, []).append(sample.row)
+        for place in self.places:
+            name = self.slice_of(place)
+            if name is not None:
+                by_slice.setdefault(name, []).append(place)
         if len(by_slice) < 2:
             return []
         found = [
-            replace(self._difference(candidate, baseline, rows), slice=name)
-            for name, rows in sorted(by_slice.items())
-            if len(rows) >= _FEWEST_IN_A_SLICE
+            replace(self._difference(candidate, baseline, places), slice=name)
+            for name, places in sorted(by_slice.items())
+            if len(places) >= _FEWEST_IN_A_SLICE and self._decidable(places)
         ]
         return family(found, self.plan.alpha)
 
+    def _decidable(self, places: Sequence[int]) -> bool:
+        return not self._grouped or len(set(self._groups(places))) > 1
+
     def _result(self, arm: Arm) -> ArmResult:
-        sheet, scores = self.sheets[arm.name], self._scores(arm.name)
-        metrics = {self._metric: resampling.mean(scores)}
-        intervals = {self._metric: _interval(scores, self.plan.seed)}
-        if self._metric != "token_f1":
-            overlaps = [sheet.overlaps[row] for row in self.rows]
-            metrics["token_f1"] = resampling.mean(overlaps)
-            intervals["token_f1"] = _interval(overlaps, self.plan.seed)
-        if self.known_labels:
-            metrics["macro_f1"] = macro_f1(confusion(self._references(), self._labels(arm.name)))
-        prompt, cached, completion = (
-            resampling.mean([float(usage[i]) for usage in sheet.usage]) for i in range(3)
-        )
+        sheet, groups = self.sheets[arm.name], self._groups(self.places) if self._grouped else None
+        values = {self.metric: sheet.scores(self.places)}
+        if self.metric != "token_f1":
+            values["token_f1"] = sheet.overlaps(self.places)
+        metrics = {name: resampling.mean(found) for name, found in values.items()}
+        counts = self._confusion(arm)
+        if counts:
+            metrics["macro_f1"] = macro_f1(counts)
+        prompt, cached, completion, reasoning = sheet.mean_usage()
         ordered = sorted(sheet.latencies)
         return ArmResult(
             name=arm.name,
             model=arm.model,
             candidate=arm.candidate,
-            n=len(self.rows),
+            n=len(self.places),
             missing=sheet.missing,
             metrics=metrics,
-            intervals=intervals,
+            intervals={n: interval(found, groups, self.plan.seed) for n, found in values.items()},
             prompt_tokens=prompt,
             cached_tokens=cached,
             completion_tokens=completion,
+            reasoning_tokens=reasoning,
             latency_p50=resampling.quantile(ordered, 0.5),
             latency_p95=resampling.quantile(ordered, 0.95),
             truncated=sheet.truncated,
-            outside=self._outside(arm.name),
+            outside=sum(n for (_, label), n in counts.items() if label == _OUTSIDE)
+            if self.known_labels
+            else None,
+            confusion=_rows_of(counts),
+            provider=arm.provider,
+            kind=arm.kind,
+            priced_as=arm.priced_as,
+            again=arm.again,
+            answers=sheet.answers,
             note=arm.note,
         )
 
-
-def _interval(scores: Sequence[float], seed: int) -> list[float]:
-    if all_or_nothing(scores):
-        return list(statistics.wilson(round(sum(scores)), len(scores)))
-    low, high = resampling.bootstrap(scores, seed=seed)
-    return [max(0.0, low), min(1.0, high)]
-
-
-def _spread(latencies: Sequence[float]) -> list[float]:
-    """At most 101 quantiles: enough to draw the distribution, whatever the number of rows."""
-    ordered = sorted(latencies)
-    if len(ordered) <= _LATENCIES:
-        return ordered
-    return [resampling.quantile(ordered, i / (_LATENCIES - 1)) for i in range(_LATENCIES)]
+    def _confusion(self, arm: Arm) -> Counter[tuple[str, str]]:
+        if not self.known_labels:
+            return Counter()
+        given = self.sheets[arm.name].labels(self.places)
+        named = [label if label in self.known_labels else _OUTSIDE for label in given]
+        return Counter(zip(self._references(), named, strict=True))
 
 
-def _reason(found: Difference) -> str:
-    points = f"{100 * found.diff:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-    against = f"{found.candidate} against {found.baseline}, its best baseline: {points}"
-    words = {
-        Word.IMPROVED: f"better beyond chance, p {found.p_holm:.2g}",
-        Word.DEGRADED: f"worse beyond chance, p {found.p_holm:.2g}",
-        Word.PARITY: "not worse by the margin or more",
-        Word.INCONCLUSIVE: "these rows do not decide",
-        Word.TOO_FEW: "fewer than ten rows decide nothing",
-    }
-    return f"{against}; {words[found.verdict]}."
+def labels_among(samples: SampleSet) -> frozenset[str]:
+    """The labels of a classification task; empty when the references are no labels."""
+    return frozenset(labels_of([sample.reference for sample in samples.samples]) or ())
+
+
+def _rows_of(counts: Counter[tuple[str, str]]) -> list[list[Any]]:
+    return [[reference, label, count] for (reference, label), count in sorted(counts.items())]

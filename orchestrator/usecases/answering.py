@@ -1,14 +1,17 @@
-"""Asks every arm every sample once: from the cache, or by a pool of threads at this one edge."""
+"""Asks every arm every sample: from the cache, or by a pool of threads at this one edge."""
 
 from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.domain import failpoints
+from orchestrator.domain.answerbook import Kept
+from orchestrator.domain.arm import Arm, Plan, Progress
+from orchestrator.domain.canonical import digest
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
-from orchestrator.domain.comparison import Arm, Plan, Progress, Sample, digest
 from orchestrator.domain.errors import (
     ConfigurationError,
     FtctlError,
@@ -16,13 +19,15 @@ from orchestrator.domain.errors import (
     RemoteNotFound,
     TryLater,
 )
+from orchestrator.usecases.till import Till
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from orchestrator.domain.answerbook import AnswerStore
     from orchestrator.domain.clock import Clock
-    from orchestrator.domain.comparison import Comparisons
     from orchestrator.domain.provider import ChatHost
+    from orchestrator.domain.sample import Sample
 
 # A provider that fails this often in a row is down; asking on would only cost time.
 _FAILURES_IN_A_ROW = 12
@@ -31,12 +36,24 @@ _BATCH = 200
 
 
 class Call(NamedTuple):
-    """One sample put to one arm."""
+    """One sample put to one arm.
+
+    Attributes:
+        place: of the sample in the list that was asked.
+        turn: counts repeated askings, from 0.
+    """
 
     arm: Arm
     sample: Sample
+    place: int
+    turn: int
     request: ChatRequest
     key: str
+
+    @property
+    def linked(self) -> str:
+        """The arm's name, with the number of the asking where there are several."""
+        return f"{self.arm.name}~{self.turn + 1}" if self.turn else self.arm.name
 
 
 class Answered(NamedTuple):
@@ -49,18 +66,22 @@ class Answered(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Who answers and where answers are kept.
+    """Who answers, where answers are kept, and who counts the money.
 
     Attributes:
+        run: what answers are linked to in the store; None links them to nothing.
         chat: answers for every arm that names nobody else.
         account: fingerprint of that provider's account, a part of every key.
+        records: whether answers are to be found again by the sample alone, whoever asked.
     """
 
-    comparison: str
+    run: str | None
     chat: ChatHost
     account: str
-    store: Comparisons
+    store: AnswerStore
     clock: Clock
+    till: Till = field(default_factory=Till)
+    records: bool = False
 
 
 def answer_all(
@@ -76,23 +97,39 @@ def answer_all(
     calls under way are waited for and kept: they are paid.
 
     Raises:
+        AnswerIsNo: the next call could exceed the limit of the till.
         TryLater: the provider failed many times in a row.
         ConfigurationError, RemoteNotFound: no key, or no such model; the first one ends the run.
     """
-    total, done, cached, missing, in_a_row = len(arms) * len(samples), 0, 0, 0, 0
-    for arm in arms:
-        for at in range(0, len(samples), _BATCH):
-            calls = [_call(desk, arm, sample, plan) for sample in samples[at : at + _BATCH]]
-            for answered, known in _batch(desk, calls, plan.concurrency):
-                done += 1
-                cached += known
-                missing += answered.answer is None
-                in_a_row = in_a_row + 1 if answered.answer is None and not known else 0
-                if progress is not None:
-                    progress(Progress(done, total, cached, missing))
-                yield answered
-                if in_a_row >= _FAILURES_IN_A_ROW and answered.error is not None:
-                    raise _down(answered.error, done - missing)
+    total, done = len(arms) * len(samples) * plan.repeats, 0
+    cached, missing, in_a_row = 0, 0, 0
+    for calls in _batches(desk, arms, samples, plan):
+        for answered, known in _batch(desk, calls, plan.concurrency):
+            done += 1
+            cached += known
+            missing += answered.answer is None
+            in_a_row = in_a_row + 1 if answered.answer is None and not known else 0
+            if progress is not None:
+                progress(Progress(done, total, cached, missing, desk.till.known))
+            yield answered
+            if in_a_row >= _FAILURES_IN_A_ROW and answered.error is not None:
+                raise _down(answered.error, done - missing)
+
+
+def estimate(
+    desk: Desk, arms: Sequence[Arm], samples: Sequence[Sample], plan: Plan
+) -> tuple[float | None, int]:
+    """Roughly what the answers that are not known yet will cost, and how many they are."""
+    total, count = 0.0, 0
+    for calls in _batches(desk, arms, samples, plan):
+        paid = [call for call in calls if not desk.till.is_free(call.arm)]
+        known = desk.store.cached([call.key for call in paid])
+        asked = [call for call in paid if call.key not in known]
+        usd = desk.till.estimate((c.arm, c.request, c.sample.reference) for c in asked)
+        if usd is None:
+            return None, count + len(asked)
+        total, count = total + usd, count + len(asked)
+    return total, count
 
 
 def answer_key(account: str, request: ChatRequest, repeat: int) -> str:
@@ -111,15 +148,39 @@ def answer_key(account: str, request: ChatRequest, repeat: int) -> str:
     )
 
 
-def _call(desk: Desk, arm: Arm, sample: Sample, plan: Plan) -> Call:
+def asked_digest(
+    messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
+) -> str:
+    """What makes two samples the same question, whoever is asked."""
+    return digest([[dict(m) for m in messages], [dict(t) for t in tools] if tools else None])
+
+
+def _batches(
+    desk: Desk, arms: Sequence[Arm], samples: Sequence[Sample], plan: Plan
+) -> Iterator[list[Call]]:
+    for arm in arms:
+        for turn in range(plan.repeats):
+            for at in range(0, len(samples), _BATCH):
+                some = samples[at : at + _BATCH]
+                yield [
+                    _call(desk, arm, sample, plan, (at + place, turn))
+                    for place, sample in enumerate(some)
+                ]
+
+
+def _call(desk: Desk, arm: Arm, sample: Sample, plan: Plan, where: tuple[int, int]) -> Call:
+    place, turn = where
     request = ChatRequest(
         model=arm.model,
         messages=arm.prompt(sample),
         max_tokens=plan.max_tokens,
-        temperature=0.0,
+        temperature=plan.temperature,
         tools=sample.tools,
     )
-    return Call(arm, sample, request, answer_key(arm.account or desk.account, request, arm.repeat))
+    # An arm that is asked again starts where the repeats of the first asking end.
+    repeat = arm.repeat * plan.repeats + turn
+    key = answer_key(arm.account or desk.account, request, repeat)
+    return Call(arm, sample, place, turn, request, key)
 
 
 def _batch(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[tuple[Answered, bool]]:
@@ -130,8 +191,9 @@ def _batch(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[tupl
         if call.key in known:
             yield Answered(call, known[call.key]), True
     asked = [call for call in calls if call.key not in known]
-    for answered in _ask(desk, asked, concurrency):
-        yield answered, False
+    if asked:
+        for answered in _ask(desk, asked, concurrency):
+            yield answered, False
 
 
 def _ask(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[Answered]:
@@ -145,10 +207,14 @@ def _ask(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[Answer
         try:
             while queue or under_way:
                 while queue and len(under_way) < concurrency:
-                    key = queue.popleft()
-                    under_way[pool.submit(_send, desk, waiting[key][0])] = key
+                    first = waiting[queue[0]][0]
+                    if not desk.till.admits(queue[0], first.arm, first.request):
+                        break
+                    under_way[pool.submit(_send, desk, first)] = queue.popleft()
+                if not under_way:
+                    raise desk.till.exhausted()
                 finished, _ = wait(under_way, return_when=FIRST_COMPLETED)
-                landed = [a for f in finished for a in _land(waiting[under_way[f]], f)]
+                landed = [a for f in finished for a in _land(desk, waiting[under_way[f]], f)]
                 _keep(desk, landed)
                 for future in finished:
                     del under_way[future]
@@ -162,27 +228,40 @@ def _ask(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[Answer
 
 
 def _send(desk: Desk, call: Call) -> ChatAnswer:
-    return (call.arm.chat or desk.chat).chat(call.request)
+    failpoints.reach("compare.asking")
+    answer = (call.arm.chat or desk.chat).chat(call.request)
+    failpoints.reach("compare.answered")
+    return answer
 
 
-def _land(calls: Sequence[Call], future: Future[ChatAnswer]) -> list[Answered]:
+def _land(desk: Desk, calls: Sequence[Call], future: Future[ChatAnswer]) -> list[Answered]:
+    first = calls[0]
     try:
         answer = future.result()
     except (ConfigurationError, RemoteNotFound):
         raise
     except (TryLater, ProviderRejected) as error:
+        desk.till.settle(first.key, first.arm, None)
         return [Answered(call, None, error) for call in calls]
+    desk.till.settle(first.key, first.arm, answer)
     return [Answered(call, answer) for call in calls]
 
 
 def _keep(desk: Desk, answers: Sequence[Answered]) -> None:
-    rows: list[tuple[str, int, str, ChatAnswer]] = [
-        (call.arm.name, call.sample.row, call.key, answer)
+    rows = [
+        Kept(
+            call.linked,
+            call.sample.row,
+            call.key,
+            answer,
+            asked_digest(call.sample.messages, call.sample.tools) if desk.records else "",
+        )
         for call, answer, _ in answers
         if answer is not None
     ]
     if rows:
-        desk.store.keep(desk.comparison, rows, desk.clock.now())
+        desk.store.keep(desk.run, rows, desk.clock.now())
+        failpoints.reach("compare.kept")
 
 
 def _down(error: FtctlError, kept: int) -> FtctlError:

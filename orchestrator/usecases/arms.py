@@ -1,22 +1,47 @@
-"""Arms by name: `base`, `few-shot:6`, `tuned`. Others register as these do."""
+"""Arms by name: `base`, `few-shot:6`, `tuned`, `rag:docs/`. Others register as these do."""
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.domain.comparison import Arm, Sample, digest
+from orchestrator.domain.arm import Arm
+from orchestrator.domain.canonical import digest
 from orchestrator.domain.errors import UsageError
-from orchestrator.usecases.samples import said
+from orchestrator.usecases.arm_specs import ArmSpec, Part, parse_arm
+from orchestrator.usecases.classical import fit
+from orchestrator.usecases.passages import library, read_passages
+from orchestrator.usecases.recording import recorded_arm
+from orchestrator.usecases.shots import (
+    COUNTS,
+    Choice,
+    choose_count,
+    choose_shots,
+    split_for_choice,
+    turns_of,
+    with_examples,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.job import Job
+    from orchestrator.domain.provider import ChatHost
+    from orchestrator.domain.retrieval import Passage, Retriever
+    from orchestrator.domain.sample import Sample
 
 DEFAULT_ARMS = ("base", "few-shot:6", "tuned")
+
+
+class Host(NamedTuple):
+    """Who answers for an arm that is not the job's own provider's."""
+
+    profile: str
+    kind: str
+    account: str
+    chat: ChatHost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,140 +51,238 @@ class ArmContext:
     Attributes:
         job: the tuned model and its base.
         training: rows of the training split; examples come from here only.
-        samples: the test rows, which no example may repeat.
+        samples: the test rows, which no example and no passage may repeat.
         seed: of the choice of examples.
+        host: opens another profile.
+        retriever: indexes passages.
+        recordings: answers that were frozen.
+        cheapest: the cheapest current base of a kind of provider; None when the prices name none.
+        measure: asks an arm some rows and gives their scores; chooses the number of examples.
     """
 
     job: Job
     training: Sequence[Sample]
     samples: Sequence[Sample]
     seed: int = 0
+    host: Callable[[str], Host] | None = None
+    retriever: Callable[[Sequence[Passage]], Retriever] | None = None
+    recordings: Recordings | None = None
+    cheapest: Callable[[str], str | None] | None = None
+    measure: Callable[[Arm, Sequence[Sample]], Sequence[float]] | None = None
 
 
-_makers: dict[str, Callable[[str, str | None, ArmContext], Arm]] = {}
+_makers: dict[str, Callable[[ArmSpec, ArmContext], Arm]] = {}
 
 
-def register(name: str, maker: Callable[[str, str | None, ArmContext], Arm]) -> None:
-    """Add a kind of arm.
+def register(head: str, maker: Callable[[ArmSpec, ArmContext], Arm]) -> None:
+    """Add a kind of arm; `head` is what its name starts with."""
+    _makers[head] = maker
+
+
+def make_arms(names: Sequence[str], context: ArmContext, *, source: str | None = None) -> list[Arm]:
+    """The arms of one comparison, in the order given; the same name twice asks twice (A/A).
 
     Args:
-        name: what stands before the colon.
-        maker: takes the whole name, what stands after the colon, and the context.
-    """
-    _makers[name] = maker
-
-
-def make_arms(names: Sequence[str], context: ArmContext) -> list[Arm]:
-    """The arms of one comparison, in the order given; the same name twice asks twice (A/A).
+        names: as they were typed.
+        context: what they are made from.
+        source: the arm that parity is measured against; added when it is not among the names.
 
     Raises:
         UsageError: an unknown arm, or nothing to compare.
     """
+    wanted = [*names, source] if source and source not in names else list(names)
     arms: list[Arm] = []
-    for name in names:
-        arm = _make(name, context)
-        again = sum(a.name.split("#")[0] == name for a in arms)
-        arms.append(replace(arm, name=f"{name}#{again + 1}", repeat=again) if again else arm)
-    if not any(a.candidate for a in arms) or all(a.candidate for a in arms):
+    for name in wanted:
+        spec = parse_arm(name)
+        if spec.head == "again":
+            arms.append(_again(spec, arms, source))
+            continue
+        same = [arm for arm in arms if arm.name == name]
+        again = sum((arm.again or arm.name) == name for arm in arms)
+        arms.append(_asked_again(same[0], again) if same else make_arm(spec, context))
+    baselines = [a for a in arms if not a.candidate and a.again is None]
+    if not any(a.candidate for a in arms) or not baselines:
         raise UsageError(
             "A comparison needs the tuned model and a baseline.",
             hint="--arm base --arm few-shot:6 --arm tuned",
         )
+    if source and source not in {arm.name for arm in baselines}:
+        raise UsageError(f"'{source}' is a candidate; parity is measured against a baseline.")
     return arms
 
 
-def choose_shots(
-    training: Sequence[Sample], samples: Sequence[Sample], count: int, seed: int
-) -> list[Sample]:
-    """Examples for a few-shot prompt: seeded, spread over the distinct answers, none of the test.
+def make_arm(spec: ArmSpec, context: ArmContext) -> Arm:
+    """One arm: its model, who hosts it, and the prompts around it.
 
     Raises:
-        UsageError: the training split has fewer usable rows.
+        UsageError: it cannot be made.
     """
-    asked = {said(sample) for sample in samples}
-    usable = [example for example in training if said(example) not in asked]
-    if len(usable) < count:
+    arm = _hosted(_makers[spec.head](spec, context), spec, context)
+    for part in spec.parts:
+        arm = _PARTS[part.kind](arm, part, context)
+    return arm
+
+
+def _hosted(arm: Arm, spec: ArmSpec, context: ArmContext) -> Arm:
+    if spec.profile is None or spec.profile == context.job.provider:
+        return replace(arm, model=spec.model or arm.model)
+    if context.host is None:
+        raise UsageError(f"'{spec.name}' names another provider, which cannot be asked here.")
+    if spec.model is None and spec.head != "successor":
         raise UsageError(
-            f"few-shot:{count} needs {count} training rows that are not test rows; there are "
-            f"{len(usable)}."
+            f"'{spec.name}' does not say which model of {spec.profile}.",
+            hint=f"--arm {spec.head}@{spec.profile}:MODEL",
         )
-    rng = random.Random(seed)
-    by_answer: dict[str, list[Sample]] = defaultdict(list)
-    for example in usable:
-        by_answer[example.reference.strip()].append(example)
-    groups = [by_answer[answer] for answer in sorted(by_answer)]
-    for group in groups:
-        rng.shuffle(group)
-    rng.shuffle(groups)
-    rounds = (group[turn] for turn in range(len(usable)) for group in groups if turn < len(group))
-    chosen = [example for _, example in zip(range(count), rounds, strict=False)]
-    rng.shuffle(chosen)
-    return chosen
+    host = context.host(spec.profile)
+    return replace(
+        arm,
+        model=spec.model or arm.model,
+        chat=host.chat,
+        account=host.account,
+        provider=host.profile,
+        kind=host.kind,
+        priced_as="",
+    )
 
 
-def _make(name: str, context: ArmContext) -> Arm:
-    kind, _, argument = name.partition(":")
-    if kind not in _makers:
-        known = ", ".join(sorted(_makers))
-        raise UsageError(f"There is no arm '{name}'; known are {known}.", hint="--arm few-shot:6")
-    return _makers[kind](name, argument or None, context)
+def _base(spec: ArmSpec, context: ArmContext) -> Arm:
+    model = spec.argument or context.job.model
+    return Arm(name=spec.name, model=model, prompt=_as_asked, note="zero-shot")
 
 
-def _base(name: str, argument: str | None, context: ArmContext) -> Arm:
-    return Arm(name=name, model=argument or context.job.model, prompt=_as_asked, note="zero-shot")
-
-
-def _tuned(name: str, argument: str | None, context: ArmContext) -> Arm:
-    model = argument or context.job.tuned_model
+def _tuned(spec: ArmSpec, context: ArmContext) -> Arm:
+    model = spec.argument or spec.model or context.job.tuned_model
     if model is None:
         raise UsageError(
             f"Job {context.job.id} has no tuned model; it is {context.job.status}.",
             hint=f"ftctl status {context.job.id}",
         )
-    return Arm(name=name, model=model, prompt=_as_asked, candidate=True, note="zero-shot")
-
-
-def _few_shot(name: str, argument: str | None, context: ArmContext) -> Arm:
-    count = _count(name, argument)
-    shots = choose_shots(context.training, context.samples, count, context.seed)
-    turns = [turn for shot in shots for turn in _turns(shot)]
-    rows = ", ".join(str(shot.row) for shot in shots)
+    # A deployment has a name of its own; it is priced as what it was tuned from.
+    priced = "" if model.startswith("ft:") else f"ft:{context.job.model}"
     return Arm(
-        name=name,
-        model=context.job.model,
-        prompt=lambda sample: _with_examples(sample, turns),
-        note=f"training rows {rows}; {digest(turns)[:12]}",
+        name=spec.name,
+        model=model,
+        prompt=_as_asked,
+        candidate=True,
+        priced_as=priced,
+        note="zero-shot",
     )
 
 
-def _count(name: str, argument: str | None) -> int:
-    if argument is None or not argument.isascii() or not argument.isdigit() or int(argument) < 1:
-        raise UsageError(f"'{name}' does not say how many examples.", hint="--arm few-shot:6")
-    return int(argument)
+def _successor(spec: ArmSpec, context: ArmContext) -> Arm:
+    profile = spec.profile or context.job.provider
+    kind = context.job.kind
+    if spec.profile and spec.profile != context.job.provider and context.host is not None:
+        kind = context.host(spec.profile).kind
+    model = spec.model or spec.argument or (context.cheapest(kind) if context.cheapest else None)
+    if model is None:
+        raise UsageError(
+            f"The price file names no current base model of {profile}.",
+            hint="--arm successor@openai, or --arm base@PROFILE:MODEL",
+        )
+    return Arm(name=spec.name, model=model, prompt=_as_asked, note="cheapest current base")
+
+
+def _recorded(spec: ArmSpec, context: ArmContext) -> Arm:
+    if spec.argument is None or context.recordings is None:
+        raise UsageError(f"'{spec.name}' names no recording.", hint="--arm recorded:NAME")
+    recording = context.recordings.get(spec.argument)
+    answers = context.recordings.frozen(recording.name)
+    return recorded_arm(spec.name, recording, answers, context.samples)
+
+
+def _classical(spec: ArmSpec, context: ArmContext) -> Arm:
+    rows = [
+        [row.reference, *(str(m.get("content")) for m in row.messages)] for row in context.training
+    ]
+    return Arm(
+        name=spec.name,
+        model="tf-idf + logistic regression",
+        prompt=_as_asked,
+        chat=fit(context.training, context.seed),
+        account=f"classical:{context.seed}:{digest(rows)}",
+        provider="this machine",
+        kind="classical",
+        free=True,
+        note=f"fitted on {len(context.training)} training rows",
+    )
+
+
+def _again(spec: ArmSpec, arms: Sequence[Arm], source: str | None) -> Arm:
+    first = next((a.name for a in arms if a.again is None), None)
+    wanted = spec.argument or source or first
+    found = [arm for arm in arms if arm.name == wanted]
+    if not found:
+        raise UsageError(f"'{spec.name}' must stand after the arm it asks again.")
+    return replace(_asked_again(found[0], 1), name=f"again:{found[0].name}")
+
+
+def _asked_again(arm: Arm, times: int) -> Arm:
+    if arm.candidate:
+        raise UsageError(f"'{arm.name}' stands there twice; ask a baseline twice for the noise.")
+    return replace(arm, name=f"{arm.name}#{times + 1}", repeat=times, again=arm.name)
+
+
+def _few_shot(arm: Arm, part: Part, context: ArmContext) -> Arm:
+    if part.argument == "auto":
+        return _best_few_shot(arm, context)
+    shots = choose_shots(context.training, context.samples, int(part.argument), context.seed)
+    return _shown(arm, shots)
+
+
+def _best_few_shot(arm: Arm, context: ArmContext) -> Arm:
+    if context.measure is None:
+        raise UsageError(
+            "few-shot:auto asks the model before the comparison, which it cannot here."
+        )
+    measure = context.measure
+    split = split_for_choice(context.training, context.samples, context.seed)
+    counts = [count for count in COUNTS if count <= len(split.pool)]
+
+    def scores(count: int) -> Sequence[float]:
+        shots = choose_shots(split.pool, split.dev, count, context.seed)
+        return measure(_shown(arm, shots), split.dev)
+
+    choice: Choice = choose_count(counts, scores)
+    shots = choose_shots(split.pool, context.samples, choice.shots, context.seed)
+    chosen = _shown(arm, shots)
+    return replace(chosen, note=f"{choice.note}; {chosen.note}")
+
+
+def _shown(arm: Arm, shots: Sequence[Sample]) -> Arm:
+    turns, inner = turns_of(shots), arm.prompt
+    rows = ", ".join(str(shot.row) for shot in shots)
+    return replace(
+        arm,
+        prompt=lambda sample: with_examples(inner(sample), turns),
+        note=f"training rows {rows}; {digest(turns)[:12]}" if shots else "zero-shot",
+    )
+
+
+def _retrieval(arm: Arm, part: Part, context: ArmContext) -> Arm:
+    if context.retriever is None:
+        raise UsageError("There is no index for passages here.")
+    passages = read_passages(Path(part.argument))
+    retriever = context.retriever(passages)
+    try:
+        shown = library(retriever, passages, context.samples, Path(part.argument).name)
+    finally:
+        retriever.close()
+    inner = arm.prompt
+    note = shown.note if arm.note == "zero-shot" else f"{arm.note}; {shown.note}"
+    return replace(arm, prompt=lambda sample: shown.around(inner(sample), sample.row), note=note)
 
 
 def _as_asked(sample: Sample) -> Sequence[Mapping[str, Any]]:
     return sample.messages
 
 
-def _turns(shot: Sample) -> list[Mapping[str, Any]]:
-    asked = [m for m in shot.messages if m.get("role") not in {"system", "developer"}]
-    return [*asked, {"role": "assistant", "content": shot.reference}]
-
-
-def _with_examples(
-    sample: Sample, turns: Sequence[Mapping[str, Any]]
-) -> Sequence[Mapping[str, Any]]:
-    # Examples after the system message and before the question: the prefix that caches reuse.
-    start = 0
-    while start < len(sample.messages) and sample.messages[start].get("role") in {
-        "system",
-        "developer",
-    }:
-        start += 1
-    return [*sample.messages[:start], *turns, *sample.messages[start:]]
-
-
+_PARTS: Mapping[str, Callable[[Arm, Part, ArmContext], Arm]] = {
+    "few-shot": _few_shot,
+    "rag": _retrieval,
+}
 register("base", _base)
-register("few-shot", _few_shot)
 register("tuned", _tuned)
+register("successor", _successor)
+register("recorded", _recorded)
+register("classical", _classical)

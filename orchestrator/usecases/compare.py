@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import power
-from orchestrator.domain.comparison import Arm, Comparison, Plan, RowPair
+from orchestrator.domain.answerbook import ScoredRow
+from orchestrator.domain.comparison import ArmResult, Comparison, RowPair
 from orchestrator.domain.errors import AnswerIsNo, TryLater
 from orchestrator.domain.ids import new_id
+from orchestrator.grading.grader import Item, ModelGrader, Score, scorer
 from orchestrator.grading.registry import make_grader
-from orchestrator.grading.text import TokenF1, normalise
-from orchestrator.usecases.analysis import Analysis, Sheet
-from orchestrator.usecases.answering import Answered, Desk, answer_all
-from orchestrator.usecases.samples import SampleSet, calls_text
+from orchestrator.usecases.analysis import Analysis, labels_among
+from orchestrator.usecases.answering import Answered, Desk, answer_all, estimate
+from orchestrator.usecases.judging import Bench
+from orchestrator.usecases.sheets import Sheet
+from orchestrator.usecases.till import Till
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.domain.chat import ChatAnswer
+    from orchestrator.domain.answerbook import Comparisons, Earlier
+    from orchestrator.domain.arm import Arm, Plan, Progress
     from orchestrator.domain.clock import Clock
-    from orchestrator.domain.comparison import Comparisons, Progress
     from orchestrator.domain.job import Job
     from orchestrator.domain.provider import ChatHost
+    from orchestrator.domain.sample import Sample
     from orchestrator.grading.grader import Grader
+    from orchestrator.usecases.samples import SampleSet
 
 _EXAMPLES = 10
 _SHOWN = 300
@@ -32,11 +37,13 @@ _SHOWN = 300
 _LETTERS_A_TOKEN = 2
 _SPARE_TOKENS = 16
 _MOST_TOKENS = 4096
+# Rows up to which the power of parity is enumerated in a blink.
+_MOST_EXACT = 800
 
 
 def token_limit(references: Sequence[str]) -> int:
     """Most tokens an answer may need, from the longest reference in bytes."""
-    longest = max(len(reference.encode("utf-8")) for reference in references)
+    longest = max(len(reference.encode("utf-8", "replace")) for reference in references)
     return min(_MOST_TOKENS, -(-longest // _LETTERS_A_TOKEN) + _SPARE_TOKENS)
 
 
@@ -50,9 +57,17 @@ def expected_detectable(rows: int, discordance: float = 0.2) -> float | None:
     return power.detectable(rows, discordance)
 
 
-def answer_text(answer: ChatAnswer) -> str:
-    """What is graded: the text, or the tool calls as one line of JSON."""
-    return answer.text or calls_text(list(answer.tool_calls))
+def expected_parity_rows(margin: float) -> dict[float, int]:
+    """Rows that parity needs for 80 % power, by the share of rows on which the arms disagree.
+
+    Exact for few rows, by formula for many: it is said before any is asked.
+    """
+    needed = {}
+    for share in (0.02, 0.05, 0.10, 0.20):
+        rough = power.rows_for_scores(margin, share, alpha=0.10)
+        exact = power.rows_for_parity(margin, share) if rough < _MOST_EXACT else None
+        needed[share] = exact or round(rough)
+    return needed
 
 
 def compare(
@@ -65,32 +80,111 @@ def compare(
     clock: Clock,
     plan: Plan,
     progress: Callable[[Progress], None] | None = None,
+    till: Till | None = None,
+    grader: Grader | None = None,
+    bench: Bench | None = None,
 ) -> Comparison:
     """Ask every arm every sample, and compare the candidates with the baselines.
 
     The plan is committed with its digest before the first call. Answers are kept as they come, so
     the same call again goes on where a killed run stopped, and pays for nothing twice.
 
+    Args:
+        job: whose tuned model it is.
+        samples: the rows.
+        arms: what is asked.
+        chat: the job's provider.
+        store: where answers and the result are kept.
+        clock: what tells the time.
+        plan: everything else that is fixed before.
+        progress: is told of every answer.
+        till: counts the money, and holds its limit.
+        grader: made from the plan's name when None.
+        bench: of the model that judges, where the grader is one.
+
     Raises:
         TryLater: too many samples went unanswered; asking again later goes on.
-        AnswerIsNo: too many were refused, or could not be graded.
+        UsageError: the estimate exceeds the till's limit; nothing was asked.
+        AnswerIsNo: too many were refused, or could not be graded; or the limit was reached.
     """
-    started = clock.now()
-    fixed = _fixed(samples, arms, plan)
+    grader = grader or make_grader(plan.grader)
+    if bench is None and isinstance(grader, ModelGrader):
+        bench = Bench(grader)
+    till = till or Till(kind=job.kind)
+    started, fixed = clock.now(), _fixed(samples, arms, plan)
+    earlier = store.earlier(job.id, samples.digest)
     identity = store.begin(new_id(), job.id, started, fixed)
-    desk = Desk(comparison=identity, chat=chat, account=job.account, store=store, clock=clock)
-    grader, sheets = make_grader(plan.grader), {arm.name: Sheet() for arm in arms}
-    # Closed whatever happens here, so that calls under way are waited for and kept.
-    with closing(answer_all(desk, arms, samples.samples, plan, progress)) as answers:
-        for answered in answers:
-            _grade(sheets[answered.call.arm.name], answered, grader)
-    _refuse_gaps(sheets, len(samples.samples), plan.max_missing)
-    rows = [s.row for s in samples.samples if all(s.row in sheets[a.name].scores for a in arms)]
-    analysis = Analysis(samples, arms, sheets, grader, rows, plan)
+    desk = Desk(run=identity, chat=chat, account=job.account, store=store, clock=clock, till=till)
+    _refuse_dear(desk, arms, samples, plan, bench)
+    run = _Run(desk, arms, samples.samples, plan, None if bench else scorer(grader), bench)
+    sheets = run.sheets(store, labels=bool(labels_among(samples)), progress=progress)
+    _refuse_gaps(sheets, len(samples.samples) * plan.repeats, plan.max_missing)
+    places = [
+        place
+        for place in range(len(samples.samples))
+        if all(sheet.has(place) for sheet in sheets.values())
+    ]
+    analysis = Analysis(samples, arms, sheets, grader.name, places, plan)
     comparison = analysis.comparison(identity, job.id, started.isoformat(), fixed)
-    comparison = replace(comparison, examples=_examples(comparison, sheets, samples, store))
+    _keep_scores(store, identity, analysis)
+    comparison = replace(
+        comparison,
+        examples=_examples(comparison, analysis, store),
+        judging=bench.result() if bench else None,
+        margin_after=_known_before(earlier, plan.margin),
+        arms=[
+            _priced(result, arm, till) for result, arm in zip(comparison.arms, arms, strict=True)
+        ],
+        spent=till.known,
+        asked=till.asked,
+    )
     store.finish(identity, comparison.as_json())
     return comparison
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One comparison under way; `grade` is None where a model does it afterwards."""
+
+    desk: Desk
+    arms: Sequence[Arm]
+    samples: Sequence[Sample]
+    plan: Plan
+    grade: Callable[[Item], Score] | None
+    bench: Bench | None
+
+    def sheets(
+        self, store: Comparisons, *, labels: bool, progress: Callable[[Progress], None] | None
+    ) -> dict[str, Sheet]:
+        """The graded answers of every arm, judged in a second round where a model grades."""
+        found = {arm.name: Sheet(len(self.samples), labels=labels) for arm in self.arms}
+        # Closed whatever happens here, so that calls under way are waited for and kept.
+        with closing(
+            answer_all(self.desk, self.arms, self.samples, self.plan, progress)
+        ) as answers:
+            for answered in answers:
+                self._grade(found[answered.call.arm.name], answered)
+        if self.bench is not None:
+            self.bench.judge(
+                self.desk,
+                store,
+                self.arms,
+                self.samples,
+                plan=self.plan,
+                sheets=found,
+                progress=progress,
+            )
+        return found
+
+    def _grade(self, sheet: Sheet, answered: Answered) -> None:
+        call, answer, error = answered
+        if answer is None:
+            sheet.fail(error)
+            return
+        sheet.add(call.place, answer, call.sample.reference)
+        if self.grade is not None:
+            found = self.grade(Item(sample=call.sample, answer=answer))
+            sheet.score(call.place, found.value, found.reason)
 
 
 def _fixed(samples: SampleSet, arms: Sequence[Arm], plan: Plan) -> dict[str, object]:
@@ -98,72 +192,83 @@ def _fixed(samples: SampleSet, arms: Sequence[Arm], plan: Plan) -> dict[str, obj
         **asdict(plan),
         "test": samples.digest,
         "rows": len(samples.samples),
+        "groups": samples.samples[0].group is not None,
         "arms": [[arm.name, arm.model, arm.note, arm.account] for arm in arms],
     }
 
 
-def _grade(sheet: Sheet, answered: Answered, grader: Grader) -> None:
-    call, answer, error = answered
-    if answer is None:
-        sheet.missing += 1
-        sheet.error = error
+def _refuse_dear(
+    desk: Desk, arms: Sequence[Arm], samples: SampleSet, plan: Plan, bench: Bench | None
+) -> None:
+    if desk.till.limit is None:
         return
-    text = answer_text(answer)
-    score = grader.grade(text, call.sample.reference)
-    sheet.usage.append((answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens))
-    sheet.latencies.append(answer.latency)
-    sheet.truncated += answer.finish_reason == "length"
-    if score.value is None:
-        sheet.missing += 1
-        return
-    row = call.sample.row
-    sheet.scores[row] = score.value
-    sheet.overlaps[row] = TokenF1().grade(text, call.sample.reference).value or 0.0
-    sheet.labels[row] = normalise(text)[:_SHOWN]
+    asking, _ = estimate(desk, arms, samples.samples, plan)
+    judging = bench.expected(desk, arms, samples.samples, plan) if bench else 0.0
+    known = asking is not None and judging is not None
+    desk.till.refuse((asking or 0.0) + (judging or 0.0) if known else None)
 
 
-def _refuse_gaps(sheets: Mapping[str, Sheet], rows: int, most: float) -> None:
+def _priced(result: ArmResult, arm: Arm, till: Till) -> ArmResult:
+    used = result.prompt_tokens, result.cached_tokens, result.completion_tokens
+    usd = till.worth(arm, *used)
+    return replace(result, usd_per_1000=None if usd is None else 1000 * usd)
+
+
+def _known_before(earlier: Sequence[Earlier], margin: float | None) -> str | None:
+    """A finished comparison of the same rows that had its result before this margin was fixed."""
+    if margin is None or any(run.margin == margin for run in earlier[:1]):
+        return None
+    return earlier[0].id if earlier else None
+
+
+def _refuse_gaps(sheets: Mapping[str, Sheet], answers: int, most: float) -> None:
     """A row without a score is never a zero; too many of them, and there is no result."""
     for name, sheet in sheets.items():
-        if sheet.missing <= most * rows:
+        if sheet.missing <= most * answers:
             continue
         sentence = (
-            f"{sheet.missing} of {rows} samples of the arm '{name}' have no score, more than "
+            f"{sheet.missing} of {answers} samples of the arm '{name}' have no score, more than "
             f"{most:.0%}"
         )
         if sheet.error is None:
-            raise AnswerIsNo(f"{sentence}: they could not be graded.", hint="try another --grader")
+            why = f" ({sheet.reason})" if sheet.reason else ""
+            raise AnswerIsNo(
+                f"{sentence}: they could not be graded{why}.", hint="try another --grader"
+            )
         reason = f"{sentence}. The last error: {sheet.error.message}"
         if isinstance(sheet.error, TryLater):
             raise TryLater(reason, hint="run the same command again; answers so far are kept")
         raise AnswerIsNo(reason, hint=sheet.error.hint or "mend the rows, or allow --max-missing")
 
 
-def _examples(
-    comparison: Comparison, sheets: Mapping[str, Sheet], samples: SampleSet, store: Comparisons
-) -> list[RowPair]:
+def _keep_scores(store: Comparisons, identity: str, analysis: Analysis) -> None:
+    rows = {place: sample.row for place, sample in enumerate(analysis.samples.samples)}
+    samples = [
+        ScoredRow(sample.row, sample.asked, sample.reference, analysis.slice_of(place))
+        for place, sample in enumerate(analysis.samples.samples)
+    ]
+    scores = {name: sheet.scored(rows) for name, sheet in analysis.sheets.items()}
+    store.keep_scores(identity, samples, scores)
+
+
+def _examples(comparison: Comparison, analysis: Analysis, store: Comparisons) -> list[RowPair]:
     """Some rows that were lost, then some that were won, read back from the store."""
     names = comparison.decisive.candidate, comparison.decisive.baseline
-    new, old = (sheets[name].scores for name in names)
-    both = [s for s in samples.samples if s.row in new and s.row in old]
-    lost = [s for s in both if new[s.row] < old[s.row]][:_EXAMPLES]
-    won = [s for s in both if new[s.row] > old[s.row]][:_EXAMPLES]
-    rows = [sample.row for sample in lost + won]
-    texts = [
-        {
-            row: answer_text(answer)
-            for row, answer in store.answers(comparison.id, name, rows).items()
-        }
-        for name in names
-    ]
+    new, old = (analysis.sheets[name].scores(analysis.places) for name in names)
+    both = list(zip(analysis.places, new, old, strict=True))
+    lost = [place for place, mine, theirs in both if mine < theirs][:_EXAMPLES]
+    won = [place for place, mine, theirs in both if mine > theirs][:_EXAMPLES]
+    samples = [analysis.samples.samples[place] for place in lost + won]
+    rows = [sample.row for sample in samples]
+    mine, theirs = (store.answers(comparison.id, name, rows) for name in names)
     return [
         RowPair(
             row=sample.row,
             asked=sample.asked[:_SHOWN],
             reference=sample.reference[:_SHOWN],
-            candidate=texts[0][sample.row][:_SHOWN],
-            baseline=texts[1][sample.row][:_SHOWN],
-            won=new[sample.row] > old[sample.row],
+            candidate=mine[sample.row].said[:_SHOWN] if sample.row in mine else "",
+            baseline=theirs[sample.row].said[:_SHOWN] if sample.row in theirs else "",
+            won=place >= len(lost),
         )
-        for sample in lost + won
+        for place, sample in enumerate(samples)
     ]

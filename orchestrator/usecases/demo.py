@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.demo_tasks import TASKS
 from orchestrator.datasets.validation import validate
-from orchestrator.domain.comparison import Plan
+from orchestrator.domain.arm import Plan
 from orchestrator.domain.dataset import Split
 from orchestrator.domain.errors import DatasetInvalid, JobFailed
 from orchestrator.domain.job import JobStatus
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from orchestrator.domain.comparison import Comparison, Comparisons, Progress
+    from orchestrator.domain.answerbook import Comparisons
+    from orchestrator.domain.arm import Progress
+    from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Provider

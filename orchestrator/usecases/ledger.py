@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from orchestrator.domain.clock import Clock
-    from orchestrator.domain.ledger import DatasetStore, JobStore
+    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
     from orchestrator.domain.provider import Provider
 
 
@@ -23,6 +23,7 @@ class Ledger:
     """Jobs, datasets, time and who works on what.
 
     Attributes:
+        gates: which accounts may be asked now.
         provider: the provider of a profile's name.
         claim: a lock between processes on one job; yields whether it is ours. It saves work; what
             keeps a job from being paid twice is the compare-and-swap on its row.
@@ -31,6 +32,7 @@ class Ledger:
 
     jobs: JobStore
     datasets: DatasetStore
+    gates: Gates
     clock: Clock
     provider: Callable[[str], Provider]
     claim: Callable[[str], AbstractContextManager[bool]]

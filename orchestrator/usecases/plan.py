@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.datasets.limits import targets
 from orchestrator.datasets.preparation import prepare
 from orchestrator.domain.cost import default_epochs
-from orchestrator.domain.dataset import Dataset
+from orchestrator.domain.dataset import Dataset, Split
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.job import Hyperparameters, Method
 from orchestrator.domain.prices import Amount
@@ -131,10 +132,11 @@ def plan(
         UsageError: the provider cannot do what was asked.
     """
     _check(request, capabilities)
+    notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="ftctl-") as folder:
-        training = _prepared(request, request.training, "train", Path(folder), now)
+        training = _prepared(request, Split.TRAIN, Path(folder), now, notes)
         validation = (
-            _prepared(request, request.validation, "validation", Path(folder), now)
+            _prepared(request, Split.VALIDATION, Path(folder), now, notes)
             if request.validation
             else None
         )
@@ -147,7 +149,7 @@ def plan(
             epochs=epochs,
             estimate=_estimate(request, capabilities, prices, training.dataset, epochs),
             billed=billed,
-            warnings=_warnings(request, capabilities, lifecycle, now),
+            warnings=(*notes, *_retirement(request, capabilities, lifecycle, now)),
         )
 
 
@@ -163,17 +165,25 @@ def _check(request: Request, capabilities: Capabilities) -> None:
 
 
 def _prepared(
-    request: Request, path: Path, split: str, folder: Path, now: datetime
+    request: Request, split: Split, folder: Path, now: datetime, notes: list[str]
 ) -> PreparedFile:
+    path = request.training if split is Split.TRAIN else request.validation
+    assert path is not None
     content = folder / f"{split}.jsonl"
+    kind = request.profile.kind
+    # A plug-in's host is taken to want what OpenAI wants, whose dialect it speaks.
+    target = kind if kind in targets() else "openai"
     prepared = prepare(
         path,
-        target=request.profile.kind,
+        target=target,
         method=request.method,
         model=request.model,
         split=split,
     )
     prepared.write_to(content)
+    if prepared.findings:
+        count = len(prepared.findings)
+        notes.append(f"{count} warnings in {path}: ftctl validate {path} --for {target}")
     dataset = Dataset(
         digest=prepared.digest,
         bytes=prepared.size,
@@ -204,7 +214,7 @@ def _estimate(
     )
 
 
-def _warnings(
+def _retirement(
     request: Request, capabilities: Capabilities, lifecycle: Lifecycle, now: datetime
 ) -> tuple[str, ...]:
     found = lifecycle.find(capabilities.prices or "", request.model)

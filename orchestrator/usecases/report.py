@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.domain.canonical import digest
 from orchestrator.domain.checklist import Answers
-from orchestrator.domain.comparison import digest
 from orchestrator.domain.errors import DatasetInvalid
 from orchestrator.domain.evidence import DatasetFacts
 from orchestrator.domain.report import Inputs, Report, build
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from orchestrator.domain.comparison import Comparison, Comparisons
+    from orchestrator.domain.answerbook import Comparisons
+    from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, JobStore
 
@@ -42,6 +43,7 @@ def make_report(
     answers: Answers | None = None,
     costs: Mapping[str, Any] | None = None,
     version: str = "",
+    stage: str = "after_run",
 ) -> Report:
     """The report of a job, from everything that is known now.
 
@@ -54,14 +56,16 @@ def make_report(
         answers: what a person answered.
         costs: numbers from ftctl.toml, which the person's own override.
         version: of ftctl.
+        stage: plan, after_run or migrate.
     """
-    checklist = default_checklist()
+    checklist = default_checklist(stage)
     given = answers or Answers()
     numbers = {**read_numbers(costs or {}, checklist), **given.numbers}
     return build(
         Inputs(
             job=job,
             points=jobs.metrics(job.id),
+            checkpoints=jobs.checkpoints(job.id),
             data=_facts(job, datasets),
             comparison=comparison,
             answers=replace(given, numbers=numbers),

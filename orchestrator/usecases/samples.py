@@ -7,12 +7,18 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.comparison import Sample, digest, text_of
+from orchestrator.domain.canonical import digest
+from orchestrator.domain.chat import calls_text
 from orchestrator.domain.errors import DatasetInvalid
+from orchestrator.domain.sample import Sample, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+_CONVERSATION = frozenset(
+    {"messages", "tools", "input", "preferred_output", "non_preferred_output"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +39,24 @@ class SampleSet:
     repeated: int = 0
 
 
-def read_samples(path: Path, *, slice_by: str | None = None) -> list[Sample]:
+def read_samples(
+    path: Path, *, slice_by: str | None = None, group_by: str | None = None
+) -> list[Sample]:
     """Every row of a chat JSONL file: the last assistant message is the reference.
 
     Args:
         path: the file.
         slice_by: name of a field of the row, or of its `metadata`, that names its slice.
+        group_by: the same for the group of rows that depend on each other.
 
     Raises:
         DatasetInvalid: a row that is no example, with its line.
     """
-    found = [_sample(path, number, row, slice_by) for number, row in _rows(path)]
+    found = [_sample(path, number, row, (slice_by, group_by)) for number, row in _rows(path)]
+    if group_by is not None and (bare := [s.row for s in found if s.group is None]):
+        raise DatasetInvalid(
+            f"{len(bare)} rows of {path} have no '{group_by}' to group by, first in line {bare[0]}."
+        )
     if not found:
         raise DatasetInvalid(f"{path} holds no rows.")
     return found
@@ -129,7 +142,9 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     return row
 
 
-def _sample(path: Path, number: int, row: Mapping[str, Any], slice_by: str | None) -> Sample:
+def _sample(
+    path: Path, number: int, row: Mapping[str, Any], by: tuple[str | None, str | None]
+) -> Sample:
     messages = row.get("messages")
     if messages is None and isinstance(row.get("input"), dict):
         # A preference row: the preferred answer is what it teaches.
@@ -145,26 +160,11 @@ def _sample(path: Path, number: int, row: Mapping[str, Any], slice_by: str | Non
         row=number,
         messages=[_prompt_message(m) for m in messages[:-1]],
         reference=text_of(last) or calls_text(last.get("tool_calls")),
-        slice=_slice(row, slice_by),
+        slice=_field(row, by[0]),
+        group=_field(row, by[1]),
         tools=tools if isinstance(tools, list) else None,
+        fields={name: value for name, value in row.items() if name not in _CONVERSATION},
     )
-
-
-def calls_text(calls: object) -> str:
-    """Tool calls as one line of JSON, so that they compare as text; empty without any."""
-    found = [_call(call) for call in _list(calls) if isinstance(call, dict)]
-    return json.dumps(found, sort_keys=True, ensure_ascii=False) if found else ""
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function")
-    function = function if isinstance(function, dict) else {}
-    arguments = function.get("arguments")
-    try:
-        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
-        pass
-    return {"name": function.get("name"), "arguments": arguments}
 
 
 def _prompt_message(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _prompt_message(message: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in message.items() if key != "weight"}
 
 
-def _slice(row: Mapping[str, Any], name: str | None) -> str | None:
+def _field(row: Mapping[str, Any], name: str | None) -> str | None:
     if name is None:
         return None
     metadata = row.get("metadata")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from orchestrator.domain import failpoints
 from orchestrator.domain.dataset import Dataset, Upload
 from orchestrator.domain.errors import (
     AnswerIsNo,
@@ -26,6 +27,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.ids import new_id, new_token
 from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method, RemoteError
 from orchestrator.domain.provider import JobRequest
+from orchestrator.usecases.polling import minded
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,11 +77,13 @@ def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
     Raises:
         UsageError: the same training was asked for within a day.
     """
+    failpoints.reach("submit.begun")
     if not again:
         _refuse_twin(intent, ledger)
     for prepared in (intent.training, intent.validation):
         if prepared is not None:
             ledger.datasets.keep(prepared.dataset, prepared.content)
+    failpoints.reach("submit.data_kept")
     now = ledger.clock.now()
     job = Job(
         id=new_id(),
@@ -99,6 +103,7 @@ def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
         updated_at=now,
     )
     ledger.jobs.add(job)
+    failpoints.reach("submit.intent_written")
     return job
 
 
@@ -119,11 +124,19 @@ def advance(job: Job, provider: Provider, ledger: Ledger) -> Job:
         )
     if job.status is JobStatus.PLANNED:
         job = ledger.jobs.change(job, ledger.clock.now(), "uploading", JobStatus.UPLOADING)
+        failpoints.reach("submit.uploading")
     if job.status is JobStatus.UPLOADING:
         job = _upload(job, provider, ledger)
+        failpoints.reach("submit.ready")
     if job.status is JobStatus.READY:
         job = _send(job, provider, ledger)
     return job
+
+
+def submit(job: Job, provider: Provider, ledger: Ledger) -> Job:
+    """`advance`, for a person who waits: what goes wrong is remembered for the passes of cron."""
+    with minded(provider, ledger):
+        return advance(job, provider, ledger)
 
 
 def accept(job: Job, remote: RemoteJob, at: datetime, ledger: Ledger, reason: str) -> Job:
@@ -139,6 +152,7 @@ def accept(job: Job, remote: RemoteJob, at: datetime, ledger: Ledger, reason: st
         error=remote.error,
         estimated_finish=remote.estimated_finish,
         absent_at=None,
+        next_poll_at=None,
         raw=remote.raw,
     )
 
@@ -221,6 +235,7 @@ def _known(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile | None
     found = provider.find_file(dataset.upload_name, dataset.bytes)
     if found is None or found.failed:
         return None
+    failpoints.reach("submit.file_found")
     _remember(digest, found, provider, ledger)
     return found
 
@@ -229,7 +244,9 @@ def _sent(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile:
     dataset = ledger.datasets.get(digest)
     ledger.say(f"uploading {dataset.rows} rows, {dataset.bytes:,} bytes to {provider.name}")
     remote = provider.upload(ledger.datasets.path(digest), dataset.upload_name)
+    failpoints.reach("submit.file_sent")
     _remember(digest, remote, provider, ledger)
+    failpoints.reach("submit.file_remembered")
     return remote
 
 
@@ -254,21 +271,28 @@ def _send(job: Job, provider: Provider, ledger: Ledger) -> Job:
     job = ledger.jobs.change(
         job, now, "request is about to leave", JobStatus.SUBMITTING, sent_at=now, absent_at=None
     )
+    failpoints.reach("submit.submitting")
     for attempt in range(1, attempts + 1):
         try:
             remote = provider.create_job(_request(job))
         except (TryLater, ConfigurationError) as error:
+            failpoints.reach("submit.not_taken")
             # No job was made: a better key or a better hour, and the next pass takes it from here.
             ledger.jobs.change(job, ledger.clock.now(), f"not accepted: {error}", JobStatus.READY)
             raise
         except OutcomeUnknown as error:
             if attempt == attempts:
+                failpoints.reach("submit.unclear")
                 return _unknown(job, error, ledger)
             ledger.clock.sleep(attempt)
         except FtctlError as error:
+            failpoints.reach("submit.refused")
             return _rejected(job, error, ledger)
         else:
-            return accept(job, remote, ledger.clock.now(), ledger, "the provider took the job")
+            failpoints.reach("submit.answered")
+            job = accept(job, remote, ledger.clock.now(), ledger, "the provider took the job")
+            failpoints.reach("submit.accepted")
+            return job
     raise AssertionError("unreachable")
 
 

@@ -36,14 +36,20 @@ class Reply:
 
     Attributes:
         wait: seconds before it is sent.
-        cut: send only half of the body, then close.
+        cut: send only so many bytes, headers included, then close; a negative
+            number counts from the end, None sends all.
     """
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     wait: float = 0.0
-    cut: bool = False
+    cut: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is to be left out."""
+        return self.cut is None
 
 
 @dataclass(frozen=True, kw_only=True)

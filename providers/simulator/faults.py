@@ -25,10 +25,12 @@ class Fault(StrEnum):
     RATE_LIMITED = "rate_limited"  #: 429; option `retry_after`
     REFUSE = "refuse"  #: options `status`, `code`, `message`; nothing took effect
     HALF_BODY = "half_body"  #: it took effect; the answer ends in its middle
+    CUT = "cut"  #: it took effect; the answer ends after `bytes`, its headers included
     HTML_200 = "html_200"  #: a page instead of an answer; nothing took effect
     NO_ID = "no_id"  #: it took effect; the answer carries no id
     UNKNOWN_STATUS = "unknown_status"  #: the answer carries a word nobody knows
     SLOW = "slow"  #: it took effect; the answer comes after `seconds`
+    LATE = "late"  #: only for `create_job`: the connection closes; it takes effect after `seconds`
     FAIL = "fail"  #: only for `train`: the next job that is made fails
 
     @property
@@ -52,6 +54,8 @@ def order(state: State, route: str, fault: str, times: int, options: dict[str, A
     if route not in ROUTES:
         raise ValueError(f"There is no route '{route}'; known are {', '.join(ROUTES)}.")
     entry = {"route": route, "fault": Fault(fault).value, "options": options}
+    if fault == Fault.LATE and route != "create_job":
+        raise ValueError("Only create_job can take effect late.")
     state["faults"].extend(dict(entry) for _ in range(times))
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 import threading
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.clock import SystemClock
@@ -23,6 +23,7 @@ from providers.simulator.exchange import (
 )
 from providers.simulator.faults import Fault
 from providers.simulator.state import InMemory
+from providers.simulator.steering import catch_up, move_on, steer
 
 if TYPE_CHECKING:
     from orchestrator.domain.clock import Clock
@@ -101,7 +102,7 @@ class SimulatedHost:
     def advance(self, looks: int = 1) -> None:
         """Move every job on."""
         with self._memory.change() as state:
-            self._advance(state, looks)
+            move_on(state, looks, self.dialect, self._now(state))
 
     def count(self, route: str) -> int:
         """How many requests came in on a route, whatever became of them."""
@@ -114,6 +115,7 @@ class SimulatedHost:
             return json_reply({"status": "ok", "version": "simulated"})
         route, subject = self._route(call)
         with self._memory.change() as state:
+            catch_up(state, self.dialect, self._now(state))
             reply = self._ordered(state, route, subject, call)
         with self._recording:
             self.exchanges.append(Exchange(route=route, call=call, reply=reply))
@@ -134,6 +136,10 @@ class SimulatedHost:
         if ordered is None:
             return self._answer(state, route, subject, call)
         fault, options = ordered
+        if fault is Fault.LATE:
+            at = self._now(state) + float(options.get("seconds", 60))
+            state["late"].append({"at": at, "body": call.body.decode()})
+            return None
         if fault.spares_the_host:
             return self._refused_by(fault, options)
         reply = self._answer(state, route, subject, call)
@@ -160,7 +166,9 @@ class SimulatedHost:
         if fault is Fault.SLOW:
             return _changed(reply, wait=float(options.get("seconds", 1.0)))
         if fault is Fault.HALF_BODY:
-            return _changed(reply, cut=True)
+            return _changed(reply, cut=-len(reply.body) // 2)
+        if fault is Fault.CUT:
+            return _changed(reply, cut=int(options["bytes"]))
         body = json.loads(reply.body)
         if fault is Fault.NO_ID:
             body.pop("id", None)
@@ -194,7 +202,9 @@ class SimulatedHost:
 
     def _value(self, state: State, route: str, subject: str, call: Call) -> Any:
         if route == "control":
-            return self._control(state, subject, call)
+            return steer(
+                state, subject, call, self.dialect, self._now(state), counts=self._counts()
+            )
         if route == "unknown":
             raise RefusedError(404, f"Unknown request URL: {call.path}", code="unknown_url")
         if "file" in route:
@@ -204,12 +214,14 @@ class SimulatedHost:
         if route == "get_model":
             return self._model(state, subject)
         if route == "chat":
-            return chat.answer(state, call.json(), self.dialect, secrets.token_hex(16), self._now())
+            return chat.answer(
+                state, call.json(), self.dialect, secrets.token_hex(16), self._now(state)
+            )
         return self._of_jobs(state, route, subject, call)
 
     def _of_files(self, state: State, route: str, subject: str, call: Call) -> Any:
         if route == "upload_file":
-            return files.upload(state, call, self.dialect, secrets.token_hex(16), self._now())
+            return files.upload(state, call, self.dialect, secrets.token_hex(16), self._now(state))
         if route == "get_file":
             return files.look(files.find(state, subject), self.dialect)
         if route == "file_content":
@@ -235,7 +247,7 @@ class SimulatedHost:
         elif route == "checkpoints":
             return page(record["checkpoints"][::-1], call.query, 10)
         else:
-            jobs.turn(record, route.removesuffix("_job"), self.dialect, self._now())
+            jobs.turn(record, route.removesuffix("_job"), self.dialect, self._now(state))
         return jobs.shown(record, self.dialect)
 
     def _create(self, state: State, call: Call) -> Any:
@@ -246,7 +258,9 @@ class SimulatedHost:
             if before["body"] != digest:
                 raise RefusedError(422, "The key was used with another body.", code="reused_key")
             return jobs.shown(jobs.find(state, before["job"]), self.dialect)
-        record = jobs.create(state, call.json(), self.dialect, secrets.token_hex(16), self._now())
+        record = jobs.create(
+            state, call.json(), self.dialect, secrets.token_hex(16), self._now(state)
+        )
         if key and self.dialect.idempotency_key:
             state["idempotency"][key] = {"body": digest, "job": record["id"]}
         return jobs.shown(record, self.dialect)
@@ -257,42 +271,26 @@ class SimulatedHost:
             for name, value in call.query.items()
             if name.startswith("metadata[") and self.dialect.metadata_filter
         }
-        found = []
-        for record in reversed(state["jobs"].values()):
-            if wanted.items() <= (record["metadata"] or {}).items():
-                self._look(state, record)
-                found.append(jobs.shown(record, self.dialect))
-        return page(found, call.query, 20)
-
-    def _advance(self, state: State, looks: int) -> None:
-        for _ in range(looks):
-            for record in state["jobs"].values():
-                jobs.advance(state, record, self.dialect, self._now())
+        found = [
+            record
+            for record in reversed(state["jobs"].values())
+            if wanted.items() <= (record["metadata"] or {}).items()
+        ]
+        answer = page(found, call.query, 20)
+        for record in answer["data"]:
+            self._look(state, record)
+        answer["data"] = [jobs.shown(record, self.dialect) for record in answer["data"]]
+        return answer
 
     def _look(self, state: State, record: dict[str, Any]) -> None:
         if self._moves:
-            jobs.advance(state, record, self.dialect, self._now())
+            jobs.advance(state, record, self.dialect, self._now(state))
 
     def _model(self, state: State, name: str) -> Any:
         for model in chat.models(state):
             if model["id"] == name:
                 return model
         raise RefusedError(404, f"The model '{name}' does not exist", code="model_not_found")
-
-    def _control(self, state: State, verb: str, call: Call) -> Any:
-        """What a rehearsal steers by: faults, deployments, progress, and the ledger."""
-        if verb == "ledger" and call.method == "GET":
-            return {"jobs": state["ledger"]}
-        body = call.json()
-        if verb == "faults":
-            faults.order(state, body.pop("route"), body.pop("fault"), body.pop("times", 1), body)
-        elif verb == "deployments":
-            state["deployments"][body["name"]] = body["model"]
-        elif verb == "advance":
-            self._advance(state, int(body.get("looks", 1)))
-        else:
-            raise RefusedError(404, "The simulator steers by ledger, faults, deployments, advance.")
-        return {"ordered": verb}
 
     def _no(
         self,
@@ -305,9 +303,13 @@ class SimulatedHost:
     ) -> Reply:
         return json_reply(self.dialect.error(message, code, param), status, headers)
 
-    def _now(self) -> int:
-        return int(self._clock.now().timestamp())
+    def _now(self, state: State) -> int:
+        return int(self._clock.now().timestamp() + state["shift"])
+
+    def _counts(self) -> dict[str, int]:
+        with self._recording:
+            return dict(Counter(exchange.route for exchange in self.exchanges))
 
 
-def _changed(reply: Reply, *, wait: float = 0.0, cut: bool = False) -> Reply:
+def _changed(reply: Reply, *, wait: float = 0.0, cut: int | None = None) -> Reply:
     return Reply(status=reply.status, body=reply.body, headers=reply.headers, wait=wait, cut=cut)

@@ -76,7 +76,7 @@ def transport(host: SimulatedHost) -> httpx2.BaseTransport:
     def handle(request: httpx2.Request) -> httpx2.Response:
         target = request.url.raw_path.decode("ascii")
         reply = host.respond(call(request.method, target, dict(request.headers), request.read()))
-        if reply is None or reply.cut:
+        if reply is None or not reply.is_whole:
             raise httpx2.RemoteProtocolError("the simulated host hung up", request=request)
         return httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
@@ -143,17 +144,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(reply)
 
     def _send(self, reply: Reply) -> None:
+        line, self.wfile = self.wfile, io.BytesIO()
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(reply.body)))
         self.end_headers()
-        if reply.cut:
-            self.wfile.write(reply.body[: len(reply.body) // 2])
-            self.close_connection = True
-        else:
-            self.wfile.write(reply.body)
+        answer, self.wfile = self.wfile.getvalue() + reply.body, line
+        self.wfile.write(answer[: reply.cut])
         self.wfile.flush()
+        self.close_connection |= not reply.is_whole
 
     def _body(self) -> bytes:
         if self.headers.get("transfer-encoding", "").lower() != "chunked":

@@ -26,6 +26,8 @@ _EMPTY: State = {
     "idempotency": {},
     "deployments": {},
     "faults": [],
+    "late": [],
+    "shift": 0.0,
 }
 
 

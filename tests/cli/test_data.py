@@ -52,11 +52,14 @@ def test_json_is_what_the_schema_says(ftctl: Ftctl, name: str) -> None:
 
 
 def test_json_counts_each_code_once(ftctl: Ftctl) -> None:
-    findings: list[dict[str, Any]] = ftctl("validate", TORTURE / "rows_chat.jsonl", "--json").json[
-        "findings"
-    ]
-    weights = [finding for finding in findings if finding["code"] == "weight-value"]
-    assert [finding.get("count") for finding in weights] == [3, None, None]
+    whole = ftctl("validate", TORTURE / "rows_chat.jsonl", "--json").json
+    findings: list[dict[str, Any]] = whole["findings"]
+    assert sum(finding["code"] == "weight-value" for finding in findings) == 3
+    assert whole["counts"]["weight-value"] == 3
+    assert sum(whole["counts"].values()) == len(findings)
+    few = ftctl("validate", TORTURE / "rows_chat.jsonl", "--json", "--max-findings", "1").json
+    weights = [each for each in few["findings"] if each["code"] == "weight-value"]
+    assert [finding["count"] for finding in weights] == [3]
 
 
 def test_a_validation_file_is_held_against_the_training_file(ftctl: Ftctl) -> None:

@@ -88,7 +88,7 @@ def test_a_line_that_is_too_long_is_skipped(monkeypatch: pytest.MonkeyPatch) -> 
         (b"\xff\xfe" + GOOD.decode().encode("utf-16-le"), "utf-16"),
         (GOOD.decode().encode("utf-16-be"), "utf-16"),
         (GOOD.decode().encode("utf-32"), "utf-16"),
-        (b"\x28\xb5\x2f\xfd\x00\x00", "compressed"),
+        (b"\x28\xb5\x2f\xfd\x00\x00", "broken-gzip"),
         (b"PK\x03\x04", "compressed"),
         (b"<!DOCTYPE html><html></html>", "html-page"),
         (gzip.compress(GOOD * 2000)[:-20], "broken-gzip"),

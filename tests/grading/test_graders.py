@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.errors import UsageError
 from orchestrator.grading.metrics import accuracy, confusion, labels_of, macro_f1
-from orchestrator.grading.registry import grader_names, make_grader
+from orchestrator.grading.registry import grader_for, grader_names, make_grader
 from orchestrator.grading.text import normalise
 
 
@@ -61,12 +61,16 @@ def test_a_grader_that_makes_no_sense_is_refused(spec: str):
 
 
 def test_every_grader_has_a_name():
-    assert grader_names() == ["contains", "exact", "json-fields", "normalised", "regex", "token-f1"]
+    plain = {"contains", "exact", "json-fields", "normalised", "regex", "token-f1"}
+    overlaps = {"fuzzy", "rouge-l", "rouge-1", "rouge-2", "chrf", "bleu"}
+    others = {"tool-calls", "python", "judge", "file", "json-schema"}
+    assert set(grader_names()) == plain | overlaps | others
 
 
 @given(st.text(), st.text())
 def test_every_grader_stays_between_zero_and_one(answer: str, reference: str):
-    for spec in ("exact", "normalised", "contains", "json-fields", "token-f1", r"regex:\w+"):
+    plain = ("exact", "normalised", "contains", "json-fields", "token-f1", r"regex:\w+")
+    for spec in (*plain, "fuzzy", "rouge-l", "rouge-1", "rouge-2", "chrf", "tool-calls"):
         value = make_grader(spec).grade(answer, reference).value
         assert value is None or 0 <= value <= 1
 
@@ -93,6 +97,25 @@ class TestMetrics:
     def test_no_rows_no_metric(self):
         with pytest.raises(ValueError, match="no rows"):
             accuracy([], [])
+
+
+@pytest.mark.parametrize(
+    ("task", "grader"),
+    [
+        ("classification", "normalised"),
+        ("extraction", "json-fields"),
+        ("translation", "chrf"),
+        ("qa", "token-f1"),
+    ],
+)
+def test_a_task_chooses_its_grader(task: str, grader: str):
+    assert grader_for(task) == grader
+    assert make_grader(grader).name
+
+
+def test_conversation_needs_a_judge():
+    with pytest.raises(UsageError, match="model must judge"):
+        grader_for("chat")
 
 
 def test_labels_are_few_short_and_repeat():

@@ -16,7 +16,8 @@ from orchestrator.domain.checklist import Answers
 from orchestrator.reports.html import to_html
 from orchestrator.reports.json import to_json
 from orchestrator.reports.markdown import escape, to_markdown
-from orchestrator.reports.terminal import show_comparison, show_report
+from orchestrator.reports.terminal import show_comparison
+from orchestrator.reports.terminal_report import show_report
 from orchestrator.reports.words import dollars
 from tests.reports.samples import a_comparison, a_report, a_tuned_job
 

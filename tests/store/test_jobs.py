@@ -24,17 +24,26 @@ from orchestrator.domain.job import (
     MetricPoint,
     RemoteError,
 )
-from orchestrator.store import database
+from orchestrator.domain.ledger import Gate, Step
+from orchestrator.store import database, locks
 from orchestrator.store.datasets import SqlDatasetStore
+from orchestrator.store.gates import SqlGates
 from orchestrator.store.jobs import SqlJobStore
 from tests.factories import DIGEST, a_dataset, a_job
+from tests.store.postgresql import Server, postgresql
+
+__all__ = ["postgresql"]
 
 NOW = ManualClock().now()
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = database.open_database(f"sqlite:///{tmp_path / 'ledger.db'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """The same suite over both databases."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").new_url()
+    engine = database.open_database(url)
     yield engine
     engine.dispose()
 
@@ -101,6 +110,50 @@ def test_only_drawn_arrows_can_be_walked(jobs: SqlJobStore, before: JobStatus, a
 def test_final_states_have_no_way_out():
     assert all(not ALLOWED_MOVES[status] for status in JobStatus if status.is_final)
     assert set(ALLOWED_MOVES) == set(JobStatus)
+
+
+def test_many_changes_are_each_made_once_or_not_at_all(jobs: SqlJobStore):
+    made = [a_job(status=JobStatus.QUEUED) for _ in range(5)]
+    for job in made:
+        jobs.add(job)
+    overtaken = jobs.change(made[1], NOW, "another process", JobStatus.RUNNING)
+    steps = [
+        Step(job, NOW, "told", JobStatus.RUNNING, {"remote_status": "running"}) for job in made
+    ]
+    impossible = steps[4]._replace(status=JobStatus.READY)
+    done = jobs.change_all([*steps[:4], impossible])
+    assert [job is not None for job in done] == [True, False, True, True, False]
+    assert [jobs.get(job.id) for job in made if job not in (made[1], made[4])] == [
+        job for job in done if job
+    ]
+    assert jobs.get(made[1].id) == overtaken
+    assert len(jobs.transitions(made[0].id)) == 2
+
+
+def test_what_is_not_due_is_not_asked_about(jobs: SqlJobStore):
+    now, later = a_job(status=JobStatus.RUNNING), a_job(status=JobStatus.RUNNING)
+    for job in (now, later, a_job(status=JobStatus.FAILED)):
+        jobs.add(job)
+    jobs.poll_later({later.id: NOW + timedelta(seconds=1)})
+    assert jobs.due([JobStatus.RUNNING], NOW) == [now]
+    assert len(jobs.due([JobStatus.RUNNING], NOW + timedelta(seconds=1))) == 2
+    assert jobs.get(later.id).version == later.version
+
+
+def test_the_owner_of_a_token_is_found(jobs: SqlJobStore):
+    mine = a_job()
+    jobs.add(mine)
+    assert jobs.owners([mine.token, "not ours"]) == {mine.token: mine}
+
+
+def test_gates_are_replaced(engine: Engine):
+    gates = SqlGates(engine)
+    assert gates.get("a") is None
+    gate = Gate(account="a", not_before=NOW, failures=3, reason="no answer")
+    gates.put(gate, NOW)
+    assert gates.get("a") == gate
+    gates.put(Gate(account="a"), NOW)
+    assert gates.get("a") == Gate(account="a")
 
 
 def test_two_jobs_cannot_own_one_remote_job(jobs: SqlJobStore):
@@ -173,3 +226,21 @@ def test_the_newest_upload_is_found_until_it_is_forgotten(datasets: SqlDatasetSt
     assert datasets.upload("b", DIGEST) is None
     datasets.forget_upload("a", "file-2")
     assert datasets.upload("a", DIGEST) == upload("file-1", 0)
+
+
+def test_a_lock_has_one_holder(tmp_path: Path):
+    path = tmp_path / "locks" / "sync.lock"
+    with locks.exclusive(path) as first, locks.exclusive(path) as second:
+        assert (first, second) == (True, False)
+    with locks.exclusive(path) as again:
+        assert again
+
+
+def test_a_lock_has_one_holder_among_machines(postgresql: Server):
+    engine = database.open_database(postgresql.new_url())
+    with locks.advisory(engine, "sync") as first, locks.advisory(engine, "sync") as second:
+        assert (first, second) == (True, False)
+    with locks.advisory(engine, "sync") as again, locks.advisory(engine, "other") as other:
+        assert again
+        assert other
+    engine.dispose()

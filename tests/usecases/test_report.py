@@ -14,10 +14,10 @@ import pytest
 
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
 from orchestrator.domain.checklist import Status
-from orchestrator.domain.comparison import text_of
 from orchestrator.domain.errors import ProviderUnreachable, UsageError
 from orchestrator.domain.job import Job, JobStatus, MetricPoint
 from orchestrator.domain.provider import Provider
+from orchestrator.domain.sample import text_of
 from orchestrator.resources import schema
 from orchestrator.usecases.answers import read_answers, template
 from orchestrator.usecases.dated import default_checklist

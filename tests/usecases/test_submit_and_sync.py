@@ -15,11 +15,15 @@ from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import RateLimited, UsageError
 from orchestrator.domain.job import Job, JobStatus
 from orchestrator.usecases import control
-from orchestrator.usecases.submit import Intent, PreparedFile, advance, record
+from orchestrator.usecases.submit import Intent, PreparedFile, record
+from orchestrator.usecases.submit import submit as send
 from orchestrator.usecases.sync import Pass, sync
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_job, chat_file
+from tests.store.postgresql import postgresql
+
+__all__ = ["postgresql"]
 
 SETTLE = timedelta(minutes=10)
 
@@ -61,7 +65,7 @@ class World:
             )
             job = record(intent, app.ledger(), again=again)
             with app.claim(job.id):
-                return advance(job, provider, app.ledger())
+                return send(job, provider, app.ledger())
         finally:
             app.close()
 
@@ -99,8 +103,12 @@ def host() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture
-def world(ftctl: Ftctl, host: Simulator) -> World:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def world(request: pytest.FixtureRequest, ftctl: Ftctl, host: Simulator) -> World:
+    """The same suite over both databases."""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").new_url()
+        ftctl.environment["FTCTL_DATABASE_URL"] = url
     return World(ftctl, host, "openai")
 
 
@@ -220,7 +228,12 @@ def test_sync_takes_up_what_a_dead_submit_left(world: World):
     with pytest.raises(RateLimited):
         world.submit()
     assert world.job().status is JobStatus.UPLOADING
+    asked = len(world.host.exchanges)
+    assert [each.provider for each in world.sync().waiting] == ["host"]
+    assert len(world.host.exchanges) == asked, "the host asked for an hour of silence"
+    world.clock.sleep(3600)
     assert world.sync().unreachable
+    world.clock.sleep(3600)
     world.sync()
     assert world.job().status.is_remote
     assert len(world.host.ledger) == 1
@@ -258,9 +271,23 @@ def test_an_unknown_word_changes_nothing_and_is_loud(world: World):
 
 def test_a_job_the_host_forgot_needs_a_person(world: World):
     world.submit()
-    world.host.order_fault("get_job", "refuse", status=404, code="not_found", message="gone")
+    refusal = {"status": 404, "code": "not_found", "message": "gone"}
+    world.host.order_fault("get_job", "refuse", times=2, **refusal)
+    world.sync()
+    assert world.job().status is JobStatus.QUEUED
+    world.clock.sleep(61)
     world.sync()
     assert world.job().status is JobStatus.NEEDS_REVIEW
+
+
+def test_a_job_that_is_seen_again_was_never_gone(world: World):
+    world.submit()
+    world.host.order_fault("get_job", "refuse", status=404, code="not_found", message="gone")
+    world.sync()
+    assert world.job().absent_at is not None
+    world.clock.sleep(61)
+    world.sync()
+    assert world.job().absent_at is None
 
 
 def test_another_key_is_another_account(world: World):
@@ -318,3 +345,11 @@ def test_a_dead_provider_delays_no_other(ftctl: Ftctl, host: Simulator):
     done = world.sync()
     assert [name for name, _ in done.unreachable] == ["dead"]
     assert done.requests >= 1
+
+
+def test_a_host_without_checkpoints_is_followed_to_the_end(world: World):
+    world.submit()
+    world.host.order_fault(
+        "checkpoints", "refuse", status=404, code="not_found", message="no such route", times=50
+    )
+    assert finish(world).status is JobStatus.SUCCEEDED

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +86,11 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[Worker]:
-    """Start a server with its home in ``folder``, and end it afterwards."""
+def running(folder: Path, *options: str, enter: Sequence[str] = ()) -> Iterator[Worker]:
+    """Start a server with its home in ``folder``, and end it afterwards.
+
+    ``enter`` is a command in front of the server's own, such as ``nsenter``.
+    """
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
     log = folder / "server.log"
@@ -97,7 +100,9 @@ def running(folder: Path, *options: str) -> Iterator[Worker]:
         "--threads", "1", *options,
     )  # fmt: skip
     with log.open("ab") as stream:
-        process = subprocess.Popen(arguments, env=environment(), stdout=stream, stderr=stream)
+        process = subprocess.Popen(
+            [*enter, *arguments], env=environment(), stdout=stream, stderr=stream
+        )
     try:
         wait_for(lambda: ready.exists() or process.poll() is not None, seconds=30)
         assert process.poll() is None, log.read_text()

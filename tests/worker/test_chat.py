@@ -99,7 +99,9 @@ def test_answers_do_not_depend_on_who_asks_at_the_same_time(worker: Worker, tune
     ("change", "param"),
     [
         ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"tool_choice": "required"}, "tool_choice"),
         ({"temperature": 3}, "temperature"),
         ({"top_p": -1}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
@@ -141,3 +143,29 @@ def test_models_are_listed_and_tuned_ones_deleted(worker: Worker, tuned_job: Any
         ask(worker, checkpoint)
     with pytest.raises(openai.BadRequestError, match="base model"):
         worker.client.models.delete("mini")
+
+
+def test_log_probabilities_come_with_each_token(worker: Worker) -> None:
+    answer = ask(worker, "mini", logprobs=True, top_logprobs=3, max_tokens=4).choices[0]
+    tokens = answer.logprobs.content
+    assert len(tokens) == 4
+    for one in tokens:
+        assert len(one.top_logprobs) == 3
+        assert one.logprob == pytest.approx(one.top_logprobs[0].logprob)
+        assert one.logprob < 0
+    chunks = list(ask(worker, "mini", logprobs=True, max_tokens=4, stream=True))
+    for chunk in chunks:
+        check_schema("CreateChatCompletionStreamResponse", chunk.to_dict())
+    parts = [choice.logprobs for chunk in chunks for choice in chunk.choices if choice.logprobs]
+    assert [t.logprob for part in parts for t in part.content] == [t.logprob for t in tokens]
+
+
+def test_several_models_answer_in_one_batch_as_they_do_alone(
+    worker: Worker, tuned_job: Any
+) -> None:
+    models = ["mini", tuned_job.fine_tuned_model, f"{tuned_job.fine_tuned_model}:ckpt-step-36"]
+    questions = [(models[n % 3], f"colour of {'sky ' * (n % 2 + 1)}{n}") for n in range(12)]
+    alone = [ask(worker, *one).choices[0].message.content for one in questions]
+    with ThreadPoolExecutor(12) as pool:
+        replies = list(pool.map(lambda one: ask(worker, *one), questions))
+    assert [reply.choices[0].message.content for reply in replies] == alone

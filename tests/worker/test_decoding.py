@@ -26,7 +26,7 @@ def rows(base: LoadedBase, texts: list[str], **changes: Any) -> list[RowState]:
         "top_p": 1.0,
         "seed": 3,
         "stop": (),
-        "emit": lambda _: None,
+        "emit": lambda *_: None,
         "is_cancelled": lambda: False,
         **changes,
     }
@@ -84,7 +84,9 @@ def test_rows_end_on_their_own(base: LoadedBase) -> None:
 
 def test_text_is_only_given_out_once_it_is_certain(base: LoadedBase) -> None:
     pieces: list[str] = []
-    (row,) = rows(base, ["x"], emit=pieces.append, stop=("END",), max_new=99)
+    (row,) = rows(
+        base, ["x"], emit=lambda piece, _: pieces.append(piece), stop=("END",), max_new=99
+    )
     for token in base.tokenizer("naïve E ENx END more")["input_ids"]:
         if row.finish_reason is None:
             row.accept(token, base.tokenizer, base.eos_ids)

@@ -34,6 +34,13 @@ ROUTES = [
     ("GET", "/models"),
     ("GET", "/models/m"),
     ("DELETE", "/models/m"),
+    ("POST", "/fine_tuning/jobs/ftjob-x/pause"),
+    ("POST", "/fine_tuning/jobs/ftjob-x/resume"),
+    ("POST", "/uploads"),
+    ("POST", "/uploads/upload_x/parts"),
+    ("POST", "/uploads/upload_x/complete"),
+    ("POST", "/uploads/upload_x/cancel"),
+    ("GET", "/worker/info"),
     ("POST", "/chat/completions"),
 ]
 
@@ -86,7 +93,18 @@ def test_bounds_are_those_of_the_description(worker: Worker) -> None:
             {"hyperparameters": {"learning_rate_multiplier": 0}},
             "hyperparameters.learning_rate_multiplier",
         ),
-        ({"method": {"type": "dpo", "dpo": {}}}, "method.type"),
+        (
+            {"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}},
+            "method.dpo.hyperparameters.beta",
+        ),
+        ({"hyperparameters": {"lora": {"rank": 4}}}, "hyperparameters.lora.rank"),
+        ({"hyperparameters": {"lora": {"r": 0}}}, "hyperparameters.lora.r"),
+        ({"hyperparameters": {"lora": {"dropout": 1}}}, "hyperparameters.lora.dropout"),
+        (
+            {"hyperparameters": {"lora": {"target_modules": [""]}}},
+            "hyperparameters.lora.target_modules",
+        ),
+        ({"hyperparameters": {"learning_rate": -1}}, "hyperparameters.learning_rate"),
         ({"method": {"type": "reinforcement"}}, "method.type"),
         ({"method": {"type": "other"}}, "method.type"),
         ({"method": "supervised"}, "method"),
@@ -264,7 +282,10 @@ def test_a_server_starts_without_torch() -> None:
 
 
 def test_exit_codes_name_the_kind_of_trouble(worker: Worker, tmp_path: Path) -> None:
-    assert run("serve").returncode == 2
+    assert run("serve", "--port", "70000").returncode == 2
+    without = run("serve", "--home", str(tmp_path / "none"))
+    assert without.returncode == 3
+    assert "ftctl-worker token add" in without.stderr
     missing = run("serve", "--home", str(tmp_path / "h"), "--token-env", "NOT_SET")
     assert missing.returncode == 3
     assert "NOT_SET" in missing.stderr

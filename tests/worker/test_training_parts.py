@@ -104,6 +104,14 @@ def test_passes_stay_within_their_tokens_and_few_shapes() -> None:
     assert sum(one.labels for one in passes) == sum(n - 1 for n in range(2, 200))
 
 
+def test_rows_of_unlike_length_are_not_padded_to_the_longest() -> None:
+    rows = [Row([1] * n, [True] * n) for n in (250, 20, 20, 20, 20, 20, 20, 20)]
+    split = in_passes(rows, longest=256, pad_id=0)
+    assert [tuple(one.ids.shape) for one in split] == [(1, 256), (7, 32)]
+    (whole,) = in_passes(rows, longest=256, pad_id=0, overhead=4096)
+    assert tuple(whole.ids.shape) == (8, 256)
+
+
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_the_loss_is_that_of_the_whole_model(models_dir: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)

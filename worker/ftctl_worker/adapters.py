@@ -51,8 +51,10 @@ def attach(model: Any, defaults: TrainingDefaults) -> Any:
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=defaults.lora_r,
-        lora_alpha=defaults.lora_alpha,
-        lora_dropout=0.0,
+        lora_alpha=defaults.lora_alpha,  # type: ignore[arg-type]
+        lora_dropout=defaults.lora_dropout,
+        use_rslora=defaults.use_rslora,
+        use_dora=defaults.use_dora,
         target_modules=modules if isinstance(modules, str) else list(modules),
     )
     with _calm():
@@ -91,14 +93,29 @@ def save(
         key.replace(".default.", "."): value.detach().to("cpu").contiguous()
         for key, value in trainable(model).items()
     }
+    try:
+        _write(
+            model,
+            draft,
+            weights,
+            card=_CARD.format(base=base, name=name, job=job_id, step=step, loss=loss),
+            base=base,
+        )
+    except Exception:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+
+
+def _write(
+    model: Any, draft: Path, weights: dict[str, torch.Tensor], *, card: str, base: str
+) -> None:
     save_file(weights, draft / WEIGHTS_FILE, metadata={"format": "pt"})
     config = {key: _plain(value) for key, value in model.peft_config["default"].to_dict().items()}
     config.update(base_model_name_or_path=base, inference_mode=True)
     (draft / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    card = _CARD.format(base=base, name=name, job=job_id, step=step, loss=loss)
     (draft / "README.md").write_text(card, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
 
 
 @contextmanager

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
     from ftctl_worker.rendering import Row
 
-__all__ = ["TOKENS_PER_PASS", "Batch", "epoch_order", "in_passes"]
+__all__ = [
+    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "TOKENS_PER_PASS", "Batch", "epoch_order", "in_passes",
+]  # fmt: skip
 
 TOKENS_PER_PASS = 16_384
+PASS_OVERHEAD = 96
+PASS_OVERHEAD_ON_CUDA = 4096
 _WINDOW = 16
 _LENGTHS = [
     *range(16, 128, 16), *range(128, 512, 64), *range(512, 2048, 256), *range(2048, 131073, 1024)
@@ -56,21 +60,54 @@ def epoch_order(rows: Sequence[Row], batch_size: int, seed: int, epoch: int) -> 
 
 
 def in_passes(
-    rows: Sequence[Row], *, longest: int, pad_id: int, tokens: int = TOKENS_PER_PASS
+    rows: Sequence[Row],
+    *,
+    longest: int,
+    pad_id: int,
+    tokens: int = TOKENS_PER_PASS,
+    overhead: int = PASS_OVERHEAD,
 ) -> list[Batch]:
-    """Pad rows into one batch, or into several where they exceed ``tokens`` padded tokens.
+    """Pad rows into one batch, or into several of like length where that is less work.
 
-    ``longest`` is the length in tokens that no row exceeds.
+    Args:
+        rows: the rows of one step, in any order.
+        longest: the length in tokens that no row exceeds.
+        pad_id: what fills rows up.
+        tokens: padded tokens that no batch exceeds, unless one row does.
+        overhead: what a pass costs beyond its tokens, counted in tokens.
     """
     by_length = sorted(rows, key=lambda row: len(row.ids), reverse=True)
-    batches = []
-    at = 0
-    while at < len(by_length):
-        length = min(_bucket(len(by_length[at].ids)), longest)
-        count = max(1, tokens // length)
-        batches.append(_pad(by_length[at : at + count], length, pad_id))
-        at += count
-    return batches
+    lengths = [min(_bucket(len(row.ids)), longest) for row in by_length]
+    return [
+        _pad(by_length[start:end], lengths[start], pad_id)
+        for start, end in _cheapest_cuts(lengths, tokens, overhead)
+    ]
+
+
+def _cheapest_cuts(lengths: Sequence[int], tokens: int, overhead: int) -> list[tuple[int, int]]:
+    """Cut falling lengths into runs with the least padding and overhead; exact, by length."""
+    count = len(lengths)
+    edges = [at for at in range(count) if at == 0 or lengths[at] != lengths[at - 1]]
+    best: dict[int, tuple[int, list[tuple[int, int]]]] = {count: (0, [])}
+    for start in reversed(edges):
+        best[start] = min(
+            _run(start, end, lengths[start], tokens, overhead, best[end])
+            for end in (*(edge for edge in edges if edge > start), count)
+        )
+    return best[0][1] if count else []
+
+
+def _run(  # noqa: PLR0917
+    start: int,
+    end: int,
+    length: int,
+    tokens: int,
+    overhead: int,
+    rest: tuple[int, list[tuple[int, int]]],
+) -> tuple[int, list[tuple[int, int]]]:
+    rows = max(1, tokens // length)
+    cuts = [(at, min(at + rows, end)) for at in range(start, end, rows)]
+    return length * (end - start) + overhead * len(cuts) + rest[0], cuts + rest[1]
 
 
 def _pad(rows: Sequence[Row], length: int, pad_id: int) -> Batch:

@@ -16,10 +16,8 @@ _UNSUPPORTED: dict[str, object] = {
     "function_call": None,
     "functions": None,
     "logit_bias": {},
-    "logprobs": False,
     "n": 1,
     "presence_penalty": 0,
-    "top_logprobs": 0,
 }
 
 
@@ -37,6 +35,8 @@ class ChatRequest:
     stop: tuple[str, ...]
     stream: bool
     include_usage: bool
+    top_logprobs: int | None = None
+    may_call: bool = False
 
 
 def parse_chat(body: object) -> ChatRequest:
@@ -57,10 +57,12 @@ def parse_chat(body: object) -> ChatRequest:
         param = error.pointer.strip("/").replace("/", ".")
         raise BadRequestError(str(error), param=param) from error
     options = body.get("stream_options") or {}
+    tools = _tools(body.get("tools"))
+    _check_tool_choice(body.get("tool_choice"))
     return ChatRequest(
         model=model,
         messages=[{k: v for k, v in message.items() if k != "weight"} for message in messages],
-        tools=_tools(body.get("tools")),
+        tools=tools,
         max_tokens=_max_tokens(body),
         temperature=_number(body, "temperature", 0, 2),
         top_p=_number(body, "top_p", 0, 1),
@@ -68,6 +70,8 @@ def parse_chat(body: object) -> ChatRequest:
         stop=_stop(body.get("stop")),
         stream=_flag(body.get("stream"), "stream"),
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        top_logprobs=_top_logprobs(body),
+        may_call=bool(tools) and body.get("tool_choice") != "none",
     )
 
 
@@ -83,7 +87,8 @@ def _refuse_unsupported(body: dict[str, Any]) -> None:
     wanted = body.get("response_format")
     if wanted is not None and (not isinstance(wanted, dict) or wanted.get("type") != "text"):
         raise BadRequestError(
-            "Only the response format 'text' is supported by this server.",
+            "Only the response format 'text' is supported by this server: its decoding is not "
+            "constrained. Teach the model JSON by its training rows, or ask for it in the prompt.",
             param="response_format",
             code="unsupported_parameter",
         )
@@ -95,6 +100,30 @@ def _tools(value: object) -> list[dict[str, Any]] | None:
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise BadRequestError("'tools' must be a list of objects.", param="tools")
     return value
+
+
+def _check_tool_choice(value: object) -> None:
+    if value not in (None, "auto", "none"):
+        raise BadRequestError(
+            "'tool_choice' can be 'auto' or 'none' on this server.",
+            param="tool_choice",
+            code="unsupported_parameter",
+        )
+
+
+def _top_logprobs(body: dict[str, Any]) -> int | None:
+    """Return how many likely tokens to report with each token; None reports none at all."""
+    wanted = _flag(body.get("logprobs"), "logprobs")
+    top = body.get("top_logprobs")
+    if top is None:
+        return 0 if wanted else None
+    if isinstance(top, bool) or not isinstance(top, int) or not 0 <= top <= 20:
+        raise BadRequestError(
+            "'top_logprobs' must be an integer from 0 to 20.", param="top_logprobs"
+        )
+    if not wanted and top:
+        raise BadRequestError("'top_logprobs' needs 'logprobs'.", param="top_logprobs")
+    return top if wanted else None
 
 
 def _max_tokens(body: dict[str, Any]) -> int | None:

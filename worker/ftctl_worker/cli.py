@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftctl_worker import __version__
-from ftctl_worker.errors import WorkerError
+from ftctl_worker.errors import ConfigurationError, WorkerError
+from ftctl_worker.home import Home
 from ftctl_worker.settings import MIB, PRECISIONS, Settings, default_home, take_token_hashes
+from ftctl_worker.token_commands import add_token_commands, run_token
+from ftctl_worker.tokens import TokenFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
 
@@ -29,12 +32,22 @@ exit codes: 0 ended as asked, 2 usage, 3 configuration, 5 local state
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit code."""
     options = _parser().parse_args(arguments)
+    if options.command == "token":
+        return _run(lambda: run_token(options, options.home or default_home()))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    try:
-        settings = _settings(options)
-        from ftctl_worker.server import serve
+    return _run(lambda: _serve(options))
 
-        serve(settings)
+
+def _serve(options: argparse.Namespace) -> None:
+    settings = _settings(options)
+    from ftctl_worker.server import serve
+
+    serve(settings)
+
+
+def _run(action: Callable[[], None]) -> int:
+    try:
+        action()
     except WorkerError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -44,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
         home=options.home or default_home(),
-        token_hashes=take_token_hashes(options.token_env),
+        token_hashes=_token_hashes(options),
         host=options.host,
         port=options.port,
         ready_file=options.ready_file,
@@ -54,11 +67,25 @@ def _settings(options: argparse.Namespace) -> Settings:
         precision=options.precision,
         max_batch=options.max_batch,
         max_upload_bytes=options.max_upload_mib * MIB,
+        max_queue=options.max_queue,
+        disk_floor_bytes=options.disk_floor_mib * MIB,
         models_dirs=tuple(options.models_dir),
         allow_paths=tuple(options.allow_path),
         allow_models=tuple(options.allow_model),
         allow_any_model=options.allow_any_model,
     )
+
+
+def _token_hashes(options: argparse.Namespace) -> tuple[bytes, ...]:
+    home = options.home or default_home()
+    if options.token_env is not None:
+        return take_token_hashes(options.token_env)
+    if not TokenFile(Home(home).tokens).all():
+        raise ConfigurationError(
+            "There is no token: give --token-env NAME, or make one with "
+            "'ftctl-worker token add NAME'."
+        )
+    return ()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"ftctl-worker {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    add_token_commands(commands)
     serve = commands.add_parser(
         "serve",
         help="train and answer over HTTP",
@@ -89,9 +117,9 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     add("--home", type=Path, help="folder of the database, files and models")
     add(
         "--token-env",
-        required=True,
         metavar="NAME",
-        help="environment variable with the bearer token; several, separated by commas",
+        help="environment variable with the bearer token; several, separated by commas "
+        "(default: only those of 'ftctl-worker token')",
     )
     add("--ready-file", type=Path, metavar="PATH", help="write port, pid and url here (0600)")
     add(
@@ -101,6 +129,14 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         help="end once nobody holds LOCKFILE and no job is open",
     )
     add("--max-upload-mib", type=_positive, default=512, help="largest upload (default: 512)")
+    add("--max-queue", type=_count, default=1000, help="most open jobs; 0: any (default: 1000)")
+    add(
+        "--disk-floor-mib",
+        type=_count,
+        default=64,
+        metavar="MIB",
+        help="free space below which nothing new begins (default: 64, or 5 %% of a small disk)",
+    )
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "Database"]
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE files (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -90,6 +88,32 @@ CREATE TABLE idempotency (
     created_at INTEGER NOT NULL
 );
 """
+_SECOND = """
+ALTER TABLE jobs ADD COLUMN method TEXT NOT NULL DEFAULT 'supervised';
+ALTER TABLE jobs ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE uploads (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    filename TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    file_expires_after INTEGER,
+    status TEXT NOT NULL,
+    file_id TEXT
+);
+CREATE TABLE upload_parts (
+    id TEXT PRIMARY KEY,
+    upload_id TEXT NOT NULL REFERENCES uploads (id),
+    bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX upload_parts_by_upload ON upload_parts (upload_id);
+"""
+# Append only: a migration that was shipped is never changed.
+_MIGRATIONS = (_FIRST, _SECOND)
+SCHEMA_VERSION = len(_MIGRATIONS)
 
 
 class Database:
@@ -126,10 +150,12 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A full disk makes SQLite roll back by itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the connection."""
@@ -150,10 +176,12 @@ class Database:
                     f"The database was written by a newer ftctl-worker (schema {version}, "
                     f"this one knows {SCHEMA_VERSION}); upgrade ftctl-worker."
                 )
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
+            if version == SCHEMA_VERSION:
+                return
+            for script in _MIGRATIONS[version:]:
+                for statement in filter(str.strip, script.split(";")):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _create_private(path: Path) -> None:

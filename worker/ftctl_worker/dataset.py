@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["MAX_LINE_BYTES", "Example", "count_examples", "read_examples"]
+    from ftctl_worker.job import Method
+
+__all__ = [
+    "MAX_LINE_BYTES", "Example", "Preference", "count_examples", "read_examples", "read_preferences",
+]  # fmt: skip
 
 MAX_LINE_BYTES = 10 * 1024 * 1024
 
@@ -28,12 +32,29 @@ class Example:
     tools: list[dict[str, Any]] | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Preference:
+    """Two answers to the same input, each as an example that learns that answer only."""
+
+    preferred: Example
+    other: Example
+
+
 def read_examples(path: Path) -> Iterator[Example]:
     """Yield the examples of a JSONL file; memory use does not grow with the file.
 
     Raises:
         TrainingDataError: the file is gone, or a line is no chat example; knows the line.
     """
+    return (_example(row, line) for row, line in _objects(path))
+
+
+def read_preferences(path: Path) -> Iterator[Preference]:
+    """Yield the preferences of a JSONL file, like :func:`read_examples`."""
+    return (_preference(row, line) for row, line in _objects(path))
+
+
+def _objects(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
     try:
         stream = path.open("rb")
     except FileNotFoundError as error:
@@ -47,36 +68,79 @@ def read_examples(path: Path) -> Iterator[Example]:
             if number == 1:
                 text = text.removeprefix(codecs.BOM_UTF8)
             if text.strip():
-                yield _example(text, number)
+                yield _object(text, number), number
 
 
-def count_examples(path: Path) -> int:
+def count_examples(path: Path, method: Method = "supervised") -> int:
     """Check every line, and return how many examples there are.
 
     Raises:
         TrainingDataError: a line is no chat example, or there is none.
     """
-    count = sum(1 for _ in read_examples(path))
+    examples = read_preferences(path) if method == "dpo" else read_examples(path)
+    count = sum(1 for _ in examples)
     if count == 0:
         raise TrainingDataError("The file holds no examples.")
     return count
 
 
-def _example(text: bytes, line: int) -> Example:
+def _object(text: bytes, line: int) -> dict[str, Any]:
     try:
         row = strictjson.loads(text)
     except strictjson.JsonRefusedError as error:
         raise TrainingDataError(f"not valid JSON: {error}", line=line) from error
     if not isinstance(row, dict):
         raise TrainingDataError("every line must be a JSON object.", line=line)
+    return row
+
+
+def _preference(row: dict[str, Any], line: int) -> Preference:
+    given = row.get("input")
+    if not isinstance(given, dict):
+        raise TrainingDataError("'input' must be an object (at /input)", line=line)
+    before = [
+        {**message, "weight": 0} if message["role"] == "assistant" else message
+        for message in _messages(given, "messages", line, "/input")
+    ]
+    tools = _tools(given, line)
+    return Preference(
+        preferred=_answer(row, "preferred_output", before, tools, line),
+        other=_answer(row, "non_preferred_output", before, tools, line),
+    )
+
+
+def _answer(
+    row: dict[str, Any],
+    name: str,
+    before: list[dict[str, Any]],
+    tools: list[dict[str, Any]] | None,
+    line: int,
+) -> Example:
+    messages = _messages(row, name, line)
+    if not any(message["role"] == "assistant" for message in messages):
+        raise TrainingDataError(f"'{name}' holds no assistant message (at /{name})", line=line)
+    return Example(line=line, messages=[*before, *messages], tools=tools)
+
+
+def _messages(row: dict[str, Any], name: str, line: int, base: str = "") -> list[dict[str, Any]]:
     try:
-        messages = plain_messages(row.get("messages"))
+        return plain_messages(row.get(name))
     except MessageError as error:
-        raise TrainingDataError(f"{error} (at {error.pointer})", line=line) from error
-    learned = [m for m in messages if m["role"] == "assistant" and m.get("weight", 1)]
-    if not learned:
-        raise TrainingDataError("no assistant message to learn from.", line=line)
+        pointer = error.pointer.replace("/messages", f"{base}/{name}", 1)
+        text = str(error).replace("'messages'", f"'{name}'")
+        raise TrainingDataError(f"{text} (at {pointer})", line=line) from error
+
+
+def _tools(row: dict[str, Any], line: int) -> list[dict[str, Any]] | None:
     tools = row.get("tools")
     if tools is not None and not isinstance(tools, list):
         raise TrainingDataError("'tools' must be a list (at /tools)", line=line)
-    return Example(line=line, messages=messages, tools=tools)
+    return tools
+
+
+def _example(row: dict[str, Any], line: int) -> Example:
+    messages = _messages(row, "messages", line)
+    learned = [m for m in messages if m["role"] == "assistant" and m.get("weight", 1)]
+    if not learned:
+        raise TrainingDataError("no assistant message to learn from.", line=line)
+    return Example(line=line, messages=messages, tools=_tools(row, line))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import DynamicCache
 
+from ftctl_worker.replies import TokenLogprob
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -21,8 +23,8 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 class RowState:
     """One conversation being answered.
 
-    ``emit`` gets each piece of text as soon as it is certain; ``is_cancelled`` is asked after
-    every token.
+    ``emit`` gets each piece of text as soon as it is certain, and what is known of its tokens;
+    ``is_cancelled`` is asked after every token. ``top_logprobs`` None keeps no log probabilities.
     """
 
     ids: list[int]
@@ -31,10 +33,12 @@ class RowState:
     top_p: float
     seed: int
     stop: tuple[str, ...]
-    emit: Callable[[str], None]
+    emit: Callable[[str, tuple[TokenLogprob, ...]], None]
     is_cancelled: Callable[[], bool]
     new_ids: list[int] = field(default_factory=list)
     finish_reason: Literal["stop", "length"] | None = None
+    top_logprobs: int | None = None
+    _logprobs: list[TokenLogprob] = field(default_factory=list)
     _emitted: int = 0
     _generator: torch.Generator | None = None
 
@@ -63,13 +67,29 @@ class RowState:
         else:
             self._emit(text[: _certain(text, self.stop)])
 
+    def note(
+        self, token: int, logits: torch.Tensor, tokenizer: Any, eos_ids: frozenset[int]
+    ) -> None:
+        """Keep the log probabilities of a token, where they were asked for."""
+        if self.top_logprobs is None or token in eos_ids:
+            return
+        likely = torch.log_softmax(logits, -1)
+        values, ids = likely.topk(max(1, self.top_logprobs))
+        top = [
+            (tokenizer.decode([one]), value)
+            for one, value in zip(ids.tolist(), values.tolist(), strict=True)
+        ][: self.top_logprobs]
+        text = tokenizer.decode([token])
+        self._logprobs.append(TokenLogprob(text, float(likely[token]), tuple(top)))
+
     def _finish(self, reason: Literal["stop", "length"], text: str) -> None:
         self.finish_reason = reason
         self._emit(text)
 
     def _emit(self, text: str) -> None:
         if len(text) > self._emitted:
-            self.emit(text[self._emitted :])
+            self.emit(text[self._emitted :], tuple(self._logprobs))
+            self._logprobs.clear()
             self._emitted = len(text)
 
 
@@ -90,11 +110,12 @@ def decode(
     eos_ids: frozenset[int],
     pad_id: int,
     prefix: Prefix | None = None,
+    keep: Callable[[Sequence[int]], None] | None = None,
 ) -> int:
     """Answer all rows together, and return how many prompt tokens of each were reused.
 
     The answer to a row does not depend on the rows beside it. ``prefix`` is read and renewed;
-    None for models whose cache cannot be cut.
+    None for models whose cache cannot be cut. ``keep`` is told which rows go on whenever some end.
     """
     device = next(model.parameters()).device
     cache, known = _start(model, rows, prefix, device)
@@ -117,8 +138,10 @@ def decode(
         )
         if len(rows) == 1 and prefix is not None and not rows[0].new_ids:
             _remember(prefix, rows[0].ids, cache)
-        tokens = _next_tokens(alive, output.logits[:, -1].float())
-        for row, token in zip(alive, tokens, strict=True):
+        logits = output.logits[:, -1].float()
+        tokens = _next_tokens(alive, logits)
+        for number, (row, token) in enumerate(zip(alive, tokens, strict=True)):
+            row.note(token, logits[number], tokenizer, eos_ids)
             row.accept(token, tokenizer, eos_ids)
         kept = [number for number, row in enumerate(alive) if row.finish_reason is None]
         if not kept:
@@ -126,6 +149,8 @@ def decode(
         if len(kept) < len(alive):
             chosen = torch.tensor(kept, device=device)
             cache.batch_select_indices(chosen)
+            if keep is not None:
+                keep(kept)
             mask, positions = mask[chosen], positions[chosen]
             alive = [alive[number] for number in kept]
         ids = torch.tensor([[row.new_ids[-1]] for row in alive], device=device)

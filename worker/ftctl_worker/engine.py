@@ -1,4 +1,4 @@
-"""The chat engine: one thread, a queue, and one batch for all waiting requests of a model.
+"""The chat engine: one thread, a queue, and one batch for all waiting requests over a base model.
 
 torch is imported by that thread on its first request, never by the server itself.
 """
@@ -10,9 +10,10 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ftctl_worker.errors import ModelError
+from ftctl_worker.replies import Done, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
     from ftctl_worker.bases import BaseModel
     from ftctl_worker.chat_request import ChatRequest
+    from ftctl_worker.replies import Reply
     from ftctl_worker.serving import Shelf
     from ftctl_worker.settings import Precision
 
-__all__ = ["Delta", "Done", "Engine", "Failed", "Reply", "Target", "Ticket"]
+__all__ = ["Engine", "Target", "Ticket"]
 
 _LOG = logging.getLogger("ftctl_worker")
 _GATHER_SECONDS = 0.01
@@ -35,34 +37,6 @@ class Target:
 
     base: BaseModel
     adapter: Path | None
-
-
-@dataclass(frozen=True)
-class Delta:
-    """The next piece of text."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Done:
-    """The end of an answer; all counts in tokens."""
-
-    finish_reason: Literal["stop", "length"]
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-
-
-@dataclass(frozen=True)
-class Failed:
-    """No answer, and why."""
-
-    code: str
-    message: str
-
-
-Reply = Delta | Done | Failed
 
 
 @dataclass(eq=False)
@@ -80,7 +54,7 @@ class Ticket:
 
 
 class Engine:
-    """Answers requests in order of arrival, those of the same model together."""
+    """Answers requests in order of arrival, those over the same base model together."""
 
     def __init__(self, *, cache: Path, threads: int, precision: Precision, max_batch: int) -> None:
         """Prepare; the thread starts with the first request."""
@@ -93,10 +67,16 @@ class Engine:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._running: list[Ticket] = []
+        self.tokens = {"prompt": 0, "completion": 0}
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for an answer to begin."""
+        return len(self._waiting)
 
     def submit(self, chat: ChatRequest, target: Target, deliver: Callable[[Reply], None]) -> Ticket:
         """Queue a request; ``deliver`` gets its replies, Done or Failed last."""
-        ticket = Ticket(chat, target, deliver)
+        ticket = Ticket(chat, target, self._counting(deliver))
         with self._changed:
             self._waiting.append(ticket)
             if self._thread is None:
@@ -104,6 +84,15 @@ class Engine:
                 self._thread.start()
             self._changed.notify()
         return ticket
+
+    def _counting(self, deliver: Callable[[Reply], None]) -> Callable[[Reply], None]:
+        def count(reply: Reply) -> None:
+            if isinstance(reply, Done):
+                self.tokens["prompt"] += reply.prompt_tokens
+                self.tokens["completion"] += reply.completion_tokens
+            deliver(reply)
+
+        return count
 
     def stop(self) -> None:
         """Refuse what waits, let the running batch end early, and end the thread."""
@@ -136,7 +125,7 @@ class Engine:
         return Shelf(cache=self._cache, threads=self._threads, precision=self._precision)
 
     def _take(self) -> list[Ticket]:
-        """Wait for requests, and return those of one model; none means the end."""
+        """Wait for requests, and return those over one base; none means the end."""
         with self._changed:
             self._running = []
             while not self._waiting and not self._stopping:
@@ -144,8 +133,8 @@ class Engine:
             self._gather()
             if self._stopping:
                 return []
-            target = self._waiting[0].target
-            batch = [one for one in self._waiting if one.target == target][: self._max_batch]
+            base = self._waiting[0].target.base
+            batch = [one for one in self._waiting if one.target.base == base][: self._max_batch]
             for ticket in batch:
                 self._waiting.remove(ticket)
             self._running = batch

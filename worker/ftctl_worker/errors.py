@@ -13,7 +13,9 @@ WorkerError
     ├── MethodNotAllowedError 405
     ├── PayloadTooLargeError  413
     ├── UnsupportedMediaError 415
-    └── ReusedKeyError        422
+    ├── ReusedKeyError        422
+    ├── QueueFullError        429
+    └── DiskFullError         507
 """
 
 from __future__ import annotations
@@ -123,3 +125,17 @@ class ReusedKeyError(ApiError):
     """An idempotency key came back with another body."""
 
     status = 422
+
+
+class QueueFullError(ApiError):
+    """As many jobs are open as this server takes. Try again later."""
+
+    status = 429
+    type = "rate_limit_error"
+
+
+class DiskFullError(ApiError):
+    """The disk of the server is full, or nearly. Try again once there is room."""
+
+    status = 507
+    type = "server_error"

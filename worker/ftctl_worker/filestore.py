@@ -57,9 +57,13 @@ class FileStore:
             expires_at=None if expires_after is None else now + expires_after,
         )
         source.chmod(0o600)
-        source.rename(self._home.file(file.id))
-        with self._database.write() as connection:
-            insert_file(connection, file)
+        place = source.rename(self._home.file(file.id))
+        try:
+            with self._database.write() as connection:
+                insert_file(connection, file)
+        except Exception:
+            place.unlink(missing_ok=True)
+            raise
         return file
 
     def get(self, file_id: str) -> StoredFile | None:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from ftctl_worker.batches import Batch, in_passes
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
-    from ftctl_worker.rendering import Row
+    from ftctl_worker.batches import Batch
 
-__all__ = ["Forward", "Sums", "evaluate"]
+__all__ = ["Forward", "Sums"]
 
 
 @dataclass
@@ -42,6 +40,7 @@ class Forward:
 
     def __init__(self, model: Any, *, half: bool) -> None:
         """Work with a peft ``model``; ``half`` where its base is in bf16."""
+        self._model = model
         self._causal = model.get_base_model()
         self._decoder = getattr(self._causal, self._causal.base_model_prefix, None)
         self._head = self._causal.get_output_embeddings()
@@ -51,16 +50,33 @@ class Forward:
 
     def __call__(self, batch: Batch, sums: Sums) -> torch.Tensor:
         """Return the summed loss of a batch, in nats, and add what was seen to ``sums``."""
+        logits, targets, _ = self._predict(batch)
+        loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
+        seen = torch.stack((loss.detach(), (logits.detach().argmax(-1) == targets).sum()))
+        total, correct = seen.tolist()
+        sums.loss += total
+        sums.correct += int(correct)
+        sums.labels += batch.labels
+        return loss
+
+    def log_likelihoods(self, batch: Batch) -> torch.Tensor:
+        """Return the log-likelihood of what each row learns, in nats, of shape (rows,)."""
+        logits, targets, wanted = self._predict(batch)
+        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+        row_of_label = wanted.nonzero()[:, 0]
+        return losses.new_zeros(len(wanted)).index_add(0, row_of_label, -losses)
+
+    def reference(self) -> AbstractContextManager[None]:
+        """Return a context in which the model is the base alone."""
+        context: AbstractContextManager[None] = self._model.disable_adapter()
+        return context
+
+    def _predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         batch = batch.to(self._device)
         wanted = batch.learned[:, 1:]
         targets = batch.ids[:, 1:][wanted]
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            logits = self._logits(batch.ids, wanted)
-        loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
-        sums.loss += loss.item()
-        sums.correct += int((logits.argmax(-1) == targets).sum())
-        sums.labels += batch.labels
-        return loss
+            return self._logits(batch.ids, wanted), targets, wanted
 
     def _logits(self, ids: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         # Padding stands at the end and attention is causal, so no mask is needed.
@@ -80,20 +96,3 @@ class Forward:
         whole = self._causal(input_ids=ids, use_cache=False).logits
         ours = self._head(self._decoder(input_ids=ids, use_cache=False).last_hidden_state)
         return whole.shape == ours.shape and torch.allclose(whole, ours.to(whole.dtype))
-
-
-@torch.no_grad()
-def evaluate(
-    forward: Forward, rows: Sequence[Row], *, longest: int, pad_id: int
-) -> dict[str, float]:
-    """Return the validation metrics of ``rows`` by their names in the API."""
-    sums = Sums()
-    for one in in_passes(rows, longest=longest, pad_id=pad_id):
-        forward(one, sums)
-    loss, accuracy = round(sums.mean_loss, 6), round(sums.accuracy, 6)
-    return {
-        "valid_loss": loss,
-        "valid_mean_token_accuracy": accuracy,
-        "full_valid_loss": loss,
-        "full_valid_mean_token_accuracy": accuracy,
-    }

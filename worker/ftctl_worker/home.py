@@ -37,6 +37,16 @@ class Home:
         return self.root / "uploads"
 
     @property
+    def parts(self) -> Path:
+        """Parts of uploads that are not complete yet; they outlive the server."""
+        return self.root / "parts"
+
+    @property
+    def tokens(self) -> Path:
+        """The digests of named tokens."""
+        return self.root / "tokens.json"
+
+    @property
     def jobs(self) -> Path:
         """One folder per job: the trainer's log and what it needs to resume."""
         return self.root / "jobs"
@@ -70,7 +80,10 @@ class Home:
             LocalStateError: the home cannot be made or written.
         """
         try:
-            for folder in (self.root, self.files, self.uploads, self.jobs, self.models, self.cache):
+            for folder in (
+                *(self.root, self.files, self.uploads, self.parts),
+                *(self.jobs, self.models, self.cache),
+            ):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 folder.chmod(0o700)
         except OSError as error:

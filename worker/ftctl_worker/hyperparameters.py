@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.errors import ModelError
@@ -12,12 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Chosen", "TrainingDefaults", "choose", "read_defaults"]
+__all__ = ["Chosen", "TrainingDefaults", "choose", "read_defaults", "with_options"]
 
 DEFAULTS_FILE = "training_defaults.json"
 _AIM_STEPS = 100
 _MAX_EPOCHS = 10
 _MAX_BATCH = 16
+_BETA = 0.1
+_PREFERENCE_MULTIPLIER = 0.1
+_LORA_FIELDS = {
+    "r": "lora_r",
+    "alpha": "lora_alpha",
+    "dropout": "lora_dropout",
+    "target_modules": "target_modules",
+    "use_rslora": "use_rslora",
+    "use_dora": "use_dora",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +41,10 @@ class TrainingDefaults:
     n_epochs: int | None = None
     batch_size: int | None = None
     lora_r: int = 16
-    lora_alpha: int = 32
+    lora_alpha: float = 32
+    lora_dropout: float = 0.0
+    use_rslora: bool = False
+    use_dora: bool = False
     target_modules: str | tuple[str, ...] = "all-linear"
     max_length: int = 2048
     source: str = "the general defaults"
@@ -46,14 +59,16 @@ class Chosen:
     learning_rate_multiplier: float
     learning_rate: float
     why: str
+    beta: float | None = None
 
     def reported(self) -> dict[str, float]:
-        """Return the three hyperparameters the API knows."""
-        return {
+        """Return the hyperparameters the API knows, ``beta`` where it counts."""
+        reported: dict[str, float] = {
             "n_epochs": self.n_epochs,
             "batch_size": self.batch_size,
             "learning_rate_multiplier": self.learning_rate_multiplier,
         }
+        return reported if self.beta is None else {**reported, "beta": self.beta}
 
 
 def read_defaults(folder: Path | None) -> TrainingDefaults:
@@ -71,10 +86,27 @@ def read_defaults(folder: Path | None) -> TrainingDefaults:
         raise ModelError(f"{file} cannot be used: {error}") from error
 
 
+def with_options(defaults: TrainingDefaults, options: Mapping[str, Any]) -> TrainingDefaults:
+    """Return the defaults with what a job asked for beyond the API's hyperparameters."""
+    lora = options.get("lora", {})
+    changes: dict[str, Any] = {_LORA_FIELDS[name]: value for name, value in lora.items()}
+    if isinstance(changes.get("target_modules"), list):
+        changes["target_modules"] = tuple(changes["target_modules"])
+    if "lora_r" in changes and "lora_alpha" not in changes:
+        changes["lora_alpha"] = 2 * changes["lora_r"]
+    if "learning_rate" in options:
+        changes |= {"learning_rate": options["learning_rate"], "source": "the job itself"}
+    return replace(defaults, **changes)
+
+
 def choose(
     requested: Mapping[str, float | str], defaults: TrainingDefaults, examples: int
 ) -> Chosen:
-    """Turn "auto" into numbers for a training file with ``examples`` rows."""
+    """Turn "auto" into numbers for a training file with ``examples`` rows.
+
+    Whoever learns preferences says so by a ``beta`` among the requested.
+    """
+    beta = (_given(requested, "beta") or _BETA) if "beta" in requested else None
     batch = _given(requested, "batch_size")
     epochs = _given(requested, "n_epochs")
     multiplier = _given(requested, "learning_rate_multiplier")
@@ -87,8 +119,9 @@ def choose(
         epochs = defaults.n_epochs or min(_MAX_EPOCHS, max(3, -(-_AIM_STEPS // steps)))
         reasons.append(f"n_epochs {epochs:g} {_origin(defaults.n_epochs, defaults, examples)}")
     if multiplier is None:
-        multiplier = 1.0
-        reasons.append("learning_rate_multiplier 1 keeps the default learning rate")
+        multiplier = 1.0 if beta is None else _PREFERENCE_MULTIPLIER
+        kept = "keeps the default learning rate" if beta is None else "since preferences need less"
+        reasons.append(f"learning_rate_multiplier {multiplier:g} {kept}")
     rate = defaults.learning_rate * multiplier
     said = "; ".join(reasons) or "all hyperparameters were given"
     return Chosen(
@@ -96,6 +129,7 @@ def choose(
         batch_size=int(batch),
         learning_rate_multiplier=float(multiplier),
         learning_rate=rate,
+        beta=beta,
         why=f"Hyperparameters: {said}. Learning rate {rate:g} = {defaults.learning_rate:g} (from "
         f"{defaults.source}) x {multiplier:g}.",
     )
@@ -119,7 +153,7 @@ def _parse(raw: dict[str, Any]) -> TrainingDefaults:
         n_epochs=_count(raw.get("n_epochs")),
         batch_size=_count(raw.get("batch_size")),
         lora_r=int(lora.get("r", general.lora_r)),
-        lora_alpha=int(lora.get("alpha", general.lora_alpha)),
+        lora_alpha=float(lora.get("alpha", general.lora_alpha)),
         target_modules=modules if isinstance(modules, str) else tuple(modules),
         max_length=int(raw.get("max_length", general.max_length)),
         source=f"the model's {DEFAULTS_FILE}",

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.errors import BadRequestError
-from ftctl_worker.jobs import JobDraft
+from ftctl_worker.job import JobDraft
+from ftctl_worker.job_options import split_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ftctl_worker.job import Method
 
 __all__ = ["parse_job"]
 
@@ -23,7 +29,13 @@ _FIELDS = frozenset(
         "metadata",
     }
 )
-_HYPERPARAMETERS = {"n_epochs": (1, 50), "batch_size": (1, 256), "learning_rate_multiplier": None}
+_Limits = tuple[float, float] | None
+_SUPERVISED: dict[str, _Limits] = {
+    "n_epochs": (1, 50),
+    "batch_size": (1, 256),
+    "learning_rate_multiplier": None,
+}
+_DPO: dict[str, _Limits] = {**_SUPERVISED, "beta": (0, 2)}
 _MAX_SEED = 2**31 - 1
 
 
@@ -48,50 +60,69 @@ def parse_job(body: object) -> JobDraft:
         suffix=_suffix(body),
         seed=secrets.randbelow(_MAX_SEED) if seed is None else seed,
         metadata=_metadata(body.get("metadata")),
-        requested={**_hyperparameters(body, ""), **_method(body.get("method"))},
+        **_read_method(body),
     )
 
 
-def _method(method: object) -> dict[str, float | str]:
+def _read_method(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a draft that the method and its hyperparameters decide."""
+    top = _hyperparameters(body, "", _SUPERVISED)
+    method = body.get("method")
     if method is None:
-        return {}
+        return _fields("supervised", top, {})
     if not isinstance(method, dict):
         raise BadRequestError("'method' must be an object.", param="method")
     kind = method.get("type")
-    if kind in ("dpo", "reinforcement"):
+    if kind == "reinforcement":
         raise BadRequestError(
-            f"The method {kind!r} is not supported by this server; use 'supervised'.",
+            "The method 'reinforcement' is not supported by this server; use 'supervised' or "
+            "'dpo'.",
             param="method.type",
             code="unsupported_method",
         )
-    if kind != "supervised":
-        raise BadRequestError("'method.type' must be 'supervised'.", param="method.type")
-    _refuse_unknown(method, {"type", "supervised"}, "method.")
-    supervised = method.get("supervised")
-    if supervised is None:
-        return {}
-    if not isinstance(supervised, dict):
-        raise BadRequestError("'method.supervised' must be an object.", param="method.supervised")
-    _refuse_unknown(supervised, {"hyperparameters"}, "method.supervised.")
-    given = supervised.get("hyperparameters")
-    return {} if given is None else _hyperparameters(supervised, "method.supervised.")
+    if kind not in ("supervised", "dpo"):
+        raise BadRequestError("'method.type' must be 'supervised' or 'dpo'.", param="method.type")
+    _refuse_unknown(method, {"type", kind}, "method.")
+    holder = method.get(kind)
+    if holder is None:
+        holder = {}
+    if not isinstance(holder, dict):
+        raise BadRequestError(f"'method.{kind}' must be an object.", param=f"method.{kind}")
+    _refuse_unknown(holder, {"hyperparameters"}, f"method.{kind}.")
+    bounds = _SUPERVISED if kind == "supervised" else _DPO
+    given = _hyperparameters(holder, f"method.{kind}.", bounds)
+    return _fields(kind, top, given if holder.get("hyperparameters") is not None else {})
 
 
-def _hyperparameters(holder: dict[str, Any], prefix: str) -> dict[str, float | str]:
+def _fields(kind: Method, top: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    names = _SUPERVISED if kind == "supervised" else _DPO
+    both = {**dict.fromkeys(names, "auto"), **top, **own}
+    return {
+        "method": kind,
+        "requested": {name: value for name, value in both.items() if name in names},
+        "options": {name: value for name, value in both.items() if name not in names},
+    }
+
+
+def _hyperparameters(
+    holder: dict[str, Any], prefix: str, bounds: Mapping[str, tuple[float, float] | None]
+) -> dict[str, Any]:
     given = holder.get("hyperparameters")
     where = f"{prefix}hyperparameters"
     if given is None:
         given = {}
     if not isinstance(given, dict):
         raise BadRequestError(f"'{where}' must be an object.", param=where)
-    _refuse_unknown(given, set(_HYPERPARAMETERS), f"{where}.")
-    return {
-        name: _hyperparameter(given.get(name, "auto"), f"{where}.{name}", bounds)
-        for name, bounds in _HYPERPARAMETERS.items()
+    own, options = split_options(given, where)
+    _refuse_unknown(own, set(bounds), f"{where}.")
+    known = {
+        name: _hyperparameter(given.get(name, "auto"), f"{where}.{name}", limits)
+        for name, limits in bounds.items()
     }
+    return {**known, **options}
 
 
-def _hyperparameter(value: object, param: str, bounds: tuple[int, int] | None) -> float | str:
+def _hyperparameter(value: object, param: str, bounds: _Limits) -> float | str:
     if value is None or value == "auto":
         return "auto"
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -100,6 +131,12 @@ def _hyperparameter(value: object, param: str, bounds: tuple[int, int] | None) -
             raise BadRequestError(f"'{param}' must be 'auto' or a number above 0.", param=param)
         return float(value)  # type: ignore[arg-type]
     low, high = bounds
+    if low == 0:
+        if not number or not low < value <= high:  # type: ignore[operator]
+            raise BadRequestError(
+                f"'{param}' must be 'auto' or a number above 0, at most {high}.", param=param
+            )
+        return float(value)  # type: ignore[arg-type]
     if not number or value != int(value) or not low <= value <= high:  # type: ignore[call-overload,operator]
         raise BadRequestError(
             f"'{param}' must be 'auto' or an integer from {low} to {high}.", param=param

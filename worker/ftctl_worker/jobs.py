@@ -1,16 +1,17 @@
-"""Fine-tuning jobs and every change of their state, each a compare-and-swap with its event."""
+"""Every change of a job's state, each a compare-and-swap with its event."""
 
 from __future__ import annotations
 
-import enum
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftctl_worker.errors import ReusedKeyError
+from ftctl_worker.errors import QueueFullError, ReusedKeyError
 from ftctl_worker.history import add_event
-from ftctl_worker.ids import new_id
+from ftctl_worker.job import IdempotencyKey, Job, JobDraft, JobError, JobStatus
+from ftctl_worker.job import find_job as _find
+from ftctl_worker.job import insert_job as _insert
+from ftctl_worker.job import job_of as _job
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,95 +20,27 @@ if TYPE_CHECKING:
     from ftctl_worker.database import Database
     from ftctl_worker.history import Level
 
-__all__ = ["IdempotencyKey", "Job", "JobDraft", "JobError", "JobStatus", "JobStore"]
+__all__ = ["JobStore"]
 
 _KEEP_KEYS_SECONDS = 30 * 24 * 3600
-
-
-class JobStatus(enum.StrEnum):
-    """Where a job stands, in the words of the API."""
-
-    VALIDATING_FILES = "validating_files"
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing will ever change any more."""
-        return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobError:
-    """Why a job failed: a stable code, a message for a person, the parameter to blame."""
-
-    code: str
-    message: str
-    param: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobDraft:
-    """A checked request for a job. ``requested`` maps hyperparameters to a number or "auto"."""
-
-    model: str
-    training_file: str
-    validation_file: str | None
-    suffix: str | None
-    seed: int
-    metadata: Mapping[str, str] | None
-    requested: Mapping[str, float | str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class IdempotencyKey:
-    """A client's key and the SHA-256 (hex) of the body that came with it."""
-
-    key: str
-    body_sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One training request; times in Unix seconds, ``chosen`` hyperparameters once known."""
-
-    id: str
-    status: JobStatus
-    attempt: int
-    model: str
-    training_file: str
-    validation_file: str | None
-    suffix: str | None
-    seed: int
-    metadata: Mapping[str, str] | None
-    requested: Mapping[str, float | str]
-    chosen: Mapping[str, float] | None
-    created_at: int
-    updated_at: float
-    started_at: int | None
-    finished_at: int | None
-    estimated_finish: int | None
-    fine_tuned_model: str | None
-    trained_tokens: int | None
-    result_file: str | None
-    error: JobError | None
+_OPEN = "status IN ('validating_files', 'queued', 'running')"
+_ALIVE = "status IN ('validating_files', 'queued', 'running', 'paused')"
 
 
 class JobStore:
     """Creates, finds and moves jobs. Reading never changes anything."""
 
-    def __init__(self, database: Database) -> None:
-        """Keep jobs in ``database``."""
+    def __init__(self, database: Database, *, most_open: int = 0) -> None:
+        """Keep jobs in ``database``, at most ``most_open`` of them open; 0 sets no limit."""
         self._database = database
+        self._most_open = most_open
 
     def create(self, draft: JobDraft, key: IdempotencyKey | None = None) -> tuple[Job, bool]:
         """Store a job, and the key beside it; return the job and whether it is new.
 
         Raises:
             ReusedKeyError: the key was used with another body.
+            QueueFullError: as many jobs are open as may be.
         """
         now = time.time()
         with self._database.write() as connection:
@@ -117,6 +50,7 @@ class JobStore:
             earlier = None if key is None else _earlier(connection, key)
             if earlier is not None:
                 return _find(connection, earlier), False
+            self._check_room(connection)
             job_id = _insert(connection, draft, now)
             if key is not None:
                 connection.execute(
@@ -191,14 +125,38 @@ class JobStore:
         """Tell whether a job is being validated, queued or running."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT 1 FROM jobs WHERE status IN ('validating_files', 'queued', 'running')"
-                " LIMIT 1"
+                f"SELECT 1 FROM jobs WHERE {_OPEN} LIMIT 1"  # noqa: S608
             ).fetchone()
         return row is not None
+
+    def counts(self) -> dict[JobStatus, int]:
+        """Return how many jobs stand in each status, zeros included."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT status, COUNT(*) FROM jobs GROUP BY status")
+            found = {JobStatus(status): count for status, count in rows.fetchall()}
+        return {status: found.get(status, 0) for status in JobStatus}
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job that is not final yet; False where it is."""
         return self._finish(job_id, JobStatus.CANCELLED, "Fine-tuning job was cancelled")
+
+    def pause(self, job_id: str) -> bool:
+        """Take a job out of the queue or off its trainer; False where it is final."""
+        return self._swap(
+            "status = 'paused', estimated_finish = NULL, error = NULL",
+            f"id = :id AND {_OPEN}",
+            {"id": job_id},
+            "Fine-tuning job was paused",
+        )
+
+    def resume(self, job_id: str) -> bool:
+        """Put a paused job back to where it waits; False where it is not paused."""
+        return self._swap(
+            "status = CASE attempt WHEN 0 THEN 'validating_files' ELSE 'queued' END",
+            "id = :id AND status = 'paused'",
+            {"id": job_id},
+            "Fine-tuning job was resumed",
+        )
 
     def accept(self, job_id: str) -> bool:
         """Move a validated job into the queue; False where it was cancelled meanwhile."""
@@ -212,20 +170,33 @@ class JobStore:
     def start(self, job: Job) -> int | None:
         """Give a queued job to a new attempt; return its number, or None where it moved on."""
         started = self._swap(
-            "status = 'running', attempt = attempt + 1, started_at = CAST(:now AS INTEGER)",
+            "status = 'running', attempt = attempt + 1, started_at = CAST(:now AS INTEGER),"
+            " error = NULL",
             "id = :id AND status = 'queued' AND attempt = :attempt",
             {"id": job.id, "attempt": job.attempt},
             "Fine-tuning job started",
         )
         return job.attempt + 1 if started else None
 
-    def requeue(self, job_id: str, attempt: int, why: str) -> bool:
-        """Put a running job back into the queue, and say why."""
+    def requeue(self, job_id: str, attempt: int, why: str, error: JobError | None = None) -> bool:
+        """Put a running job back into the queue, and say why; ``error`` shows while it waits."""
         return self._swap(
-            "status = 'queued', estimated_finish = NULL",
+            "status = 'queued', estimated_finish = NULL, error = :error",
             "id = :id AND status = 'running' AND attempt = :attempt",
-            {"id": job_id, "attempt": attempt},
+            {"id": job_id, "attempt": attempt, "error": _text(error)},
             why,
+            level="warn",
+        )
+
+    def hold(self, job: Job, error: JobError) -> bool:
+        """Show why a queued job waits; saying it twice changes nothing."""
+        if job.error == error:
+            return False
+        return self._swap(
+            "error = :error",
+            "id = :id AND status = 'queued'",
+            {"id": job.id, "error": _text(error)},
+            error.message,
             level="warn",
         )
 
@@ -241,6 +212,15 @@ class JobStore:
         """Mark a job failed; with ``attempt``, only where that attempt still owns it."""
         return self._finish(job_id, JobStatus.FAILED, error.message, error=error, attempt=attempt)
 
+    def _check_room(self, connection: sqlite3.Connection) -> None:
+        count = connection.execute(f"SELECT COUNT(*) FROM jobs WHERE {_OPEN}").fetchone()[0]  # noqa: S608
+        if self._most_open and count >= self._most_open:
+            raise QueueFullError(
+                f"{count} jobs are open, which is as many as this server takes; try again when "
+                "some have ended.",
+                code="queue_full",
+            )
+
     def _finish(
         self,
         job_id: str,
@@ -252,13 +232,13 @@ class JobStore:
     ) -> bool:
         with self._database.write() as connection:
             changed = connection.execute(
-                "UPDATE jobs SET status = :status, error = :error, updated_at = :now,"
+                "UPDATE jobs SET status = :status, error = :error, updated_at = :now,"  # noqa: S608
                 " finished_at = CAST(:now AS INTEGER), estimated_finish = NULL"
-                " WHERE id = :id AND status IN ('validating_files', 'queued', 'running')"
+                f" WHERE id = :id AND {_ALIVE}"
                 " AND (:attempt IS NULL OR attempt = :attempt)",
                 {
                     "status": status,
-                    "error": None if error is None else json.dumps(vars(error)),
+                    "error": _text(error),
                     "now": time.time(),
                     "id": job_id,
                     "attempt": attempt,
@@ -289,6 +269,10 @@ class JobStore:
         return bool(changed)
 
 
+def _text(error: JobError | None) -> str | None:
+    return None if error is None else json.dumps(vars(error))
+
+
 def _earlier(connection: sqlite3.Connection, key: IdempotencyKey) -> str | None:
     row = connection.execute("SELECT * FROM idempotency WHERE key = ?", (key.key,)).fetchone()
     if row is None:
@@ -300,38 +284,3 @@ def _earlier(connection: sqlite3.Connection, key: IdempotencyKey) -> str | None:
             code="idempotency_key_reused",
         )
     return str(row["job_id"])
-
-
-def _insert(connection: sqlite3.Connection, draft: JobDraft, now: float) -> str:
-    job_id = new_id("ftjob-")
-    connection.execute(
-        "INSERT INTO jobs (id, status, model, training_file, validation_file, suffix, seed,"
-        " metadata, requested, created_at, updated_at)"
-        " VALUES (?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            job_id,
-            draft.model,
-            draft.training_file,
-            draft.validation_file,
-            draft.suffix,
-            draft.seed,
-            None if draft.metadata is None else json.dumps(draft.metadata),
-            json.dumps(draft.requested),
-            int(now),
-            now,
-        ),
-    )
-    return job_id
-
-
-def _find(connection: sqlite3.Connection, job_id: str) -> Job:
-    return _job(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
-
-
-def _job(row: sqlite3.Row) -> Job:
-    values = {name: row[name] for name in Job.__dataclass_fields__}
-    for name in ("metadata", "requested", "chosen"):
-        values[name] = None if row[name] is None else json.loads(row[name])
-    values["status"] = JobStatus(row["status"])
-    values["error"] = None if row["error"] is None else JobError(**json.loads(row["error"]))
-    return Job(**values)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
+import shutil
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING, Literal
@@ -15,17 +18,17 @@ from ftctl_worker.history import add_event
 from ftctl_worker.ids import new_id, tuned_model_name
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ftctl_worker.database import Database
     from ftctl_worker.home import Home
     from ftctl_worker.hyperparameters import Chosen
-    from ftctl_worker.jobs import Job, JobError
+    from ftctl_worker.job import Job, JobError
 
 __all__ = ["Ledger", "watch_over"]
 
+_LOG = logging.getLogger("ftctl_worker.train")
 _FLUSH_SECONDS = 1.0
 _MOST_METRIC_EVENTS = 300
 _OWNED = "id = :id AND attempt = :attempt AND status = 'running'"
@@ -94,6 +97,21 @@ class Ledger:
             if new:
                 text = f"Checkpoint created at step {step}"
                 add_event(connection, self._job.id, text, data={"step": step})
+
+    def prune(self, keep: set[int]) -> None:
+        """Forget the checkpoints of all steps but those in ``keep``, and remove their weights."""
+        with self._database.write() as connection:
+            self._touch(connection)
+            rows = connection.execute(
+                "SELECT step, model FROM checkpoints WHERE job_id = ?", (self._job.id,)
+            ).fetchall()
+            gone = [row for row in rows if row["step"] not in keep]
+            for row in gone:
+                where = (self._job.id, row["step"])
+                connection.execute("DELETE FROM checkpoints WHERE job_id = ? AND step = ?", where)
+                connection.execute("DELETE FROM models WHERE name = ?", (row["model"],))
+        for row in gone:
+            shutil.rmtree(self.adapter_folder(row["step"]), ignore_errors=True)
 
     def succeed(self, step: int, tokens: int, metrics: Sequence[Mapping[str, float]]) -> None:
         """End the job well: the tuned model, the result file and the state, all at once."""
@@ -168,14 +186,11 @@ class Ledger:
     def _result_file(self, metrics: Sequence[Mapping[str, float]]) -> StoredFile:
         file_id = new_id("file-")
         place = self._home.file(file_id)
-        with place.open("w", newline="", encoding="ascii") as stream:
-            table = csv.writer(stream, lineterminator="\n")
-            table.writerow(_COLUMNS)
-            for one in metrics:
-                named = {**one, "train_accuracy": one["train_mean_token_accuracy"]}
-                table.writerow([named.get(column, "") for column in _COLUMNS])
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            _write_table(place, metrics)
+        except OSError:
+            place.unlink(missing_ok=True)
+            raise
         return StoredFile(
             id=file_id,
             filename="step_metrics.csv",
@@ -186,8 +201,24 @@ class Ledger:
         )
 
 
-def watch_over(ledger: Ledger, parent: int, every: float = 3.0) -> None:
-    """Beat in a thread; end the process where the server is gone or the job is another's."""
+def _write_table(place: Path, metrics: Sequence[Mapping[str, float]]) -> None:
+    with place.open("w", newline="", encoding="ascii") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(_COLUMNS)
+        for one in metrics:
+            named = {**one, "train_accuracy": one["train_mean_token_accuracy"]}
+            table.writerow([named.get(column, "") for column in _COLUMNS])
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def watch_over(
+    ledger: Ledger, parent: int, superseded: Callable[[], None], every: float = 3.0
+) -> None:
+    """Beat in a thread; end the process where the server is gone.
+
+    ``superseded`` is called where the job was paused, cancelled or given to another attempt.
+    """
 
     def watch() -> None:
         while True:
@@ -197,7 +228,10 @@ def watch_over(ledger: Ledger, parent: int, every: float = 3.0) -> None:
                     os._exit(0)
                 ledger.beat()
             except JobSupersededError:
-                os._exit(0)
+                superseded()
+                return
+            except sqlite3.Error:
+                _LOG.warning("the heartbeat could not be written", exc_info=True)
 
     pause = threading.Event()
     threading.Thread(target=watch, name="heartbeat", daemon=True).start()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ftctl_worker.dataset import Example
 
-__all__ = ["Row", "RowCounts", "prompt_text", "render_rows"]
+__all__ = ["Row", "RowCounts", "prompt_text", "render_rows", "row_of"]
 
 Segment = tuple[str, bool]
 
@@ -53,17 +53,26 @@ def render_rows(
     rows = []
     for example in examples:
         for segments in _segments(example, tokenizer):
-            row = _row(segments, tokenizer, eos_ids)
-            if len(row.ids) > max_length:
-                counts.truncated += 1
-                row = Row(row.ids[:max_length], row.learned[:max_length])
-            if any(row.learned[1:]):
+            row = _short(_row(segments, tokenizer, eos_ids), max_length, counts)
+            if row is not None:
                 rows.append(row)
-            else:
-                counts.skipped += 1
     if not rows:
         raise TrainingDataError(f"No example has an answer within {max_length} tokens.")
     return rows, counts
+
+
+def row_of(
+    example: Example, tokenizer: Any, *, max_length: int, eos_ids: set[int], counts: RowCounts
+) -> Row | None:
+    """Return the one row of an example, None where nothing is left to learn.
+
+    Where the template rewrites history, that is the row of the last answer.
+
+    Raises:
+        TrainingDataError: the chat template refuses the example.
+    """
+    segments = _segments(example, tokenizer)[-1]
+    return _short(_row(segments, tokenizer, eos_ids), max_length, counts)
 
 
 def prompt_text(
@@ -75,6 +84,16 @@ def prompt_text(
         TemplateError: the chat template refuses the messages.
     """
     return _render(tokenizer, messages, tools, prompt=True)
+
+
+def _short(row: Row, max_length: int, counts: RowCounts) -> Row | None:
+    if len(row.ids) > max_length:
+        counts.truncated += 1
+        row = Row(row.ids[:max_length], row.learned[:max_length])
+    if any(row.learned[1:]):
+        return row
+    counts.skipped += 1
+    return None
 
 
 def _segments(example: Example, tokenizer: Any) -> list[list[Segment]]:

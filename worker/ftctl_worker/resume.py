@@ -1,6 +1,6 @@
-"""What a trainer needs to go on after the last finished epoch, in one safetensors file.
+"""What a trainer needs to go on after its last stored step, in one safetensors file.
 
-The order of rows and all randomness follow from the seed and the epoch, so nothing of that is
+The order of rows and all randomness follow from the seed and the step, so nothing of that is
 kept: a resumed run ends with the same adapter as an undisturbed one.
 """
 
@@ -25,12 +25,16 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass
 class Progress:
-    """How far a job is: finished epochs, steps, trained tokens and the metrics of every step."""
+    """How far a job is: steps, trained tokens and the metrics of every step.
 
-    epochs: int = 0
+    ``best`` is the lowest validation loss so far, ``worse`` how many epochs ago that was.
+    """
+
     step: int = 0
     tokens: int = 0
     metrics: list[dict[str, float]] = field(default_factory=list)
+    best: float | None = None
+    worse: int = 0
 
 
 def store(
@@ -46,8 +50,12 @@ def store(
         for moment in _MOMENTS:
             tensors[f"{name}/{moment}"] = optimizer.state[parameter][moment]
     draft = file.with_name(f".{file.name}")
-    save_file(tensors, draft, metadata={"progress": json.dumps(asdict(progress))})
-    draft.replace(file)
+    try:
+        save_file(tensors, draft, metadata={"progress": json.dumps(asdict(progress))})
+        draft.replace(file)
+    except Exception:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def restore(
@@ -55,7 +63,7 @@ def restore(
     parameters: Mapping[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
 ) -> Progress:
-    """Put parameters and optimizer back to the last finished epoch, where one was stored.
+    """Put parameters and optimizer back to the last stored step, where there is one.
 
     A file that cannot be used means a start from the beginning.
     """
@@ -71,5 +79,5 @@ def restore(
                     for moment in _MOMENTS
                 }
             return Progress(**json.loads(stored.metadata()["progress"]))
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return Progress()

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from ftctl_worker.api.app import Services, build_app
 from ftctl_worker.api.guard import OpenRequests
 from ftctl_worker.bases import Catalog
 from ftctl_worker.database import Database
+from ftctl_worker.disk import Disk
 from ftctl_worker.engine import Engine
 from ftctl_worker.errors import LocalStateError
 from ftctl_worker.filestore import FileStore
@@ -25,7 +27,9 @@ from ftctl_worker.jobs import JobStore
 from ftctl_worker.lifetime import ReadyFile, UsageLock
 from ftctl_worker.settings import prepare_for_torch
 from ftctl_worker.supervisor import Supervisor
+from ftctl_worker.tokens import Tokens
 from ftctl_worker.tuned_models import TunedModels
+from ftctl_worker.uploads import Uploads
 
 if TYPE_CHECKING:
     from ftctl_worker.settings import Settings
@@ -64,7 +68,10 @@ class _Server:
     def __init__(self, settings: Settings, home: Home, database: Database) -> None:
         self._settings = settings
         self._files = FileStore(database, home)
-        self._jobs = JobStore(database)
+        self._jobs = JobStore(database, most_open=settings.max_queue)
+        self._uploads = Uploads(database, home, self._files)
+        self._tokens = Tokens(home.tokens, settings.token_hashes)
+        disk = Disk(home.root, settings.disk_floor_bytes)
         self._open_requests = OpenRequests()
         catalog = Catalog(
             models_dirs=settings.models_dirs,
@@ -79,11 +86,14 @@ class _Server:
             max_batch=settings.max_batch,
         )
         self._supervisor = Supervisor(
-            jobs=self._jobs, files=self._files, home=home, catalog=catalog, settings=settings
+            jobs=self._jobs, home=home, catalog=catalog, settings=settings, disk=disk
         )
         services = Services(
             home=home,
             files=self._files,
+            uploads=self._uploads,
+            disk=disk,
+            tokens=self._tokens,
             jobs=self._jobs,
             history=History(database),
             tuned=TunedModels(database, home),
@@ -134,7 +144,7 @@ class _Server:
         rounds = 0
         while http.is_alive() and not stop.wait(_LOOK_SECONDS):
             if rounds % _PURGE_EVERY == 0:
-                self._files.purge_expired()
+                self._purge()
             rounds += 1
             if usage is None or self._is_busy() or not usage.try_alone():
                 continue
@@ -144,6 +154,13 @@ class _Server:
             if ready is not None:
                 ready.remove()
             return
+
+    def _purge(self) -> None:
+        try:
+            self._files.purge_expired()
+            self._uploads.purge_expired()
+        except (OSError, sqlite3.Error):
+            _LOG.exception("what has expired could not be removed; it is tried again")
 
     def _is_busy(self) -> bool:
         return self._open_requests.any or self._jobs.any_open()

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
-from peft import PeftModel
 
 from ftctl_worker import adapters
-from ftctl_worker.decoding import Prefix, RowState, decode
-from ftctl_worker.engine import Delta, Done, Failed
+from ftctl_worker.decoding import Prefix, RowState, decode, shared_length
 from ftctl_worker.loading import LoadedBase, load_base, use_threads
 from ftctl_worker.rendering import prompt_text
+from ftctl_worker.replies import Delta, Done, Failed
+from ftctl_worker.slots import BASE_ALONE, Slots, can_mix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,18 +27,23 @@ if TYPE_CHECKING:
 __all__ = ["Shelf"]
 
 _MOST_BASES = 2
-_MOST_ADAPTERS = 8
+_MOST_ADAPTERS = 32
+_LONG_BEGINNING = 64
 _MOST_PROMPT_TOKENS = 16_384
 _DEFAULT_NEW_TOKENS = 1024
 
 
 @dataclass
 class _Served:
-    """A base model with the adapters put on it so far, the most recently used last."""
+    """A base model with its adapters, and the beginnings of prompts by adapter.
+
+    ``whole`` is the adapter that is bound to the model by peft, because it is not plain LoRA.
+    """
 
     base: LoadedBase
-    model: Any
-    prefixes: OrderedDict[str, Prefix] = field(default_factory=OrderedDict)
+    slots: Slots
+    prefixes: dict[str, Prefix] = field(default_factory=dict)
+    whole: Path | None = None
 
     @property
     def can_reuse(self) -> bool:
@@ -47,6 +51,15 @@ class _Served:
         config = self.base.model.config
         kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
         return kinds == {"full_attention"} and not getattr(config, "sliding_window", None)
+
+    def load(self, adapter: Path | None) -> str:
+        """Load an adapter, and return the name of its slot."""
+        if adapter is None or self.whole is not None:
+            return BASE_ALONE
+        name = f"{adapter.parent.name}/{adapter.name}"
+        for gone in self.slots.load(adapter, name):
+            self.prefixes.pop(gone, None)
+        return name
 
 
 class Shelf:
@@ -57,61 +70,53 @@ class Shelf:
         use_threads(threads)
         self._cache = cache
         self._precision = precision
-        self._bases: OrderedDict[BaseModel, _Served] = OrderedDict()
+        self._shelf: OrderedDict[tuple[BaseModel, Path | None], _Served] = OrderedDict()
 
     def answer(self, tickets: Sequence[Ticket]) -> None:
-        """Answer requests of one model; each gets its own end or failure.
+        """Answer requests of one base model; each gets its own end or failure.
 
         Raises:
             ModelError: the model cannot be loaded; nobody was answered.
         """
-        target = tickets[0].target
-        served = self._base(target.base)
-        name = _BASE_ALONE if target.adapter is None else self._adapter(served, target.adapter)
-        prefix = served.prefixes.setdefault(name, Prefix())
-        served.prefixes.move_to_end(name)
-        ready = [
-            (ticket, row)
-            for ticket in tickets
-            if not ticket.cancelled and (row := _row(ticket, served.base)) is not None
-        ]
-        with _mode(served.model, name):
+        for served, some in self._by_model(tickets):
+            ready = [
+                _Ready(ticket, row, served.load(ticket.target.adapter))
+                for ticket in some
+                if not ticket.cancelled and (row := _row(ticket, served.base)) is not None
+            ]
             for group in _groups(ready):
-                _answer_group(group, served, prefix if served.can_reuse else None)
+                _answer_group(group, served)
 
-    def _base(self, base: BaseModel) -> _Served:
-        if base not in self._bases:
-            while len(self._bases) >= _MOST_BASES:
-                self._bases.popitem(last=False)
+    def _by_model(self, tickets: Sequence[Ticket]) -> list[tuple[_Served, list[Ticket]]]:
+        """Sort tickets by the weights in memory that answer them."""
+        found: dict[tuple[BaseModel, Path | None], list[Ticket]] = {}
+        for ticket in tickets:
+            adapter = ticket.target.adapter
+            whole = None if adapter is None or can_mix(adapter) else adapter
+            found.setdefault((ticket.target.base, whole), []).append(ticket)
+        return [(self._served(*key), some) for key, some in found.items()]
+
+    def _served(self, base: BaseModel, whole: Path | None) -> _Served:
+        key = (base, whole)
+        if key not in self._shelf:
+            while len(self._shelf) >= _MOST_BASES:
+                self._shelf.popitem(last=False)
             loaded = load_base(base, precision=self._precision, cache=self._cache)
-            self._bases[base] = _Served(loaded, loaded.model)
-        self._bases.move_to_end(base)
-        return self._bases[base]
-
-    def _adapter(self, served: _Served, folder: Path) -> str:
-        name = f"{folder.parent.name}-{folder.name}".replace(".", "-")
-        if name in served.prefixes:
-            return name
-        served.model = adapters.load(served.model, folder, name)
-        served.prefixes[name] = Prefix()
-        loaded = [one for one in served.prefixes if one != _BASE_ALONE]
-        if len(loaded) > _MOST_ADAPTERS:
-            served.model.delete_adapter(loaded[0])
-            del served.prefixes[loaded[0]]
-        return name
+            if whole is not None:
+                merged = adapters.load(loaded.model, whole, "default").merge_and_unload()
+                loaded = replace(loaded, model=merged)
+            self._shelf[key] = _Served(loaded, Slots(loaded.model, _MOST_ADAPTERS), whole=whole)
+        self._shelf.move_to_end(key)
+        return self._shelf[key]
 
 
-_BASE_ALONE = ""
+@dataclass(frozen=True)
+class _Ready:
+    """A request that can be answered: its prompt, and the slot of its adapter."""
 
-
-def _mode(model: Any, name: str) -> AbstractContextManager[None]:
-    if not isinstance(model, PeftModel):
-        return nullcontext()
-    if name == _BASE_ALONE:
-        context: AbstractContextManager[None] = model.disable_adapter()
-        return context
-    model.set_adapter(name)
-    return nullcontext()
+    ticket: Ticket
+    row: RowState
+    slot: str
 
 
 def _row(ticket: Ticket, base: LoadedBase) -> RowState | None:
@@ -140,33 +145,64 @@ def _row(ticket: Ticket, base: LoadedBase) -> RowState | None:
         top_p=chat.top_p,
         seed=secrets.randbits(63) if chat.seed is None else chat.seed,
         stop=chat.stop,
-        emit=lambda piece: ticket.deliver(Delta(piece)),
+        emit=lambda piece, tokens: ticket.deliver(Delta(piece, tokens)),
+        top_logprobs=chat.top_logprobs,
         is_cancelled=lambda: ticket.cancelled,
     )
 
 
-def _groups(ready: list[tuple[Ticket, RowState]]) -> list[list[tuple[Ticket, RowState]]]:
-    """Split a batch where its padded prompts would take too much memory at once."""
-    groups: list[list[tuple[Ticket, RowState]]] = []
-    for one in sorted(ready, key=lambda pair: len(pair[1].ids)):
-        fits = groups and (len(groups[-1]) + 1) * len(one[1].ids) <= _MOST_PROMPT_TOKENS
-        if fits:
-            groups[-1].append(one)
-        else:
-            groups.append([one])
+def _groups(ready: list[_Ready]) -> list[list[_Ready]]:
+    """Split a batch where its padded prompts would take too much memory at once.
+
+    Requests of one adapter that share a long beginning stay among themselves: it is read once.
+    """
+    groups: list[list[_Ready]] = []
+    for some in _sharing(ready):
+        fresh = True
+        for one in sorted(some, key=lambda each: len(each.row.ids)):
+            size = 0 if fresh else (len(groups[-1]) + 1) * len(one.row.ids)
+            if fresh or size > _MOST_PROMPT_TOKENS:
+                groups.append([one])
+            else:
+                groups[-1].append(one)
+            fresh = False
     return groups
 
 
-def _answer_group(
-    group: list[tuple[Ticket, RowState]], served: _Served, prefix: Prefix | None
-) -> None:
+def _sharing(ready: list[_Ready]) -> list[list[_Ready]]:
+    by_slot: dict[str, list[_Ready]] = {}
+    for one in ready:
+        by_slot.setdefault(one.slot, []).append(one)
+    if len(by_slot) == 1:
+        return [ready]
+    mixed: list[_Ready] = []
+    alone: list[list[_Ready]] = []
+    for some in by_slot.values():
+        shared = min(shared_length(some[0].row.ids, one.row.ids) for one in some)
+        if len(some) > 1 and shared >= _LONG_BEGINNING:
+            alone.append(some)
+        else:
+            mixed += some
+    return [*alone, mixed] if mixed else alone
+
+
+def _answer_group(group: list[_Ready], served: _Served) -> None:
+    slots = [one.slot for one in group]
+    same = len(set(slots)) == 1
+    prefix = served.prefixes.setdefault(slots[0], Prefix()) if same and served.can_reuse else None
+    served.slots.choose(slots)
+    calls = "<tool_call>" in str(served.base.tokenizer.chat_template)
     known = decode(
-        served.model,
+        served.base.model,
         served.base.tokenizer,
-        [row for _, row in group],
+        [one.row for one in group],
         eos_ids=served.base.eos_ids,
         pad_id=served.base.pad_id,
         prefix=prefix,
+        keep=served.slots.keep,
     )
-    for ticket, row in group:
-        ticket.deliver(Done(row.finish_reason or "stop", len(row.ids), len(row.new_ids), known))
+    for one in group:
+        row = one.row
+        one.ticket.deliver(
+            Done(row.finish_reason or "stop", len(row.ids), len(row.new_ids), known, calls)
+        )

@@ -48,6 +48,8 @@ class Settings:
     max_batch: int = 16
     max_upload_bytes: int = 512 * MIB
     max_body_bytes: int = 10 * MIB
+    max_queue: int = 1000
+    disk_floor_bytes: int = 64 * MIB
     models_dirs: tuple[Path, ...] = ()
     allow_paths: tuple[Path, ...] = ()
     allow_models: tuple[str, ...] = ()

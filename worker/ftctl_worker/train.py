@@ -10,36 +10,37 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ftctl_worker import adapters, resume
+from ftctl_worker.admission import TooLargeError
 from ftctl_worker.bases import BaseModel, Catalog
-from ftctl_worker.batches import epoch_order, in_passes
+from ftctl_worker.batches import epoch_order
 from ftctl_worker.database import Database
-from ftctl_worker.dataset import read_examples
+from ftctl_worker.disk import EXIT_DISK_FULL, is_full
+from ftctl_worker.early_stopping import BestEpoch
 from ftctl_worker.errors import JobSupersededError, ModelError, TrainingDataError
-from ftctl_worker.forward import Forward, Sums, evaluate
 from ftctl_worker.home import Home
-from ftctl_worker.hyperparameters import choose, read_defaults
-from ftctl_worker.jobs import JobError, JobStatus, JobStore
+from ftctl_worker.job import JobError, JobStatus
+from ftctl_worker.jobs import JobStore
 from ftctl_worker.ledger import Ledger, watch_over
-from ftctl_worker.loading import load_base, use_threads
-from ftctl_worker.rendering import Row, render_rows
+from ftctl_worker.loading import use_threads
+from ftctl_worker.preparation import prepare
 from ftctl_worker.settings import PRECISIONS
+from ftctl_worker.stopping import Alarm, StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ftctl_worker.jobs import Job
-    from ftctl_worker.loading import LoadedBase
+    from ftctl_worker.job import Job
 
 _LOG = logging.getLogger("ftctl_worker.train")
 _PR_SET_PDEATHSIG = 1
 _KEPT_EPOCHS = 3
+_STORE_SECONDS = 60.0
 _WARMUP = 0.05
 _CLIP = 1.0
 
@@ -48,29 +49,22 @@ class TrainingDivergedError(Exception):
     """The loss is not a finite number any more; use a smaller learning_rate_multiplier."""
 
 
-def train(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: Any) -> None:
+def train(
+    job: Job, base: BaseModel, ledger: Ledger, home: Home, *, precision: Any, stop: StopRequest
+) -> None:
     """Train one adapter from the data of ``job`` and leave it where the ledger says.
 
     Raises:
         TrainingDataError: the data cannot be used.
         ModelError: the base model cannot be used.
+        TooLargeError: the machine has not enough memory.
         TrainingDivergedError: the loss left the finite numbers.
-        JobSupersededError: the job was cancelled meanwhile.
+        JobSupersededError: the job was cancelled or paused meanwhile.
     """
     torch.manual_seed(job.seed)
-    loaded = load_base(base, precision=precision, cache=home.cache, training=True)
-    defaults = read_defaults(loaded.folder)
-    longest = min(defaults.max_length, loaded.context)
-    source = _Source(loaded, longest, home, ledger)
-    rows = source.rows(job.training_file, "training_file")
-    held_out: list[Row] = []
-    if job.validation_file is not None:
-        held_out = source.rows(job.validation_file, "validation_file")
-    chosen = choose(job.requested, defaults, len(rows))
-    ledger.choose(chosen)
-
-    model = adapters.attach(loaded.model, defaults)
-    parameters = adapters.trainable(model)
+    task = prepare(job, base, ledger, home, precision)
+    chosen, objective, held_out = task.chosen, task.objective, task.held_out
+    parameters = adapters.trainable(task.model)
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=chosen.learning_rate, weight_decay=0.0, fused=True
     )
@@ -78,41 +72,41 @@ def train(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: Any)
     progress = resume.restore(state_file, parameters, optimizer)
     if progress.step:
         ledger.say(f"Resuming after step {progress.step}")
-    steps_per_epoch = math.ceil(len(rows) / chosen.batch_size)
+    steps_per_epoch = math.ceil(len(objective.rows) / chosen.batch_size)
     total = steps_per_epoch * chosen.n_epochs
     started, first_step = time.monotonic(), progress.step
-    forward = Forward(model, half=loaded.is_half)
+    to_store = Alarm(_STORE_SECONDS)
+    best = BestEpoch(task.patience, progress)
+    stop.listen()
+    task.model.train()
 
-    for epoch in range(progress.epochs, chosen.n_epochs):
-        model.train()
-        torch.manual_seed(job.seed + epoch)
-        metrics: dict[str, float] = {}
-        order = epoch_order(rows, chosen.batch_size, job.seed, epoch)
-        for number, numbers in enumerate(order):
-            passes = in_passes([rows[i] for i in numbers], longest=longest, pad_id=loaded.pad_id)
-            labels = sum(one.labels for one in passes)
-            sums = Sums()
-            for one in passes:
-                loss = forward(one, sums) / labels
-                loss.backward()
-            if not math.isfinite(sums.loss):
-                raise TrainingDivergedError
-            torch.nn.utils.clip_grad_norm_(parameters.values(), _CLIP, foreach=True)
-            for group in optimizer.param_groups:
-                group["lr"] = chosen.learning_rate * _schedule(progress.step, total)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+    while progress.step < total and not best.is_long_ago:
+        epoch, number = divmod(progress.step, steps_per_epoch)
+        order = epoch_order(objective.rows, chosen.batch_size, job.seed, epoch)
+        torch.manual_seed(job.seed + progress.step)
+        result = objective.learn(order[number])
+        if not math.isfinite(result.loss):
+            raise TrainingDivergedError
+        torch.nn.utils.clip_grad_norm_(parameters.values(), _CLIP, foreach=True)
+        for group in optimizer.param_groups:
+            group["lr"] = chosen.learning_rate * _schedule(progress.step, total)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
-            progress.step += 1
-            progress.tokens += sum(one.tokens for one in passes)
-            metrics = {
-                "step": progress.step,
-                "train_loss": round(sums.mean_loss, 6),
-                "train_mean_token_accuracy": round(sums.accuracy, 6),
-            }
-            if held_out and number == len(order) - 1:
-                metrics |= evaluate(forward, held_out, longest=longest, pad_id=loaded.pad_id)
-            progress.metrics.append(metrics)
+        progress.step += 1
+        progress.tokens += result.tokens
+        metrics = {
+            "step": progress.step,
+            "train_loss": round(result.loss, 6),
+            "train_mean_token_accuracy": round(result.accuracy, 6),
+        }
+        epoch_ends = number == steps_per_epoch - 1
+        if epoch_ends and held_out is not None:
+            task.model.eval()
+            metrics |= held_out.evaluate()
+            task.model.train()
+        progress.metrics.append(metrics)
+        try:
             ledger.step(
                 metrics,
                 total=total,
@@ -120,22 +114,26 @@ def train(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: Any)
                 done=progress.step - first_step,
                 todo=total - progress.step,
             )
+            if epoch_ends:
+                best.see(metrics)
+                if best.patience or epoch >= chosen.n_epochs - _KEPT_EPOCHS:
+                    task.save_checkpoint(ledger, progress.step, metrics)
+                    ledger.prune({*best.kept, *_last_epochs(progress.step, steps_per_epoch)})
+        except JobSupersededError:
+            resume.store(state_file, progress, parameters, optimizer)
+            raise
+        if epoch_ends or stop.is_set or to_store.rings():
+            resume.store(state_file, progress, parameters, optimizer)
+        if stop.is_set:
+            return
 
-        progress.epochs = epoch + 1
-        if epoch >= chosen.n_epochs - _KEPT_EPOCHS:
-            adapters.save(
-                model,
-                ledger.adapter_folder(progress.step),
-                base=job.model,
-                name=ledger.model_name,
-                job_id=job.id,
-                step=progress.step,
-                loss=metrics["train_loss"],
-            )
-            ledger.checkpoint(progress.step, metrics)
-        resume.store(state_file, progress, parameters, optimizer)
+    if best.is_long_ago:
+        ledger.say(f"Stopping early: the validation loss was lowest at step {best.step}")
+    ledger.succeed(best.step or progress.step, progress.tokens, progress.metrics)
 
-    ledger.succeed(progress.step, progress.tokens, progress.metrics)
+
+def _last_epochs(step: int, steps_per_epoch: int) -> set[int]:
+    return {step - back * steps_per_epoch for back in range(_KEPT_EPOCHS)}
 
 
 def _schedule(step: int, total: int) -> float:
@@ -144,36 +142,6 @@ def _schedule(step: int, total: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Turns files into token rows, and tells the ledger what was lost on the way."""
-
-    loaded: LoadedBase
-    longest: int
-    home: Home
-    ledger: Ledger
-
-    def rows(self, file_id: str, param: str) -> list[Row]:
-        try:
-            rows, counts = render_rows(
-                read_examples(self.home.file(file_id)),
-                self.loaded.tokenizer,
-                max_length=self.longest,
-                eos_ids=set(self.loaded.eos_ids),
-            )
-        except TrainingDataError as error:
-            error.param = param
-            raise
-        limit = f"{self.longest} tokens"
-        if counts.truncated:
-            text = f"{param}: {counts.truncated} examples are longer than {limit} and were cut off"
-            self.ledger.say(text, level="warn")
-        if counts.skipped:
-            text = f"{param}: {counts.skipped} examples have no answer within {limit}; left out"
-            self.ledger.say(text, level="warn")
-        return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,20 +153,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)
     home = Home(options.home)
+    try:
+        return _attempt(options, home, parent)
+    except Exception as error:
+        if is_full(error, home.root):
+            _LOG.exception("the disk is full")
+            return EXIT_DISK_FULL
+        raise
+
+
+def _attempt(options: argparse.Namespace, home: Home, parent: int) -> int:
     database = Database(home.database)
     job = JobStore(database).get(options.job_id)
     if job is None or job.status is not JobStatus.RUNNING:
         _LOG.error("the job %s is not running", options.job_id)
         return 1
     ledger = Ledger(database, home, job, options.attempt or job.attempt)
-    watch_over(ledger, parent)
+    stop = StopRequest()
+    watch_over(ledger, parent, stop.insist)
     use_threads(options.threads)
     try:
         base = options.base or Catalog(allow_any=True).resolve(job.model)
-        train(job, base, ledger, home, options.precision)
+        train(job, base, ledger, home, precision=options.precision, stop=stop)
     except JobSupersededError:
         _LOG.info("stopping: the job is not ours any more")
-    except Exception as error:  # noqa: BLE001 - whatever happened, the job has to say so
+    except Exception as error:
+        if is_full(error, home.root):
+            raise
         _LOG.exception("the job failed")
         ledger.fail(_job_error(error, job))
         return 1
@@ -214,6 +195,8 @@ def _job_error(error: Exception, job: Job) -> JobError:
         return JobError(code="model_not_usable", message=str(error), param="model")
     if isinstance(error, TrainingDivergedError):
         return JobError(code="diverged", message=str(TrainingDivergedError.__doc__))
+    if isinstance(error, TooLargeError):
+        return JobError(code="out_of_memory", message=str(error))
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
         return JobError(
             code="out_of_memory",

@@ -128,7 +128,7 @@ def build(vocabulary: int, pad: int, end: int) -> LlamaForCausalLM:
         num_attention_heads=6,
         num_key_value_heads=2,
         max_position_embeddings=tokens.POSITIONS,
-        rope_theta=10_000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=end,

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
 
     from ftctl_worker.filestore import StoredFile
     from ftctl_worker.history import Checkpoint, Event
-    from ftctl_worker.jobs import Job
+    from ftctl_worker.job import Job
+    from ftctl_worker.uploads import Upload
 
-__all__ = ["checkpoint", "event", "file", "job", "listing", "model"]
+__all__ = ["checkpoint", "event", "file", "job", "listing", "model", "upload"]
 
 Answer = dict[str, Any]
 
@@ -34,7 +35,7 @@ def file(stored: StoredFile) -> Answer:
 
 def job(stored: Job) -> Answer:
     """Return a FineTuningJob."""
-    hyperparameters = {**stored.requested, **(stored.chosen or {})}
+    hyperparameters = {**stored.requested, **(stored.chosen or {}), **stored.options}
     return {
         "id": stored.id,
         "object": "fine_tuning.job",
@@ -42,7 +43,7 @@ def job(stored: Job) -> Answer:
         "error": None if stored.error is None else vars(stored.error),
         "fine_tuned_model": stored.fine_tuned_model,
         "finished_at": stored.finished_at,
-        "hyperparameters": hyperparameters,
+        "hyperparameters": hyperparameters if stored.method == "supervised" else {},
         "model": stored.model,
         "organization_id": "org-ftctl",
         "result_files": [] if stored.result_file is None else [stored.result_file],
@@ -53,7 +54,7 @@ def job(stored: Job) -> Answer:
         "integrations": [],
         "seed": stored.seed,
         "estimated_finish": stored.estimated_finish,
-        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "method": {"type": stored.method, stored.method: {"hyperparameters": hyperparameters}},
         "metadata": stored.metadata,
         "user_provided_suffix": stored.suffix,
     }
@@ -83,6 +84,21 @@ def checkpoint(stored: Checkpoint) -> Answer:
         "metrics": stored.metrics,
         "step_number": stored.step,
     }
+
+
+def upload(stored: Upload, completed: StoredFile | None = None) -> Answer:
+    """Return an Upload, with its file once that is there."""
+    answer = {
+        "id": stored.id,
+        "object": "upload",
+        "bytes": stored.bytes,
+        "created_at": stored.created_at,
+        "filename": stored.filename,
+        "purpose": stored.purpose,
+        "status": stored.status,
+        "expires_at": stored.expires_at,
+    }
+    return answer if completed is None else {**answer, "file": file(completed)}
 
 
 def model(name: str, *, created: int, owner: str) -> Answer:

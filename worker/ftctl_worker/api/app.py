@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ftctl_worker import __version__
+from ftctl_worker import __version__, disk
 from ftctl_worker.api.chat import ChatRoutes
 from ftctl_worker.api.files import FileRoutes
 from ftctl_worker.api.guard import Guard, OpenRequests
 from ftctl_worker.api.jobs import JobRoutes
 from ftctl_worker.api.models import ModelRoutes
+from ftctl_worker.api.status import Counters, StatusRoutes
+from ftctl_worker.api.uploads import UploadRoutes
 from ftctl_worker.errors import ApiError, BadRequestError, MethodNotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
@@ -25,13 +28,16 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ftctl_worker.bases import Catalog
+    from ftctl_worker.disk import Disk
     from ftctl_worker.engine import Engine
     from ftctl_worker.filestore import FileStore
     from ftctl_worker.history import History
     from ftctl_worker.home import Home
     from ftctl_worker.jobs import JobStore
     from ftctl_worker.settings import Settings
+    from ftctl_worker.tokens import Tokens
     from ftctl_worker.tuned_models import TunedModels
+    from ftctl_worker.uploads import Uploads
 
 __all__ = ["Services", "build_app"]
 
@@ -50,13 +56,19 @@ class Services:
     catalog: Catalog
     engine: Engine
     jobs_changed: Callable[[], None]
+    uploads: Uploads
+    disk: Disk
+    tokens: Tokens
 
 
 def build_app(services: Services, settings: Settings, open_requests: OpenRequests) -> Starlette:
     """Assemble the application; nothing runs yet."""
+    counters = Counters()
     routes = [
         Route("/health", _health, methods=["GET"]),
-        *FileRoutes(services.files, services.home).routes(),
+        *FileRoutes(services.files, services.home, services.disk).routes(),
+        *UploadRoutes(services.uploads, services.home, services.disk).routes(),
+        *StatusRoutes(services, settings, counters).routes(),
         *JobRoutes(
             jobs=services.jobs,
             files=services.files,
@@ -69,9 +81,19 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, settings=settings, open_requests=open_requests)],
+        middleware=[
+            Middleware(
+                Guard,
+                settings=settings,
+                tokens=services.tokens,
+                open_requests=open_requests,
+                counters=counters,
+            )
+        ],
         exception_handlers={
             ApiError: _api_error,
+            OSError: _storage_error,
+            sqlite3.Error: _storage_error,
             400: _bad_request,
             404: _not_found,
             405: _method_not_allowed,
@@ -79,6 +101,7 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
         },
     )
     app.router.redirect_slashes = False
+    app.state.home = services.home.root
     return app
 
 
@@ -106,6 +129,13 @@ def _method_not_allowed(request: Request, error: Exception) -> Response:
         MethodNotAllowedError(f"Not allowed to {where}", code="method_not_supported"),
         headers=getattr(error, "headers", None),
     )
+
+
+def _storage_error(request: Request, error: Exception) -> Response:
+    if not disk.is_full(error, request.app.state.home):
+        return _server_error(request, error)
+    _LOG.error("%s %s found the disk full", request.method, request.url.path)
+    return _answer(disk.full())
 
 
 def _server_error(request: Request, error: Exception) -> Response:

@@ -15,12 +15,14 @@ from starlette.routing import Route
 
 from ftctl_worker.api.requests import read_json
 from ftctl_worker.chat_request import ChatRequest, parse_chat
-from ftctl_worker.engine import Delta, Done, Failed, Reply, Target
+from ftctl_worker.engine import Target
 from ftctl_worker.errors import ApiError, BadRequestError, ModelError, NotFoundError
 from ftctl_worker.ids import new_id
+from ftctl_worker.replies import Delta, Done, Failed, Reply, TokenLogprob
+from ftctl_worker.tool_calls import split_calls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from starlette.requests import Request
 
@@ -87,13 +89,15 @@ class _Conversation:
     async def whole(self, request: Request) -> dict[str, Any]:
         """Wait for the end and return a CreateChatCompletionResponse."""
         text = ""
+        tokens: list[TokenLogprob] = []
         while True:
             reply = await self._next(request)
             match reply:
                 case Delta():
                     text += reply.text
+                    tokens += reply.tokens
                 case Done():
-                    return self._completion(text, reply)
+                    return self._completion(text, tokens, reply)
                 case Failed():
                     raise _api_error(reply)
 
@@ -108,13 +112,26 @@ class _Conversation:
         """Yield server-sent events, ``data: [DONE]`` last."""
         try:
             yield self._chunk({"role": "assistant", "content": ""})
+            held = ""
             while isinstance(reply, Delta):
-                yield self._chunk({"content": reply.text})
+                # Whether text is a call is known at its end only.
+                held += reply.text
+                if not self.chat.may_call:
+                    yield self._chunk({"content": reply.text}, tokens=reply.tokens)
                 reply = await self.replies.get()
             if isinstance(reply, Failed):
                 yield _event(_api_error(reply).envelope())
                 return
-            yield self._chunk({}, finish=reply.finish_reason)
+            finish: str = reply.finish_reason
+            if self.chat.may_call:
+                said, calls = split_calls(held) if reply.writes_calls else (held, [])
+                if said:
+                    yield self._chunk({"content": said})
+                if calls:
+                    numbered = [{"index": n, **call} for n, call in enumerate(calls)]
+                    yield self._chunk({"tool_calls": numbered})
+                    finish = "tool_calls"
+            yield self._chunk({}, finish=finish)
             if self.chat.include_usage:
                 yield self._chunk(None, usage=_usage(reply))
             yield "data: [DONE]\n\n"
@@ -130,13 +147,17 @@ class _Conversation:
                     self.ticket.cancel()
                     raise BadRequestError("The client is gone.") from None
 
-    def _completion(self, text: str, done: Done) -> dict[str, Any]:
+    def _completion(self, text: str, tokens: list[TokenLogprob], done: Done) -> dict[str, Any]:
+        tagged = self.chat.may_call and done.writes_calls
+        said, calls = split_calls(text) if tagged else (text, [])
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": text,
+            "content": said if said or not calls else None,
             "refusal": None,
             "annotations": [],
         }
+        if calls:
+            message["tool_calls"] = calls
         return {
             "id": self.id,
             "object": "chat.completion",
@@ -146,21 +167,39 @@ class _Conversation:
                 {
                     "index": 0,
                     "message": message,
-                    "logprobs": None,
-                    "finish_reason": done.finish_reason,
+                    "logprobs": self._logprobs(tokens),
+                    "finish_reason": "tool_calls" if calls else done.finish_reason,
                 }
             ],
             "usage": _usage(done),
         }
 
+    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        if self.chat.top_logprobs is None:
+            return None
+        content = [
+            {
+                **_likely(one.token, one.logprob),
+                "top_logprobs": [_likely(token, logprob) for token, logprob in one.top],
+            }
+            for one in tokens
+        ]
+        return {"content": content, "refusal": None}
+
     def _chunk(
         self,
-        delta: dict[str, str] | None,
+        delta: dict[str, Any] | None,
         *,
+        tokens: Sequence[TokenLogprob] = (),
         finish: str | None = None,
         usage: dict[str, Any] | None = None,
     ) -> str:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        choice = {
+            "index": 0,
+            "delta": delta,
+            "logprobs": self._logprobs(tokens) if tokens else None,
+            "finish_reason": finish,
+        }
         chunk = {
             "id": self.id,
             "object": "chat.completion.chunk",
@@ -175,6 +214,10 @@ class _Conversation:
 
 def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+def _likely(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
 
 
 def _usage(done: Done) -> dict[str, Any]:

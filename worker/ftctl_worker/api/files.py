@@ -21,21 +21,23 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from ftctl_worker.disk import Disk
     from ftctl_worker.filestore import FileStore, StoredFile
     from ftctl_worker.home import Home
 
-__all__ = ["FileRoutes"]
+__all__ = ["EXPIRY_SECONDS", "PURPOSES", "FileRoutes", "label_of"]
 
-_PURPOSES = frozenset({"assistants", "batch", "fine-tune", "user_data", "vision"})
-_SECONDS = (3600, 2_592_000)
+PURPOSES = frozenset({"assistants", "batch", "fine-tune", "user_data", "vision"})
+EXPIRY_SECONDS = (3600, 2_592_000)
 _CHUNK = 64 * 1024
 
 
 class FileRoutes:
     """Upload, list, read and delete files."""
 
-    def __init__(self, files: FileStore, home: Home) -> None:
+    def __init__(self, files: FileStore, home: Home, disk: Disk) -> None:
         """Serve ``files``, with uploads under way kept in ``home``."""
+        self._disk = disk
         self._files = files
         self._home = home
 
@@ -51,6 +53,7 @@ class FileRoutes:
 
     async def create(self, request: Request) -> Response:
         """Store an uploaded file."""
+        self._disk.check(int(request.headers.get("content-length", "0")))
         place = self._home.uploads / new_id("upload-")
         try:
             form = await read_upload(request, place)
@@ -104,17 +107,24 @@ class FileRoutes:
     def _store(self, form: UploadForm, place: Path) -> StoredFile:
         if form.filename is None:
             raise BadRequestError("You must provide a 'file'.", param="file")
-        label = re.sub(r"[\x00-\x1f\x7f]", "", form.filename)[:255] or "upload"
         return self._files.add(
-            place, filename=label, purpose=_purpose(form), expires_after=_expiry(form)
+            place,
+            filename=label_of(form.filename),
+            purpose=_purpose(form),
+            expires_after=_expiry(form),
         )
+
+
+def label_of(filename: str) -> str:
+    """Return what a client called a file, as a label without control characters."""
+    return re.sub(r"[\x00-\x1f\x7f]", "", filename)[:255] or "upload"
 
 
 def _purpose(form: UploadForm) -> str:
     purpose = form.fields.get("purpose", "")
-    if purpose not in _PURPOSES:
+    if purpose not in PURPOSES:
         raise BadRequestError(
-            f"'purpose' must be one of {', '.join(sorted(_PURPOSES))}.", param="purpose"
+            f"'purpose' must be one of {', '.join(sorted(PURPOSES))}.", param="purpose"
         )
     return purpose
 
@@ -130,7 +140,7 @@ def _expiry(form: UploadForm) -> int | None:
         raise BadRequestError(
             "'expires_after.anchor' must be 'created_at'.", param="expires_after.anchor"
         )
-    low, high = _SECONDS
+    low, high = EXPIRY_SECONDS
     given = int(seconds) if seconds and re.fullmatch(r"[0-9]{1,8}", seconds) else 0
     if not low <= given <= high:
         raise BadRequestError(

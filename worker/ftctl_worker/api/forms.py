@@ -31,8 +31,8 @@ class UploadForm:
     filename: str | None = None
 
 
-async def read_upload(request: Request, target: Path) -> UploadForm:
-    """Read a multipart form, and write its part ``file`` into the new file ``target``.
+async def read_upload(request: Request, target: Path, field: str = FILE_FIELD) -> UploadForm:
+    """Read a multipart form, and write its part ``field`` into the new file ``target``.
 
     Raises:
         BadRequestError: the body is no complete multipart form, or its fields are too large.
@@ -40,11 +40,9 @@ async def read_upload(request: Request, target: Path) -> UploadForm:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
-        raise BadRequestError(
-            "Send the file as multipart/form-data with a boundary.", param=FILE_FIELD
-        )
+        raise BadRequestError("Send the file as multipart/form-data with a boundary.", param=field)
     with target.open("xb") as stream:
-        reader = _Reader(stream)
+        reader = _Reader(stream, field)
         try:
             parser = MultipartParser(boundary, reader.callbacks())
             async for chunk in request.stream():
@@ -60,7 +58,8 @@ async def read_upload(request: Request, target: Path) -> UploadForm:
 class _Reader:
     """Collects what the parser finds."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, field: str) -> None:
+        self._field = field
         self.form = UploadForm()
         self.ended = False
         self._stream = stream
@@ -97,11 +96,13 @@ class _Reader:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         label = options.get(b"filename")
-        self._is_file = self._name == FILE_FIELD and label is not None
-        if label is not None and self._is_file:
+        self._is_file = self._name == self._field and (
+            label is not None or self._field != FILE_FIELD
+        )
+        if self._is_file:
             if self.form.filename is not None:
-                raise BadRequestError("The form holds more than one file.", param=FILE_FIELD)
-            self.form.filename = label.decode("utf-8", "replace")
+                raise BadRequestError("The form holds more than one file.", param=self._field)
+            self.form.filename = (label or b"").decode("utf-8", "replace")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -17,15 +16,19 @@ from ftctl_worker.errors import (
     UnsupportedMediaError,
 )
 from ftctl_worker.ids import new_id
+from ftctl_worker.uploads import PART_BYTES
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from ftctl_worker.api.status import Counters
     from ftctl_worker.settings import Settings
+    from ftctl_worker.tokens import Tokens
 
 __all__ = ["Guard", "OpenRequests"]
 
 UPLOAD_PATH = "/v1/files"
+_PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 _FORM_OVERHEAD = 64 * 1024
 _DRAIN_BYTES = 1024 * 1024 * 1024
 
@@ -57,11 +60,21 @@ class OpenRequests:
 class Guard:
     """ASGI middleware in front of all routes; only ``/health`` needs no token."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, open_requests: OpenRequests) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        tokens: Tokens,
+        open_requests: OpenRequests,
+        counters: Counters,
+    ) -> None:
         """Guard ``app``."""
         self._app = app
         self._settings = settings
+        self._tokens = tokens
         self._open = open_requests
+        self._counters = counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, 413 or 415, or pass the request on."""
@@ -72,6 +85,7 @@ class Guard:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
+                self._counters.count(scope["method"], message["status"])
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
@@ -92,13 +106,13 @@ class Guard:
     def _limit(self, path: str) -> int:
         if path == UPLOAD_PATH:
             return self._settings.max_upload_bytes + _FORM_OVERHEAD
+        if _PART_PATH.fullmatch(path):
+            return PART_BYTES + _FORM_OVERHEAD
         return self._settings.max_body_bytes
 
     def _check_token(self, headers: dict[bytes, bytes]) -> None:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        digest = hashlib.sha256(token.strip()).digest()
-        matches = [hmac.compare_digest(digest, known) for known in self._settings.token_hashes]
-        if scheme.lower() != b"bearer" or not any(matches):
+        if scheme.lower() != b"bearer" or not self._tokens.know(token.strip()):
             raise UnauthorizedError(
                 "Incorrect API key provided; send it as 'Authorization: Bearer KEY'.",
                 code="invalid_api_key",

@@ -19,8 +19,8 @@ from ftctl_worker.api.requests import (
     read_time,
 )
 from ftctl_worker.errors import BadRequestError, ModelError, NotFoundError
+from ftctl_worker.job import IdempotencyKey, JobStatus
 from ftctl_worker.job_request import parse_job
-from ftctl_worker.jobs import IdempotencyKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from ftctl_worker.bases import Catalog
     from ftctl_worker.filestore import FileStore
     from ftctl_worker.history import History
-    from ftctl_worker.jobs import Job, JobDraft, JobStore
+    from ftctl_worker.job import Job, JobDraft
+    from ftctl_worker.jobs import JobStore
 
 __all__ = ["JobRoutes"]
 
@@ -38,7 +39,7 @@ _HIGHEST = 1000
 
 
 class JobRoutes:
-    """Create, list, read and cancel jobs; read their events and checkpoints."""
+    """Create, list, read, pause, resume and cancel jobs; read their events and checkpoints."""
 
     def __init__(
         self,
@@ -64,6 +65,8 @@ class JobRoutes:
             Route("/v1/fine_tuning/jobs", self.list, methods=["GET"]),
             Route(one, self.retrieve, methods=["GET"]),
             Route(f"{one}/cancel", self.cancel, methods=["POST"]),
+            Route(f"{one}/pause", self.pause, methods=["POST"]),
+            Route(f"{one}/resume", self.resume, methods=["POST"]),
             Route(f"{one}/events", self.events, methods=["GET"]),
             Route(f"{one}/checkpoints", self.checkpoints, methods=["GET"]),
         ]
@@ -96,9 +99,23 @@ class JobRoutes:
         """Cancel one job."""
         job = self._find(request.path_params["job_id"])
         if not self._jobs.cancel(job.id):
-            raise BadRequestError(
-                f"Job has already completed: {job.id}", code="job_already_completed"
-            )
+            raise _completed(job)
+        self._changed()
+        return JSONResponse(answers.job(self._find(job.id)))
+
+    def pause(self, request: Request) -> Response:
+        """Pause one job; a paused one stays so."""
+        job = self._find(request.path_params["job_id"])
+        if not self._jobs.pause(job.id) and job.status is not JobStatus.PAUSED:
+            raise _completed(job)
+        self._changed()
+        return JSONResponse(answers.job(self._find(job.id)))
+
+    def resume(self, request: Request) -> Response:
+        """Resume one job; one that is not paused goes on as it does."""
+        job = self._find(request.path_params["job_id"])
+        if not self._jobs.resume(job.id) and job.status.is_final:
+            raise _completed(job)
         self._changed()
         return JSONResponse(answers.job(self._find(job.id)))
 
@@ -170,6 +187,10 @@ class JobRoutes:
                 code="fine_tune_not_found",
             )
         return job
+
+
+def _completed(job: Job) -> BadRequestError:
+    return BadRequestError(f"Job has already completed: {job.id}", code="job_already_completed")
 
 
 def _idempotency_key(request: Request, body: object) -> IdempotencyKey | None:

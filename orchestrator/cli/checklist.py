@@ -1,0 +1,148 @@
+"""`ftctl checklist`: the questions that only a person can answer, with name and date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator import wiring
+from orchestrator.cli.output import json_option, print_json, print_table, say
+from orchestrator.domain.checklist import STAGES, Answers, Status
+from orchestrator.domain.errors import ExitCode, UsageError
+from orchestrator.usecases.answers import answer as answered
+from orchestrator.usecases.answers import read_answers, written
+from orchestrator.usecases.dated import default_checklist
+
+if TYPE_CHECKING:
+    from orchestrator.domain.checklist import Checklist
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+stage_option = click.option(
+    "--stage",
+    type=click.Choice(STAGES),
+    default="after_run",
+    show_default=True,
+    help="plan: before money is spent; after_run: was it worth it; migrate: may the old go.",
+)
+
+
+@click.group(epilog="\b\nExample:\n  ftctl checklist init answers.toml\n  ftctl checklist show")
+def checklist() -> None:
+    """Ask and answer what only a person knows: goal, risk, volume, the cost of an error."""
+
+
+@checklist.command(epilog="\b\nExample:\n  ftctl checklist show --stage migrate")
+@stage_option
+@json_option
+def show(*, stage: str, as_json: bool) -> int:
+    """List the criteria of a stage and the thresholds."""
+    found = default_checklist(stage)
+    if as_json:
+        print_json(
+            {
+                "stage": stage,
+                "policy": dict(found.policy),
+                "criteria": [
+                    {"id": c.id, "kind": c.kind.value, "by": c.by, "rule": c.rule, "ask": c.ask}
+                    for c in found.criteria
+                ],
+                "numbers": dict(found.numbers),
+            }
+        )
+        return ExitCode.DONE
+    lines = [(c.id, c.kind.value, c.by, c.ask or c.rule) for c in found.criteria]
+    print_table(("criterion", "kind", "by", "rule or question"), lines)
+    click.echo("")
+    print_table(("threshold", "value"), [(k, f"{v:g}") for k, v in found.policy.items()])
+    return ExitCode.DONE
+
+
+@checklist.command(epilog="\b\nExample:\n  ftctl checklist init answers.toml --by 'Ada Example'")
+@click.argument("file", type=_FILE)
+@stage_option
+@click.option("--by", default="", help="Who answers.")
+@click.pass_context
+def init(ctx: click.Context, /, *, file: Path, stage: str, by: str) -> int:
+    """Write FILE with every question, to be answered there or with `ftctl checklist answer`."""
+    if file.exists():
+        raise UsageError(
+            f"{file} is there already, and may hold answers.", hint=f"ftctl checklist answer {file}"
+        )
+    today = wiring.app(ctx).clock.now().date()
+    answers = Answers(name=by, date=today if by else None)
+    file.write_text(written(answers, default_checklist(stage)), encoding="utf-8")
+    say(f"wrote {file}; answer with: ftctl checklist answer {file}")
+    return ExitCode.DONE
+
+
+@checklist.command(
+    epilog="\b\nExample:\n"
+    "  ftctl checklist answer answers.toml uc.goal pass --note 'format' --by 'Ada Example'\n"
+    "  ftctl checklist answer answers.toml requests_per_month 300000\n"
+    "  ftctl checklist answer answers.toml"
+)
+@click.argument("file", type=_FILE)
+@click.argument("name", required=False)
+@click.argument("value", required=False)
+@click.option("--note", default="", help="What the answer rests on.")
+@click.option("--by", default="", help="Who answers; the file's own name by default.")
+@stage_option
+@click.pass_context
+def answer(
+    ctx: click.Context,
+    /,
+    *,
+    file: Path,
+    name: str | None,
+    value: str | None,
+    note: str,
+    by: str,
+    stage: str,
+) -> int:
+    """Answer NAME (a criterion, a number or a threshold) with VALUE; every open one without NAME.
+
+    A criterion is pass, fail, unknown or n/a. Each answer is written with name and date.
+    """
+    found = default_checklist(stage)
+    answers = read_answers(file, found) if file.exists() else Answers()
+    today = wiring.app(ctx).clock.now().date()
+    if name is not None and value is None:
+        raise UsageError(
+            f"'{name}' needs a value.", hint=f"ftctl checklist answer {file} {name} pass"
+        )
+    given = [(name, value or "", note)] if name else _ask(found, answers)
+    who = by or answers.name or (_who() if name is None else "")
+    for each, said, why in given:
+        answers = answered(answers, found, each, said, note=why, by=who, on=today)
+    file.write_text(written(answers, found), encoding="utf-8")
+    say(f"wrote {len(given)} answers to {file}")
+    return ExitCode.DONE
+
+
+def _ask(found: Checklist, answers: Answers) -> list[tuple[str, str, str]]:
+    """Every question that is open, to the person at the terminal."""
+    if not sys.stdin.isatty():
+        raise UsageError("There is nobody at the terminal to ask.", hint="give NAME and VALUE")
+    given = []
+    for criterion in found.criteria:
+        known = answers.given.get(criterion.id)
+        if criterion.by != "human" or (known and known.status is not Status.UNKNOWN):
+            continue
+        click.echo(f"\n{criterion.title}: {criterion.ask}", err=True)
+        choice = click.Choice(list(Status))
+        status = click.prompt(criterion.id, type=choice, default=Status.UNKNOWN.value, err=True)
+        if status != Status.UNKNOWN:
+            note = click.prompt("because", default="", show_default=False, err=True)
+            given.append((criterion.id, str(status), note))
+    for name, ask in found.numbers.items():
+        if name not in answers.numbers:
+            said = click.prompt(f"{ask} [{name}]", default="", show_default=False, err=True)
+            given += [(name, said, "")] if said else []
+    return given
+
+
+def _who() -> str:
+    return str(click.prompt("Your name", err=True))

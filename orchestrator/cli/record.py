@@ -1,0 +1,134 @@
+"""`ftctl record` and `ftctl recordings`: freeze a model's answers while it still answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator import wiring
+from orchestrator.cli import progress
+from orchestrator.cli.output import json_option, print_json, print_table, say
+from orchestrator.domain.arm import Plan
+from orchestrator.domain.errors import ExitCode
+from orchestrator.usecases.compare import token_limit
+from orchestrator.usecases.dated import newest_lifecycle, newest_prices
+from orchestrator.usecases.samples import read_samples, select
+from orchestrator.usecases.till import Till
+
+if TYPE_CHECKING:
+    from orchestrator.domain.answerbook import Recording
+
+EXAMPLE = """\b
+Example:
+  ftctl record ft:gpt-4.1-mini:acme::x1 --provider openai --test test.jsonl --name old
+  ftctl compare JOB --test test.jsonl --arm recorded:old --arm tuned
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("model")
+@click.option("--provider", required=True, metavar="PROFILE", help="Who hosts the model.")
+@click.option(
+    "--test", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Chat JSONL."
+)
+@click.option("--name", required=True, help="By which recorded:NAME finds it.")
+@click.option("--limit", type=click.IntRange(min=1), help="So many rows, drawn by --seed.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens of an answer.")
+@click.option(
+    "--max-cost", type=click.FloatRange(min=0), metavar="USD", help="Stop before spending more."
+)
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), default=8, show_default=True, help="Calls at once."
+)
+@json_option
+@click.pass_context
+def record(
+    ctx: click.Context,
+    /,
+    *,
+    model: str,
+    provider: str,
+    test: Path,
+    name: str,
+    limit: int | None,
+    seed: int,
+    max_tokens: int | None,
+    max_cost: float | None,
+    concurrency: int,
+    as_json: bool,
+) -> int:
+    """Freeze the answers of MODEL, their tokens and times, before it is shut down.
+
+    The same command again goes on where a stopped one was, and pays for no answer twice.
+    Exit code 10: some rows have no answer.
+    """
+    from orchestrator.usecases.recording import Studio
+    from orchestrator.usecases.recording import record as freeze
+
+    app = wiring.app(ctx)
+    kind = app.settings.profile(provider).kind
+    samples = select(read_samples(test), [], limit=limit, seed=seed)
+    _warn(app, kind, model)
+    till = Till(book=newest_prices(), kind=kind, limit=max_cost)
+    studio = Studio(
+        provider=app.provider(provider),
+        profile=provider,
+        kind=kind,
+        store=app.recordings,
+        clock=app.clock,
+        till=till,
+    )
+    plan = Plan(
+        max_tokens=max_tokens or token_limit([s.reference for s in samples.samples]),
+        concurrency=concurrency,
+    )
+    done = freeze(
+        studio, model=model, name=name, samples=samples, plan=plan, progress=progress.answers()
+    )
+    plain = _plain(done) | {"asked": till.asked, "spent": till.known}
+    if as_json:
+        print_json(plain)
+    else:
+        spent = "unpriced" if till.known is None else f"${till.known:.4f}"
+        click.echo(f"recorded {done.rows:,} answers of {model} as '{name}' ({spent})")
+        say(f"next: ftctl compare JOB --test {test} --source recorded:{name} --margin 3")
+    return ExitCode.INCONCLUSIVE if done.missing else ExitCode.DONE
+
+
+@click.command(epilog="\b\nExample:\n  ftctl recordings\n  ftctl recordings --json")
+@json_option
+@click.pass_context
+def recordings(ctx: click.Context, /, *, as_json: bool) -> int:
+    """List recordings, newest first."""
+    found = wiring.app(ctx).recordings.all()
+    if as_json:
+        print_json([_plain(each) for each in found])
+    elif found:
+        columns = ("name", "model", "provider", "rows", "missing", "finished", "made")
+        print_table(columns, [_line(each) for each in found])
+    else:
+        say("no recordings yet; ftctl record MODEL --provider P --test test.jsonl --name NAME")
+    return ExitCode.DONE
+
+
+def _warn(app: wiring.App, kind: str, model: str) -> None:
+    found = newest_lifecycle().find(kind, model)
+    if found is not None and found.retires is not None:
+        days = (found.retires - app.clock.now().date()).days
+        say(f"{found.model} retires on {found.retires}, in {days} days")
+
+
+def _plain(recording: Recording) -> dict[str, Any]:
+    plain = asdict(recording)
+    del plain["account"]
+    return plain | {"created_at": recording.created_at.isoformat()}
+
+
+def _line(each: Recording) -> tuple[str, ...]:
+    made = each.created_at.date().isoformat()
+    finished = "yes" if each.finished else "no"
+    return each.name, each.model, each.provider, f"{each.rows:,}", str(each.missing), finished, made

@@ -1,0 +1,167 @@
+"""The folder of an open model: its own tokenizer, chat template and context length."""
+
+from __future__ import annotations
+
+import functools
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.datasets.extras import package
+from orchestrator.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_FALLBACK_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+
+
+def is_model_folder(name: str | None) -> bool:
+    """Whether a model is named by a folder that holds its tokenizer."""
+    return name is not None and (Path(name) / "tokenizer.json").is_file()
+
+
+class OpenModel:
+    """A folder as Hugging Face writes it. Nothing of it is executed.
+
+    Attributes:
+        context: tokens the model reads at most; None when the folder does not say.
+        eos: the text that ends an answer; empty when there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the folder.
+
+        Raises:
+            UsageError: it holds no tokenizer.
+            ConfigurationError: a package is missing; the hint installs it.
+        """
+        self._config = _json(folder / "tokenizer_config.json")
+        shape = _json(folder / "config.json")
+        context = shape.get("max_position_embeddings") or shape.get("n_positions")
+        self.context: int | None = context if isinstance(context, int) else None
+        self.eos = _token(self._config.get("eos_token"))
+        self._template = _template(folder, self._config)
+        self._encode = _encoder(folder / "tokenizer.json")
+
+    def count(self, text: str) -> int:
+        """The tokens of a text; special tokens in it count as one each."""
+        return self._encode(text)
+
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], tools: Any = None, *, prompt: bool = False
+    ) -> str:
+        """The text the model reads for messages, as its chat template writes it.
+
+        Args:
+            messages: in the shape of OpenAI.
+            tools: the tools of the row.
+            prompt: end where the assistant begins to speak.
+
+        Raises:
+            UsageError: the folder has no chat template, or the template refuses the messages.
+        """
+        if self._template is None:
+            raise UsageError("The model has no chat template.", hint="choose a chat model")
+        compiled = _compiled(self._template)
+        special = {
+            name: _token(value)
+            for name, value in self._config.items()
+            if name.endswith("_token") and value
+        }
+        try:
+            text: str = compiled.render(
+                messages=[_plain(message) for message in messages],
+                tools=tools,
+                add_generation_prompt=prompt,
+                **special,
+            )
+        except package("jinja2", "templates").TemplateError as error:
+            raise UsageError(f"The chat template refuses the row: {error}.") from error
+        return text
+
+
+@functools.cache
+def open_model(folder: str) -> OpenModel:
+    """The model of a folder, read once."""
+    return OpenModel(Path(folder))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return value if isinstance(value, dict) else {}
+
+
+def _token(value: object) -> str:
+    return str(value.get("content", "")) if isinstance(value, dict) else str(value or "")
+
+
+def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
+    path = folder / _FALLBACK_TEMPLATES[0]
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    named = _json(folder / _FALLBACK_TEMPLATES[1]).get("chat_template")
+    found = named or config.get("chat_template")
+    if isinstance(found, list):
+        by_name = {each["name"]: each["template"] for each in found}
+        found = by_name.get("default")
+    return found if isinstance(found, str) else None
+
+
+def _encoder(path: Path) -> Callable[[str], int]:
+    tokenizer = package("tokenizers", "templates").Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+@functools.cache
+def _compiled(template: str) -> Any:
+    """As transformers compiles it: a sandbox in which a template can change nothing."""
+    jinja2 = package("jinja2", "templates")
+    sandbox = package("jinja2.sandbox", "templates")
+
+    def refuse(message: str) -> None:
+        raise jinja2.TemplateError(message)
+
+    def as_json(value: Any, indent: int | None = None, **_: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, indent=indent)
+
+    environment = sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = as_json
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda form: datetime(2026, 1, 1, tzinfo=UTC).strftime(
+        form
+    )
+    return environment.from_string(template)
+
+
+_TEMPLATE_ROLES = {"developer": "system", "function": "tool"}
+
+
+def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as templates know them: text alone, arguments as objects, no weight."""
+    plain = {key: value for key, value in message.items() if key != "weight"}
+    plain["role"] = _TEMPLATE_ROLES.get(plain["role"], plain["role"])
+    content = plain.get("content")
+    if isinstance(content, list):
+        plain["content"] = "".join(str(part.get("text", "")) for part in content)
+    elif content is None:
+        plain["content"] = ""
+    if calls := plain.get("tool_calls"):
+        plain["tool_calls"] = [_call(call) for call in calls]
+    return plain
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = dict(call["function"])
+    try:
+        function["arguments"] = json.loads(function["arguments"])
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return {**call, "function": function}

@@ -1,0 +1,72 @@
+"""A grader for answers that call tools: the same calls with the same arguments."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.domain.chat import plain_calls
+from orchestrator.grading.grader import Score
+
+if TYPE_CHECKING:
+    from orchestrator.grading.grader import Item
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCalls:
+    """Whether the tools that should be called are called, in whatever order.
+
+    Attributes:
+        arguments: compare arguments too, as JSON values; names only otherwise.
+    """
+
+    arguments: bool = True
+    name: str = "tool_calls"
+    binary: bool = True
+
+    def grade(self, answer: str, reference: str) -> Score:
+        """1 when both texts are the same calls."""
+        return self._compare(_parsed(answer), reference)
+
+    def grade_item(self, item: Item) -> Score:
+        """1 when the answer makes the calls of the reference, whatever it says beside them."""
+        called = plain_calls(item.answer.tool_calls) or _parsed(item.text)
+        return self._compare(called, item.sample.reference)
+
+    def _compare(self, got: list[dict[str, Any]] | None, reference: str) -> Score:
+        wanted = _parsed(reference)
+        if wanted is None:
+            return Score(value=None, reason="the reference calls no tool")
+        missing, extra = _less(wanted, got or [], self._key), _less(got or [], wanted, self._key)
+        said = [f"not called: {', '.join(missing)}"] if missing else []
+        said += [f"called besides: {', '.join(extra)}"] if extra else []
+        right = not said
+        return Score(value=float(right), passed=right, reason="; ".join(said) or "the same calls")
+
+    def _key(self, call: dict[str, Any]) -> str:
+        seen = call if self.arguments else {"name": call.get("name")}
+        return json.dumps(seen, sort_keys=True)
+
+
+def _parsed(text: str) -> list[dict[str, Any]] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(found, dict):
+        found = [found]
+    calls = isinstance(found, list) and all(isinstance(c, dict) and "name" in c for c in found)
+    return found if calls and found else None
+
+
+def _less(some: list[dict[str, Any]], others: list[dict[str, Any]], key: Any) -> list[str]:
+    """Names of the calls of `some` that `others` lack, counting repeated ones."""
+    left = [key(call) for call in others]
+    lacking = []
+    for call in some:
+        if key(call) in left:
+            left.remove(key(call))
+        else:
+            lacking.append(str(call.get("name")))
+    return lacking

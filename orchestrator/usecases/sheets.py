@@ -1,0 +1,108 @@
+"""The graded answers of one arm, in a few bytes a row; texts are not kept."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from math import isnan, nan
+from typing import TYPE_CHECKING
+
+from orchestrator.grading.text import TokenF1, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.domain.chat import ChatAnswer
+    from orchestrator.domain.errors import FtctlError
+
+_LONGEST_LABEL = 300
+
+
+class Sheet:
+    """What one arm earned, by place of the sample. Repeated answers to a row are averaged.
+
+    Attributes:
+        missing: answers that never came, or could not be graded.
+        ungraded: of them, those that came.
+        truncated: answers cut off at the token limit.
+        error: the last reason why an answer did not come; `reason` why one could not be graded.
+    """
+
+    def __init__(self, size: int, *, labels: bool) -> None:
+        """Take the number of samples, and whether their answers are labels."""
+        self._scores = array("d", [nan]) * size
+        self._overlaps = array("d", [nan]) * size
+        self._counts = array("i", [0]) * size
+        self._seen = array("i", [0]) * size
+        self._labels: list[str] | None = [""] * size if labels else None
+        self._usage = [0, 0, 0, 0]
+        self.latencies = array("d")
+        self.answers = self.missing = self.ungraded = self.truncated = 0
+        self.error: FtctlError | None = None
+        self.reason = ""
+
+    def fail(self, error: FtctlError | None) -> None:
+        """An answer did not come."""
+        self.missing += 1
+        self.error = error
+
+    def add(self, place: int, answer: ChatAnswer, reference: str) -> None:
+        """An answer came: what it used, how long it took, how much it shares with the reference."""
+        text = answer.said
+        used = (
+            answer.prompt_tokens,
+            answer.cached_tokens,
+            answer.completion_tokens,
+            answer.reasoning_tokens,
+        )
+        self._usage = [total + one for total, one in zip(self._usage, used, strict=True)]
+        self.answers += 1
+        self.latencies.append(answer.latency)
+        self.truncated += answer.finish_reason == "length"
+        self._seen[place] += 1
+        overlap = TokenF1().grade(text, reference).value or 0.0
+        _average(self._overlaps, place, overlap, self._seen[place])
+        if self._labels is not None and self._seen[place] == 1:
+            self._labels[place] = sys.intern(normalise(text)[:_LONGEST_LABEL])
+
+    def score(self, place: int, value: float | None, reason: str = "") -> None:
+        """What that answer earned; None could not be graded, which is never a zero."""
+        if value is None:
+            self.missing += 1
+            self.ungraded += 1
+            self.reason = reason
+            return
+        self._counts[place] += 1
+        _average(self._scores, place, value, self._counts[place])
+
+    def has(self, place: int) -> bool:
+        """Whether the sample has a score."""
+        return not isnan(self._scores[place])
+
+    def scores(self, places: Sequence[int]) -> list[float]:
+        """The score of each sample."""
+        return [self._scores[place] for place in places]
+
+    def overlaps(self, places: Sequence[int]) -> list[float]:
+        """Words in common with each reference."""
+        return [self._overlaps[place] for place in places]
+
+    def labels(self, places: Sequence[int]) -> list[str]:
+        """The first answer to each sample, normalised; empty where answers are no labels."""
+        return [self._labels[place] for place in places] if self._labels is not None else []
+
+    def scored(self, rows: Mapping[int, int]) -> dict[int, float]:
+        """Scores by row number, for the store.
+
+        Args:
+            rows: row number by place.
+        """
+        return {rows[place]: self._scores[place] for place in rows if self.has(place)}
+
+    def mean_usage(self) -> list[float]:
+        """Prompt, cached, completion and reasoning tokens per answer."""
+        return [total / self.answers if self.answers else 0.0 for total in self._usage]
+
+
+def _average(values: array[float], place: int, value: float, count: int) -> None:
+    values[place] = value if count == 1 else values[place] + (value - values[place]) / count

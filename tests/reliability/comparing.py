@@ -1,0 +1,64 @@
+"""Kill `compare` at its named points, and run it again: no answer is paid for twice.
+
+python -m tests.reliability.comparing
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from orchestrator.domain import failpoints
+from tests.factories import chat_rows
+from tests.reliability import world
+from tests.reliability.torture import machine, told
+from tests.reliability.trials import KILLED
+
+ROWS = 30
+AT_ONCE = 8
+
+
+def main() -> int:
+    started = time.monotonic()
+    turns = (7,) if "--quick" in sys.argv else (1, 7, 20)
+    found: Counter[str] = Counter()
+    problems = []
+    with world.warm() as template:
+        for point in failpoints.COMPARE:
+            for nth in turns:
+                asked, wanted, kills, code = one(f"{point}:{nth}", template)
+                found.update(trials=1, kills=kills, asked=asked, wanted=wanted)
+                # What was under way when the process died is asked again, and nothing else is.
+                if not wanted <= asked <= wanted + kills * AT_ONCE or code not in {0, 1, 10}:
+                    problems.append(f"{point}:{nth}: asked {asked} for {wanted}, exit {code}")
+    seconds = round(time.monotonic() - started, 1)
+    passed = not problems and found["kills"] > 0
+    return told(
+        {"passed": passed, **found, "problems": problems, "seconds": seconds, "machine": machine()}
+    )
+
+
+def one(failpoint: str, template: Path) -> tuple[int, int, int, int]:
+    """Calls the host saw, calls a whole comparison needs, kills, and the last exit code."""
+    with world.a_host() as host, world.an_installation(host, template=template) as ours:
+        ours.run(*world.submission(ours))
+        host.control("advance", looks=10)
+        ours.run("sync")
+        job = ours.rows("SELECT id FROM jobs")[0][0]
+        test = ours.home / "test.jsonl"
+        rows = [json.dumps(row) for row in chat_rows(ROWS, "other")]
+        test.write_text("\n".join(rows) + "\n")
+        arguments = ["compare", job, "--test", test, "--json"]
+        kills = int(ours.run(*arguments, failpoint=failpoint) == KILLED)
+        code = ours.run(*arguments)
+        counts: dict[str, Any] = host.control("counts")
+        wanted = ours.rows("SELECT count(*) FROM answers")[0][0]
+        return counts.get("chat", 0), wanted, kills, code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""`ftctl checklist`: asked, answered with name and date, and read by the report."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.checklist import Answers, Given, Status
+from orchestrator.domain.job import Job
+from orchestrator.usecases.answers import read_answers, written
+from orchestrator.usecases.dated import default_checklist
+from tests.conftest import Ftctl
+from tests.usecases.comparing import tuned_job
+
+
+@pytest.fixture
+def job(ftctl: Ftctl) -> Job:
+    return tuned_job(ftctl)
+
+
+def test_an_answer_is_written_with_name_and_date(ftctl: Ftctl, job: Job):
+    assert ftctl("checklist", "init", "a.toml").code == 0
+    done = ftctl(
+        "checklist", "answer", "a.toml", "uc.goal", "pass", "--note", "format", "--by", "Ada"
+    )
+    assert done.code == 0
+    plain = tomllib.loads(Path("a.toml").read_text(encoding="utf-8"))
+    assert plain["answers"]["uc.goal"] == {
+        "status": "pass", "note": "format", "by": "Ada", "date": date(2026, 11, 20),
+    }  # fmt: skip
+    ftctl("checklist", "answer", "a.toml", "requests_per_month", "300,000")
+    ftctl("checklist", "answer", "a.toml", "uc.risk", "pass", "--by", "Bob")
+    found = ftctl("report", job.id, "--answers", "a.toml", "--json").json
+    sources = {c["id"]: c["source"] for c in found["criteria"]}
+    assert (sources["uc.goal"], sources["uc.risk"]) == ("Ada 2026-11-20", "Bob 2026-11-20")
+    assert found["numbers"]["requests_per_month"] == 300_000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("uc.goal", "pass"),
+        ("uc.goal", "maybe", "--by", "Ada"),
+        ("magic", "pass", "--by", "Ada"),
+        ("requests_per_month", "many"),
+        ("requests_per_month", "-1"),
+        ("uc.goal",),
+        (),
+    ],
+)
+def test_what_makes_no_sense_writes_nothing(ftctl: Ftctl, words):
+    ftctl("checklist", "init", "a.toml")
+    before = Path("a.toml").read_text(encoding="utf-8")
+    assert ftctl("checklist", "answer", "a.toml", *words).code == 2
+    assert Path("a.toml").read_text(encoding="utf-8") == before
+
+
+def test_answers_are_not_overwritten(ftctl: Ftctl):
+    ftctl("checklist", "init", "a.toml")
+    assert ftctl("checklist", "init", "a.toml").code == 2
+
+
+def test_thresholds_can_be_set_otherwise_and_are_said(ftctl: Ftctl, job: Job):
+    ftctl("checklist", "init", "a.toml", "--by", "Ada")
+    ftctl("checklist", "answer", "a.toml", "payback_months", "6")
+    found = ftctl("report", job.id, "--answers", "a.toml", "--json").json
+    assert (found["policy"]["payback_months"], found["policy_changed"]) == (6, ["payback_months"])
+
+
+@pytest.mark.parametrize("stage", ["plan", "after_run", "migrate"])
+def test_every_stage_is_shown_and_reported(ftctl: Ftctl, job: Job, stage: str):
+    shown = ftctl("checklist", "show", "--stage", stage, "--json").json
+    ids = [c["id"] for c in shown["criteria"]]
+    assert ("mig.parity" in ids) == (stage == "migrate")
+    report = ftctl("report", job.id, "--stage", stage, "--json").json
+    assert [c["id"] for c in report["criteria"]] == ids
+    assert "uc.goal" in ftctl("checklist", "show", "--stage", stage).out
+
+
+words = st.text(max_size=30)
+
+
+@given(words, words, st.sampled_from([s for s in Status if s is not Status.UNKNOWN]))
+def test_what_is_written_reads_back(note: str, name: str, status: Status):
+    import tempfile
+
+    checklist = default_checklist()
+    clean = note.encode("utf-8", "replace").decode(), name.encode("utf-8", "replace").decode()
+    answers = Answers(
+        name="Ada",
+        date=date(2026, 11, 20),
+        given={"uc.goal": Given(status, clean[0], clean[1] or "x", date(2026, 1, 2))},
+        numbers={"error_cost": 0.12},
+        policy={"margin": 0.02},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.toml")
+        path.write_text(written(answers, checklist), encoding="utf-8")
+        found = read_answers(path, checklist)
+    assert found.given["uc.goal"] == answers.given["uc.goal"]
+    assert (found.numbers, found.policy) == (answers.numbers, answers.policy)

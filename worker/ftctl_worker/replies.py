@@ -1,0 +1,50 @@
+"""What the engine says to a request: pieces of text, and an end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Delta", "Done", "Failed", "Reply", "TokenLogprob"]
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token, its log probability in nats, and the likeliest tokens at its place."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The next piece of text."""
+
+    text: str
+    tokens: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of an answer; all counts in tokens.
+
+    ``writes_calls`` where the chat template has the model write tool calls between tags.
+    """
+
+    finish_reason: Literal["stop", "length"]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    writes_calls: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """No answer, and why."""
+
+    code: str
+    message: str
+
+
+Reply = Delta | Done | Failed
