@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .make
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smollm2 test torture check lint types layers docs format bench bench-worker clean
+.PHONY: help demo demo-smollm2 test torture check lint types layers docs format bench bench-worker bench-data clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,8 +50,9 @@ format: $(STAMPS)/dev ## mend style, regenerate docs/cli.md
 	$(BIN)/ruff format .
 	$(BIN)/python docs/generate_cli.py
 
-bench: $(STAMPS)/dev ## measure against peers in the same run
-	$(BIN)/python bench/run.py
+bench: bench-data $(STAMPS)/dev ## measure against peers in the same run (bench-worker: the worker)
+	$(BIN)/python bench/sync.py
+	$(BIN)/python bench/compare.py
 
 bench-worker: $(STAMPS)/dev ## measure the worker against TRL and HF Trainer, in minutes
 	$(PIP) install --quiet -c constraints.txt -e './worker[trl]' && $(BIN)/python bench/worker.py

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.domain.answerbook import Kept
 from orchestrator.domain.arm import Plan
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
 from orchestrator.domain.clock import ManualClock
@@ -29,16 +30,18 @@ from orchestrator.store.comparisons import ComparisonStore
 from orchestrator.store.database import open_database
 from orchestrator.store.datasets import SqlDatasetStore
 from orchestrator.store.jobs import SqlJobStore
+from orchestrator.usecases.answering import answer_key
 from orchestrator.usecases.arms import ArmContext, make_arms
 from orchestrator.usecases.compare import compare
 from orchestrator.usecases.report import make_report, write_report
 from orchestrator.usecases.samples import read_samples, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from orchestrator.domain.arm import Progress
+    from orchestrator.domain.arm import Arm, Progress
     from orchestrator.domain.comparison import Comparison
+    from orchestrator.domain.sample import Sample
 
 LABELS = ("billing", "refund", "login", "shipping", "other")
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -54,6 +57,9 @@ class Host:
 
     def chat(self, request: ChatRequest) -> ChatAnswer:
         self.asked += 1
+        return self.answer(request)
+
+    def answer(self, request: ChatRequest) -> ChatAnswer:
         number = int(text_of(request.messages[-1]).split()[1])
         rng = random.Random(f"{number} {request.model} {len(request.messages)}")
         right = rng.random() < self.right[request.model]
@@ -81,6 +87,22 @@ def dataset(path: Path, numbers: range, *, texts: bool) -> Path:
             answer = {"role": "assistant", "content": wanted(number, texts=texts)}
             lines.write(json.dumps({"messages": [asked, answer]}) + "\n")
     return path
+
+
+def fill(
+    store: ComparisonStore, host: Host, arms: Sequence[Arm], samples: Sequence[Sample]
+) -> None:
+    """Keep every arm's answer, so that the comparison asks nobody."""
+    for arm in arms:
+        for at in range(0, len(samples), 5000):
+            kept = []
+            for sample in samples[at : at + 5000]:
+                request = ChatRequest(
+                    model=arm.model, messages=arm.prompt(sample), max_tokens=Plan().max_tokens
+                )
+                key = answer_key("a", request, 0)
+                kept.append(Kept(arm.name, sample.row, key, host.answer(request)))
+            store.keep(None, kept, NOW)
 
 
 def timed(name: str, step: Callable[[], Any]) -> Any:
@@ -132,11 +154,12 @@ def measure(folder: Path, rows: int, *, texts: bool) -> None:
     def run() -> Comparison:
         return compare(
             job, samples, arms, chat=host, store=store, clock=ManualClock(NOW), progress=seen,
-            plan=Plan(grader="token-f1" if texts else "exact", concurrency=64),
+            plan=Plan(grader="token-f1" if texts else "exact"),
         )  # fmt: skip
 
-    timed("ask, keep, grade and compare", run)
-    found = timed("the same again: read, grade and compare", run)
+    timed("keep invented answers", lambda: fill(store, host, arms, samples.samples))
+    found = timed("read, grade and compare", run)
+    assert host.asked == 0
     print(f"  of it statistics and storing the result {time.perf_counter() - answered:>7.1f} s")
     report = timed(
         "report",

@@ -35,11 +35,14 @@ BUILT_IN_MODELS = frozenset({"tiny", "smollm2"})
 
 DIALECT = Dialect(
     kind="peft",
-    capabilities=Capabilities(metadata_filter=True, idempotency_key=True, min_rows=1, prices=None),
+    capabilities=Capabilities(
+        metadata_filter=True, idempotency_key=True, min_rows=1, pause=True, prices=None
+    ),
     status_words={
         "validating_files": JobStatus.QUEUED,
         "queued": JobStatus.QUEUED,
         "running": JobStatus.RUNNING,
+        "paused": JobStatus.PAUSED,
         "succeeded": JobStatus.SUCCEEDED,
         "failed": JobStatus.FAILED,
         "cancelled": JobStatus.CANCELLED,

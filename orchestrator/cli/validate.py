@@ -131,7 +131,7 @@ def validate(
     held = [each for each in (validation, tests) if each is not None]
     stream = _stream(several=len(files) + len(held) > 1) if streamed else None
     keep = _KEPT if max_findings is None else (max_findings or None)
-    verdicts = _check_all(files, held, check, stream, keep)
+    verdicts = _check_all(files, held, check, stream, keep, near=near)
     if sarif is not None:
         _write_sarif(sarif, verdicts, force=force)
     if as_json:
@@ -153,11 +153,14 @@ def _check_all(
     check: Callable[..., Validation],
     stream: JsonStream | None,
     keep: int | None,
+    *,
+    near: bool,
 ) -> list[Validation]:
     """The training files one by one, then those that must share no row with them."""
     from orchestrator.datasets.duplicates import Seen
+    from orchestrator.datasets.near import NearDuplicates
 
-    seen = Seen() if held else None
+    seen = Seen(NearDuplicates(questions=True) if near else None) if held else None
     verdicts: list[Validation] = []
     for index, path in enumerate((*files, *held)):
         of_training = index < len(files)

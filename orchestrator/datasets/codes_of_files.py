@@ -105,6 +105,11 @@ FILE_KINDS: Mapping[str, Kind] = {
         "The same as line {first} but for case and spacing.",
         "Keep one of the two.",
     ),
+    "alike-row": Kind(
+        Severity.WARNING,
+        "Alike to line {first}: about {percent} % of their runs of words are the same.",
+        "Keep one of the two, unless both are meant.",
+    ),
     "conflicting-answers": Kind(
         Severity.WARNING,
         "The same prompt as line {first}, with another answer.",
@@ -134,5 +139,25 @@ FILE_KINDS: Mapping[str, Kind] = {
         Severity.INFO,
         "Rows after line {line_} were compared byte by byte only: the file is large.",
         "Split the file, or look for repeated questions before it is assembled.",
+    ),
+    "language-mix": Kind(
+        Severity.INFO,
+        "The answers are written in several scripts: {mix}.",
+        "Nothing, if it is meant; a few answers in another script are often a mistake.",
+    ),
+    "class-balance": Kind(
+        Severity.INFO,
+        "The answers are: {classes}.",
+        "Nothing, if the model will meet them so often.",
+    ),
+    "class-rare": Kind(
+        Severity.WARNING,
+        "The answer {answer} is given in {rows} row(s) alone.",
+        "Add rows with it, or join it with another class.",
+    ),
+    "answers-are-no-classes": Kind(
+        Severity.WARNING,
+        "There are {answers} different answers: this is no classification.",
+        "Leave --task out, or write the same label the same way everywhere.",
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from orchestrator.datasets.content import texts_of
 from orchestrator.datasets.finding import Flaw
@@ -109,11 +109,28 @@ class Questions:
         return None
 
 
+class Alike(Protocol):
+    """Remembers rows, and knows those that are alike."""
+
+    def add(self, line: int, row: Row) -> None:
+        """Remember a row."""
+        ...
+
+    def alike(self, row: Row) -> tuple[int, float] | None:
+        """The line of a remembered row that is alike, and how much."""
+        ...
+
+
 class Seen:
     """The rows of a training file, to hold a validation file against."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, near: Alike | None = None) -> None:
+        """Start empty.
+
+        Args:
+            near: also looks for questions that are alike.
+        """
+        self._near = near
         self._rows: dict[int, int] = {}
         self._questions: dict[int, int] = {}
         self._words: dict[int, int] = {}
@@ -121,6 +138,8 @@ class Seen:
     def add(self, line: int, row: Row) -> None:
         """Remember a training row."""
         asked = question_of(row)
+        if self._near is not None:
+            self._near.add(line, row)
         self._rows.setdefault(hash(_everything(row)), line)
         if asked.strip():
             self._questions.setdefault(hash(asked), line)
@@ -135,6 +154,8 @@ class Seen:
             return Flaw("leaked-prompt", "", {"first": line})
         if (line := self._words.get(hash(folded(asked)))) is not None:
             return Flaw("leaked-near-duplicate", "", {"first": line})
+        if self._near is not None and (found := self._near.alike(row)):
+            return Flaw("leaked-near-duplicate", "", {"first": found[0]})
         return None
 
 

@@ -70,7 +70,7 @@ def plain_texts(row: Chat, line: bytes) -> list[str] | None:
         if not _buffer.isascii():
             if not all(map(str.strip, texts)):
                 return None
-            spare -= _escapes(texts) if spare >= SHORTEST_KEY else 0
+            spare -= _escapes(texts) if spare >= SHORTEST_KEY and line.isascii() else 0
     except TypeError:  # Parts, or no content at all.
         return None
     if 0 <= spare < SHORTEST_KEY or _has_no_more_keys(row, line, spare):

@@ -6,7 +6,6 @@ import zlib
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from orchestrator.datasets.duplicates import question_of
 from orchestrator.datasets.extras import has_package, package
 from orchestrator.datasets.finding import Flaw
 from orchestrator.datasets.rules import texts_of_row
@@ -66,10 +65,12 @@ class NearDuplicates:
         """The flaw of a row that nearly repeats an earlier one; the row is remembered."""
         found = self.alike(row)
         self.add(line, row)
-        return Flaw("near-duplicate-row", "", {"first": found[0]}) if found else None
+        if found is None:
+            return None
+        return Flaw("alike-row", "", {"first": found[0], "percent": round(100 * found[1])})
 
     def _signature(self, row: Row) -> list[int] | None:
-        text = question_of(row) if self._questions else "\n".join(texts_of_row(row))
+        text = "\n".join(texts_of_row(row, asked_only=self._questions))
         runs = list(_runs(text))
         if len(runs) < _RUN:
             return None  # Too short for likeness to mean anything; equal ones are found anyway.

@@ -269,11 +269,12 @@ def _unanswered(waiting: dict[str, str]) -> Iterator[Flaw]:
         yield Flaw("tool-reply-missing", pointer, {"id": identifier})
 
 
-def texts_of_row(row: Row) -> list[str]:
-    """Every text of a row, in order."""
+def texts_of_row(row: Row, *, asked_only: bool = False) -> list[str]:
+    """Every text of a row, in order; of its users alone where only what is asked counts."""
     return [
         text
         for messages, _ in _messages_of(row)
         for message in messages
+        if not asked_only or isinstance(message, User)
         for text in texts_of(message)
     ]

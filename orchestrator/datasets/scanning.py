@@ -14,6 +14,7 @@ from orchestrator.datasets.fast import are_plain
 from orchestrator.datasets.finding import Severity
 from orchestrator.datasets.limits import limits_of
 from orchestrator.datasets.near import NearDuplicates
+from orchestrator.datasets.overview import Overview
 from orchestrator.datasets.pointers import offset_of
 from orchestrator.datasets.reader import RowReader
 from orchestrator.datasets.reading import (
@@ -136,6 +137,7 @@ class Scan:
         self._limits = limits_of(checks.target, checks.method)
         self._reader = RowReader(checks.method, self._limits, content=checks.content)
         self._questions = Questions()
+        self.overview = Overview(checks.task)
         self._near = NearDuplicates() if checks.near else None
         self.done = Tallied(
             collector=Collector(checks.keep, self._listeners.on_finding),
@@ -294,6 +296,8 @@ class Scan:
             self.report(number, [cut])
         if not flaws:
             self._compare(number, row)
+        if self._checks.content and self._checks.compare:
+            self.overview.add(row)
         listener = self._listeners.on_typed
         if listener and not any(self._severity(flaw.code) is Severity.ERROR for flaw in flaws):
             listener(number, row)

@@ -105,8 +105,13 @@ SECRETS: tuple[Pattern, ...] = (
 _COMPILED = tuple((pattern, re.compile(pattern.expression)) for pattern in SECRETS)
 
 
+_IN_ADDRESS = re.compile(r"://[^\s/@]*:$")
+
+
 def _is_mail(match: re.Match[str]) -> bool:
-    """Addresses that no mail reaches are nobody's."""
+    """Addresses that no mail reaches are nobody's, and a password before a host is no address."""
+    if _IN_ADDRESS.search(match.string, max(0, match.start() - 100), match.start()):
+        return False
     return not match.group(1).lower().endswith((".invalid", ".localhost", ".local"))
 
 

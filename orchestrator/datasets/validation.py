@@ -143,6 +143,8 @@ def validate(
             if not scan.done.interrupted:
                 for repeat in _repeats(scan, source):
                     scan.report(repeat.line, [Flaw("duplicate-row", "", {"first": repeat.first})])
+            for flaw in scan.overview.flaws():
+                scan.add(flaw.code, **flaw.fields)
             _judge_the_file(scan, opened_source, limits_of(target, checks.method), split)
         return _verdict(opened_source.name, checks, scan)
 

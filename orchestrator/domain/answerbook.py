@@ -51,11 +51,15 @@ class ScoredRow(NamedTuple):
 
 
 class Earlier(NamedTuple):
-    """A finished comparison of the same rows, and the margin it was given."""
+    """A finished comparison of the same rows, and the margin it was given.
+
+    Attributes:
+        arms: name and model of each of its arms.
+    """
 
     id: str
-    created_at: str
     margin: float | None
+    arms: frozenset[tuple[str, str]]
 
 
 class Comparisons(AnswerStore, Protocol):

@@ -76,7 +76,7 @@ class ComparisonStore:
     def earlier(self, job_id: str, test: str) -> list[Earlier]:
         """Finished comparisons of a job on the same rows, oldest first."""
         query = (
-            select(comparison_rows.c.id, comparison_rows.c.created_at, comparison_rows.c.config)
+            select(comparison_rows.c.id, comparison_rows.c.config)
             .where(
                 comparison_rows.c.job_id == job_id,
                 comparison_rows.c.test == test,
@@ -86,8 +86,12 @@ class ComparisonStore:
         )
         with reading(self._engine) as connection:
             return [
-                Earlier(identity, at.isoformat(), config.get("margin"))
-                for identity, at, config in connection.execute(query)
+                Earlier(
+                    identity,
+                    config.get("margin"),
+                    frozenset((arm[0], arm[1]) for arm in config.get("arms", ())),
+                )
+                for identity, config in connection.execute(query)
             ]
 
     def cached(self, keys: Iterable[str]) -> Mapping[str, ChatAnswer]:

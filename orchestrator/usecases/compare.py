@@ -131,7 +131,7 @@ def compare(
         comparison,
         examples=_examples(comparison, analysis, store),
         judging=bench.result() if bench else None,
-        margin_after=_known_before(earlier, plan.margin),
+        margin_after=_known_before(earlier, arms, plan),
         arms=[
             _priced(result, arm, till) for result, arm in zip(comparison.arms, arms, strict=True)
         ],
@@ -214,11 +214,18 @@ def _priced(result: ArmResult, arm: Arm, till: Till) -> ArmResult:
     return replace(result, usd_per_1000=None if usd is None else 1000 * usd)
 
 
-def _known_before(earlier: Sequence[Earlier], margin: float | None) -> str | None:
-    """A finished comparison of the same rows that had its result before this margin was fixed."""
-    if margin is None or any(run.margin == margin for run in earlier[:1]):
+def _known_before(earlier: Sequence[Earlier], arms: Sequence[Arm], plan: Plan) -> str | None:
+    """A comparison that showed the same difference before this margin was fixed for it."""
+    if plan.margin is None:
         return None
-    return earlier[0].id if earlier else None
+    candidates = {(arm.name, arm.model) for arm in arms if arm.candidate}
+    against = {
+        (arm.name, arm.model)
+        for arm in arms
+        if not arm.candidate and arm.again is None and plan.source in {None, arm.name}
+    }
+    seen = [run for run in earlier if run.arms & candidates and run.arms & against]
+    return seen[0].id if seen and seen[0].margin != plan.margin else None
 
 
 def _refuse_gaps(sheets: Mapping[str, Sheet], answers: int, most: float) -> None:

@@ -77,7 +77,7 @@ _DIALECTS = {
         nulls=True,
     ),
     "worker": SimulatedDialect(
-        name="worker", min_rows=1, metadata_filter=True, idempotency_key=True, pause=False
+        name="worker", min_rows=1, metadata_filter=True, idempotency_key=True
     ),
 }
 

@@ -198,6 +198,77 @@ def test_split_writes_three_files(ftctl: Ftctl) -> None:
     assert ftctl("split", out, "--out", "more", "--train", "100", "--test", "44").code == 0
 
 
+def test_split_keeps_groups_together(ftctl: Ftctl) -> None:
+    source = ftctl.home / "grouped.jsonl"
+    lines = [
+        json.dumps(
+            {
+                "messages": [
+                    {"role": "user", "content": f"question {number}"},
+                    {"role": "assistant", "content": f"a long answer to question {number}"},
+                ],
+                "book": number // 10,
+            }
+        )
+        for number in range(100)
+    ]
+    source.write_text("\n".join(lines) + "\n")
+    done = ftctl("split", source, "--out", "splits", "--group-by", "book", "--json")
+    assert done.code == 0
+    books = []
+    for path in done.json["files"].values():
+        rows = [json.loads(line) for line in (ftctl.home / path).read_text().splitlines()]
+        assert all(list(row) == ["messages"] for row in rows)
+        numbers = [int(row["messages"][0]["content"].split()[1]) for row in rows]
+        books.append({number // 10 for number in numbers})
+    assert sum(map(len, books)) == 10
+    assert ftctl("split", source, "--out", "more", "--group-by", "author").code == 2
+
+
+def test_findings_can_be_written_as_sarif(ftctl: Ftctl) -> None:
+    done = ftctl("validate", TORTURE / "rows_chat.jsonl", "--sarif", "out.sarif")
+    assert done.code == 1
+    made = json.loads((ftctl.home / "out.sarif").read_text())
+    run = made["runs"][0]
+    assert made["version"] == "2.1.0"
+    place = run["results"][0]["locations"][0]["physicalLocation"]
+    assert place["region"]["startLine"] >= 1
+    assert all(
+        run["tool"]["driver"]["rules"][each["ruleIndex"]]["id"] == each["ruleId"]
+        for each in run["results"]
+    )
+    assert ftctl("validate", TORTURE / "rows_chat.jsonl", "--sarif", "out.sarif").code == 2
+
+
+def test_a_row_is_shown_as_the_model_sees_it(ftctl: Ftctl) -> None:
+    done = ftctl("validate", TORTURE / "ok_10_rows.jsonl", "--show", "2")
+    assert done.code == 0
+    assert "[learned assistant" in done.out
+    assert "row 2, line 2:" in done.out
+    shown = ftctl("validate", TORTURE / "ok_10_rows.jsonl", "--show", "2", "--json").json
+    assert [piece["trained"] for piece in shown["pieces"]] == [False, False, True, False]
+    assert ftctl("validate", TORTURE / "ok_10_rows.jsonl", "--show", "11").code == 2
+
+
+def test_the_cost_of_a_pass_is_told_for_a_model_with_a_price(ftctl: Ftctl) -> None:
+    done = ftctl("validate", TORTURE / "ok_10_rows.jsonl", "--model", "gpt-4o-mini", "--json")
+    assert done.json["estimate"]["usd"] == pytest.approx(325 * 3 / 1e6)
+    plain = ftctl("validate", TORTURE / "ok_10_rows.jsonl", "--model", "gpt-4o-mini", "--histogram")
+    assert "one pass of training: $0.00" in plain.out
+    assert "longest: line 2 (37)" in plain.out
+
+
+def test_convert_reads_standard_input_and_writes_other_dialects(
+    ftctl: Ftctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO((TORTURE / "ok_10_rows.jsonl").read_bytes()))
+    monkeypatch.setattr("sys.stdin", stream)
+    assert ftctl("convert", "-", "--to", "sharegpt", "-o", "out.jsonl").code == 0
+    first = json.loads((ftctl.home / "out.jsonl").read_text().splitlines()[0])
+    assert first["conversations"][1] == {"from": "human", "value": "Tell me the capital of France."}
+    assert ftctl("convert", TORTURE / "ok_10_rows.jsonl", "--to", "klingon").code == 2
+
+
 @pytest.mark.parametrize("command", ["validate", "convert", "split"])
 def test_every_command_has_help_with_an_example(ftctl: Ftctl, command: str) -> None:
     done = ftctl(command, "--help")

@@ -278,3 +278,12 @@ def test_an_error_of_the_database_tells_no_row(tmp_path: Path):
         connection.execute(insert(job_rows).values(id=secret))
     assert secret not in str(broken.value)
     engine.dispose()
+
+
+def test_the_timer_runs_sync_in_this_home(ftctl: Ftctl):
+    outcome = ftctl("cron", "--systemd", "--every", "7")
+    assert outcome.code == 0
+    assert f"Environment=FTCTL_HOME={ftctl.home}" in outcome.out
+    assert "OnCalendar=*:0/7" in outcome.out
+    assert " sync\n" in outcome.out
+    assert list(ftctl("cron", "--systemd", "--json").json) == ["systemd"]

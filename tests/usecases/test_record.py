@@ -116,6 +116,16 @@ def test_a_margin_set_after_the_result_proves_nothing(
     assert "before this margin was set" in found["evidence"]
 
 
+def test_a_result_without_the_source_gives_nothing_away(
+    ftctl: Ftctl, old: Host, job: Job, held_out: Path
+):
+    ftctl("compare", job.id, "--test", held_out)
+    recorded(ftctl, held_out)
+    source = ("--source", "recorded:old", "--arm", "base", "--arm", "tuned")
+    done = ftctl("compare", job.id, "--test", held_out, *source, "--margin", "5", "--json")
+    assert done.json["margin_after"] is None
+
+
 def test_a_recording_of_other_rows_is_refused(ftctl: Ftctl, old: Host, job: Job, held_out: Path):
     recorded(ftctl, write(ftctl.home / "other.jsonl", [row(n) for n in range(500, 540)]))
     done = ftctl("compare", job.id, "--test", held_out, "--arm", "recorded:old", "--arm", "tuned")

@@ -85,6 +85,9 @@ class RowState:
     def _finish(self, reason: Literal["stop", "length"], text: str) -> None:
         self.finish_reason = reason
         self._emit(text)
+        if self._logprobs:
+            self.emit("", tuple(self._logprobs))
+            self._logprobs.clear()
 
     def _emit(self, text: str) -> None:
         if len(text) > self._emitted:
