@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain import resampling, statistics
 from orchestrator.domain.comparison import Difference, ParityTest, Word
+from orchestrator.domain.student import t_cdf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -258,7 +259,7 @@ def _one_sided(distance: float, spread: tuple[float, int]) -> float:
     error, units = spread
     if error == 0:
         return 0.0 if distance > 0 else 1.0
-    return 1 - resampling.t_cdf(distance / error, units - 1)
+    return 1 - t_cdf(distance / error, units - 1)
 
 
 def _label_permutation(

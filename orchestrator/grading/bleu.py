@@ -32,7 +32,7 @@ def bleu() -> Bleu:
         MissingExtra: sacrebleu is not installed.
     """
     try:
-        from sacrebleu.metrics import BLEU  # type: ignore[import-not-found, unused-ignore]
+        from sacrebleu.metrics import BLEU  # type: ignore[import-not-found, attr-defined, unused-ignore]
     except ImportError as error:
         raise MissingExtra(
             "The grader 'bleu' needs sacrebleu.", hint="pip install 'ftctl[metrics]'"
