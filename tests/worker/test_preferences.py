@@ -127,7 +127,8 @@ def test_a_dora_adapter_trains_and_answers(worker: Worker) -> None:
 def test_a_paused_job_goes_on_where_it_stood_and_ends_the_same(worker: Worker) -> None:
     jobs = worker.client.fine_tuning.jobs
     file_id = worker.upload(colour_rows())
-    options: Any = {"n_epochs": 10, "batch_size": 2, "lora": {"dropout": 0.1}}
+    # Long enough that no machine is done before the pause reaches it.
+    options: Any = {"n_epochs": 50, "batch_size": 2, "lora": {"dropout": 0.1}}
 
     def create() -> Any:
         return jobs.create(model="mini", training_file=file_id, seed=8, hyperparameters=options)
@@ -147,7 +148,7 @@ def test_a_paused_job_goes_on_where_it_stood_and_ends_the_same(worker: Worker) -
     assert resumed.status == undisturbed.status == "succeeded"
     assert any(e.message.startswith("Resuming after step") for e in worker.events(job.id))
     weights = [
-        (worker.home / "models" / one.id / "step-120" / "adapter_model.safetensors").read_bytes()
+        (worker.home / "models" / one.id / "step-600" / "adapter_model.safetensors").read_bytes()
         for one in (resumed, undisturbed)
     ]
     assert weights[0] == weights[1]
