@@ -179,7 +179,13 @@ def create_private(path: Path) -> None:
     """Make folder and file readable by their owner alone, before anything is written."""
     from orchestrator.store.disks import private_folder
 
-    private_folder(path.parent)
+    try:
+        private_folder(path.parent)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        raise LocalStateError(
+            f"The folder {path.parent} cannot be made: {error.strerror}.",
+            hint="name another one with FTCTL_HOME",
+        ) from error
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 

@@ -121,6 +121,12 @@ def test_a_file_that_is_no_database_is_one_sentence(ftctl: Ftctl):
     assert "Traceback" not in outcome.err
 
 
+def test_a_home_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(LocalStateError, match="cannot be made"):
+        database.open_database(url_of(tmp_path / "taken" / "home" / "ftctl.db"))
+
+
 def opened(url: str) -> str | None:
     engine = database.open_database(url)
     revision = migrations.current(engine)
