@@ -6,7 +6,7 @@ import zlib
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from orchestrator.datasets.extras import has_package, package
+from orchestrator.datasets.extras import package
 from orchestrator.datasets.finding import Flaw
 from orchestrator.datasets.rules import texts_of_row
 
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 _PERMUTATIONS, _BANDS, _RUN = 128, 16, 5
 #: How alike two rows are from which on one is told to nearly repeat the other (Jaccard).
 ALIKE = 0.8
-
-
-def has_near() -> bool:
-    """Whether the packages of the extra `near` are installed."""
-    return has_package("rensa") and has_package("numpy")
 
 
 class NearDuplicates:

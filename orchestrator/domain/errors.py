@@ -15,11 +15,10 @@ FtctlError
 │   ├── ProviderUnreachable   no answer, or an answer that is not one
 │   └── RateLimited           too many requests
 ├── OutcomeUnknown            sent, and no clear answer came back        exit 4
-├── LocalStateError           database or disk                           exit 5
-│   ├── DatabaseOutdated      an older schema than this program
-│   ├── DatabaseTooNew        a newer schema than this program
-│   └── Conflict              someone else changed the row first (transient)
-└── Inconclusive              the evidence does not decide               exit 10
+└── LocalStateError           database or disk                           exit 5
+    ├── DatabaseOutdated      an older schema than this program
+    ├── DatabaseTooNew        a newer schema than this program
+    └── Conflict              someone else changed the row first (transient)
 
 A new error needs a docstring: it is the message where none is given.
 """
@@ -167,9 +166,3 @@ class Conflict(LocalStateError):
     """Another process changed the same row first."""
 
     transient = True
-
-
-class Inconclusive(FtctlError):
-    """The evidence does not decide."""
-
-    exit_code = ExitCode.INCONCLUSIVE

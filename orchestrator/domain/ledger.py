@@ -79,8 +79,10 @@ class JobStore(Protocol):
         """
         ...
 
-    def all(self, statuses: Iterable[JobStatus] | None = None) -> Sequence[Job]:
-        """Jobs, newest first."""
+    def all(
+        self, statuses: Iterable[JobStatus] | None = None, *, training: str | None = None
+    ) -> Sequence[Job]:
+        """Jobs, newest first; only those in one of `statuses`, or on that training split."""
         ...
 
     def due(self, statuses: Iterable[JobStatus], at: datetime) -> Sequence[Job]:
@@ -121,6 +123,10 @@ class JobStore(Protocol):
         """Keep checkpoints; the same one again changes nothing."""
         ...
 
+    def event_keys(self, job_id: str) -> set[str]:
+        """What is known already, without the events themselves."""
+        ...
+
     def events(self, job_id: str) -> Sequence[JobEvent]:
         """Oldest first."""
         ...
@@ -135,10 +141,6 @@ class JobStore(Protocol):
 
     def transitions(self, job_id: str) -> Sequence[Transition]:
         """Oldest first."""
-        ...
-
-    def by_remote_id(self, account: str, remote_id: str) -> Job | None:
-        """The job that owns a remote job, if one does."""
         ...
 
 

@@ -49,11 +49,6 @@ def fill(template: str, fields: Mapping[str, Any]) -> str:
     return _HOLE.sub(lambda hole: _text(_find(hole.group(1), fields)), template)
 
 
-def names_in(template: str) -> list[str]:
-    """Every name a template uses."""
-    return _HOLE.findall(template)
-
-
 def _find(name: str, fields: Mapping[str, Any]) -> Any:
     found: Any = fields
     for part in re.split(r"[.\[\]]+", name.rstrip("]")):

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.domain.chat import ChatAnswer
 from orchestrator.store.comparison_tables import answer_rows
+from orchestrator.store.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,11 +40,6 @@ def keep_answers(connection: Connection, answers: Sequence[Kept], at: datetime) 
     """Insert the answers that are not there yet."""
     fresh = {kept.key: _to_row(kept.key, kept.answer, at) for kept in answers}
     insert_new(connection, answer_rows, list(fresh.values()))
-
-
-def reading(engine: Engine) -> Connection:
-    """A connection that takes no write lock."""
-    return engine.connect().execution_options(ftctl_readonly=True)
 
 
 def insert_new(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

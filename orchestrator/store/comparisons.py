@@ -17,7 +17,6 @@ from orchestrator.store.answers import (
     chunks,
     insert_new,
     keep_answers,
-    reading,
     to_answer,
 )
 from orchestrator.store.comparison_tables import (
@@ -28,6 +27,7 @@ from orchestrator.store.comparison_tables import (
     comparison_score_rows,
     report_rows,
 )
+from orchestrator.store.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

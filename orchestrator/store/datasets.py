@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from orchestrator.domain.dataset import Dataset, Upload
 from orchestrator.domain.errors import LocalStateError
 from orchestrator.store.disks import private_folder
+from orchestrator.store.reading import reading
 from orchestrator.store.tables import dataset_rows, upload_rows
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class SqlDatasetStore:
     def all(self) -> list[Dataset]:
         """Every stored file, newest first."""
         query = select(dataset_rows).order_by(dataset_rows.c.created_at.desc())
-        with self._engine.connect().execution_options(ftctl_readonly=True) as connection:
+        with reading(self._engine) as connection:
             return [Dataset(**row) for row in connection.execute(query).mappings()]
 
     def path(self, digest: str) -> Path:
@@ -95,7 +96,7 @@ class SqlDatasetStore:
             )
 
     def _first(self, query: Select[Any]) -> RowMapping | None:
-        with self._engine.connect().execution_options(ftctl_readonly=True) as connection:
+        with reading(self._engine) as connection:
             return connection.execute(query).mappings().first()
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain.ledger import Gate
+from orchestrator.store.reading import reading
 from orchestrator.store.tables import gate_rows
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class SqlGates:
     def get(self, account: str) -> Gate | None:
         """The account's gate; None when nothing ever went wrong there."""
         query = select(gate_rows).where(gate_rows.c.account == account)
-        with self._engine.connect().execution_options(ftctl_readonly=True) as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(query).mappings().first()
         if row is None:
             return None

@@ -13,6 +13,7 @@ from sqlalchemy import func, inspect, select, table
 from orchestrator.domain.errors import LocalStateError, UsageError
 from orchestrator.store import database
 from orchestrator.store.disks import free_bytes, network_file_system
+from orchestrator.store.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,7 +93,7 @@ def check(url: str) -> Health:
     """
     engine = database.connect(url)
     try:
-        with engine.connect().execution_options(ftctl_readonly=True) as connection:
+        with reading(engine) as connection:
             problems: list[str] = []
             if connection.dialect.name == "sqlite":
                 problems += [

@@ -19,6 +19,7 @@ from orchestrator.domain.job import (
 )
 from orchestrator.domain.ledger import Step
 from orchestrator.store.job_values import event_row, from_row, to_row, transition_row
+from orchestrator.store.reading import reading
 from orchestrator.store.tables import (
     checkpoint_rows,
     event_rows,
@@ -88,11 +89,15 @@ class SqlJobStore:
             raise UsageError(f"'{prefix}' names more than one job: {ids}.", hint="type more of it")
         return found[0]
 
-    def all(self, statuses: Iterable[JobStatus] | None = None) -> Sequence[Job]:
-        """Jobs, newest first."""
+    def all(
+        self, statuses: Iterable[JobStatus] | None = None, *, training: str | None = None
+    ) -> Sequence[Job]:
+        """Jobs, newest first; only those in one of `statuses`, or on that training split."""
         query = select(job_rows).order_by(job_rows.c.created_at.desc(), job_rows.c.id)
         if statuses is not None:
             query = query.where(job_rows.c.status.in_([str(status) for status in statuses]))
+        if training is not None:
+            query = query.where(job_rows.c.training == training)
         return self._jobs(query)
 
     def due(self, statuses: Iterable[JobStatus], at: datetime) -> Sequence[Job]:
@@ -200,6 +205,11 @@ class SqlJobStore:
         ]
         self._add_new(checkpoint_rows, rows, "remote_id", job_id)
 
+    def event_keys(self, job_id: str) -> set[str]:
+        """What is known already, without the events themselves."""
+        query = select(event_rows.c.key).where(event_rows.c.job_id == job_id)
+        return {row["key"] for row in self._read(query)}
+
     def events(self, job_id: str) -> Sequence[JobEvent]:
         """Oldest first."""
         query = select(event_rows).where(event_rows.c.job_id == job_id)
@@ -233,13 +243,6 @@ class SqlJobStore:
             for row in self._read(query.order_by(transition_rows.c.version))
         ]
 
-    def by_remote_id(self, account: str, remote_id: str) -> Job | None:
-        """The job that owns a remote job, if one does."""
-        found = self._jobs(
-            select(job_rows).where(job_rows.c.account == account, job_rows.c.remote_id == remote_id)
-        )
-        return found[0] if found else None
-
     def _change_some(self, steps: Sequence[Step]) -> list[Job | None]:
         with self._engine.begin() as connection:
             # Nobody else can write now (SQLite), or touch these rows (PostgreSQL).
@@ -266,7 +269,7 @@ class SqlJobStore:
         return [from_row(row) for row in self._read(query)]
 
     def _read(self, query: Select[Any]) -> Sequence[RowMapping]:
-        with self._engine.connect().execution_options(ftctl_readonly=True) as connection:
+        with reading(self._engine) as connection:
             return connection.execute(query).mappings().all()
 
     def _add_new(self, table: Table, rows: list[dict[str, Any]], key: str, job_id: str) -> int:

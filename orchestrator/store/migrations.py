@@ -12,6 +12,7 @@ from sqlalchemy import func, inspect, select
 
 from orchestrator import resources
 from orchestrator.domain.errors import LocalStateError
+from orchestrator.store.reading import reading
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -51,7 +52,7 @@ def current(engine: Engine) -> str | None:
     Raises:
         LocalStateError: the database holds tables of something else.
     """
-    with engine.connect().execution_options(ftctl_readonly=True) as connection:
+    with reading(engine) as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
         # A downgrade to nothing leaves Alembic's own table.
         tables = set(inspect(connection).get_table_names()) - {"alembic_version"}

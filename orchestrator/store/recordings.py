@@ -14,7 +14,6 @@ from orchestrator.store.answers import (
     cached,
     insert_new,
     keep_answers,
-    reading,
     to_answer,
 )
 from orchestrator.store.comparison_tables import (
@@ -22,6 +21,7 @@ from orchestrator.store.comparison_tables import (
     recorded_answer_rows,
     recording_rows,
 )
+from orchestrator.store.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -249,7 +249,7 @@ def _keep_history(
     if not _has_news(told, chatty=chatty):
         return
     tally.requests += 1
-    known = {event.key for event in ledger.jobs.events(job.id)}
+    known = ledger.jobs.event_keys(job.id)
     events = provider.events(remote.id, known)
     ledger.jobs.add_metrics(job.id, _metrics(events))
     ledger.jobs.add_events(job.id, events)

@@ -159,7 +159,7 @@ def accept(job: Job, remote: RemoteJob, at: datetime, ledger: Ledger, reason: st
 
 def _refuse_twin(intent: Intent, ledger: Ledger) -> None:
     since = ledger.clock.now() - timedelta(hours=GUARD_HOURS)
-    for job in ledger.jobs.all():
+    for job in ledger.jobs.all(training=intent.training.dataset.digest):
         if job.created_at < since or job.status in {
             JobStatus.FAILED,
             JobStatus.CANCELLED,

@@ -182,6 +182,7 @@ def test_the_same_event_twice_is_one_row(jobs: SqlJobStore):
     assert jobs.add_events(job.id, [event, event]) == 1
     assert jobs.add_events(job.id, [event]) == 0
     assert jobs.events(job.id) == [event]
+    assert jobs.event_keys(job.id) == {"k"}
 
 
 def test_numbers_and_checkpoints_are_kept_once(jobs: SqlJobStore):
