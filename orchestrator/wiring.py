@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
+    from orchestrator.domain.spending import Spendings
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.arms import Host
@@ -88,6 +89,13 @@ class App:
         return SqlGates(self.engine)
 
     @cached_property
+    def spendings(self) -> Spendings:
+        """What was reserved and spent."""
+        from orchestrator.store.spendings import SqlSpendings
+
+        return SqlSpendings(self.engine)
+
+    @cached_property
     def comparisons(self) -> ComparisonStore:
         """Comparisons, answers and reports."""
         from orchestrator.store.comparisons import ComparisonStore
@@ -130,6 +138,7 @@ class App:
             clock=self.clock,
             provider=self.provider,
             claim=self.claim,
+            budgets=self.settings.budgets(),
             say=say or silent,
         )
 

@@ -8,6 +8,7 @@ seen to send: `pending`, ids of events that change between calls, nulls where no
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from providers.retry import Retry
 
 TRAINING_TYPES = ("Standard", "GlobalStandard", "Developer")
+# Tiers of the price file. Azure trains regionally where no type is named; some models have no
+# regional price.
+_TIERS = {
+    "Standard": ("regional", "global"),
+    "GlobalStandard": ("global",),
+    "Developer": ("developer",),
+}
 
 _SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _TUNED = re.compile(r"\.ft-[0-9a-f]{8,}|:ckpt-step-\d+$|^ftchkpt-")
@@ -103,6 +111,9 @@ class AzureProvider(WireProvider):
         super().__init__(DIALECT, profile, where, transport=transport, retry=retry)
         self._deployments = dict(profile.deployments)
         self._training_type = _training_type(profile)
+        self.capabilities = replace(
+            self.capabilities, training_tiers=_TIERS[self._training_type or "Standard"]
+        )
 
     def _job_body(self, request: JobRequest) -> dict[str, Any]:
         if request.suffix is not None and not _SUFFIX.fullmatch(request.suffix):

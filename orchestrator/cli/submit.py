@@ -13,6 +13,7 @@ from orchestrator.cli import progress, tell
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.errors import ConfigurationError, ExitCode
 from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method
+from orchestrator.domain.usd import micros
 
 if TYPE_CHECKING:
     from orchestrator.usecases.plan import Plan
@@ -48,6 +49,15 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Same data and seed, same result.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and cost; send nothing.")
 @click.option("--again", is_flag=True, help="Submit although the same training ran within a day.")
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0),
+    metavar="USD",
+    help="Submit nothing that may cost more.",
+)
+@click.option(
+    "--allow-unpriced", is_flag=True, help="Submit although nobody knows what it may cost."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--wait", is_flag=True, help="Stay until the job has ended, with progress.")
 @json_option
@@ -66,6 +76,8 @@ def submit(
     seed: int | None,
     dry_run: bool,
     again: bool,
+    max_cost: float | None,
+    allow_unpriced: bool,
     yes: bool,
     wait: bool,
     as_json: bool,
@@ -103,12 +115,15 @@ def submit(
     ) as plan:
         for line in plan.lines():
             say(line)
+        limit = None if max_cost is None else micros(max_cost)
+        plan.estimate.must_not_exceed(limit, allow_unpriced=allow_unpriced)
         if dry_run:
             return _print_dry_run(plan, as_json=as_json)
         _ask(plan, yes=yes or as_json)
         provider = app.provider(request.profile.name)
         ledger = app.ledger(say)
-        job = submitting.record(plan.intent(provider.account), ledger, again=again)
+        intent = plan.intent(provider.account, max_cost=limit, allow_unpriced=allow_unpriced)
+        job = submitting.record(intent, ledger, again=again)
     say(f"job {job.id}")
     with app.claim(job.id):
         job = submitting.submit(job, provider, ledger)

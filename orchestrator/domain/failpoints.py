@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SUBMIT = (
     "submit.begun",
     "submit.data_kept",
+    "submit.reserved",
     "submit.intent_written",
     "submit.uploading",
     "submit.file_found",
@@ -27,6 +28,7 @@ SUBMIT = (
     "submit.not_taken",
     "submit.refused",
     "submit.accepted",
+    "submit.settled",
 )
 SYNC = (
     "sync.begun",

@@ -24,6 +24,7 @@ class Profile:
         embedded: start the worker on loopback when it is needed, and stop it after.
         home: folder of ftctl, for providers that keep state here.
         allow_http: send the key over plain http to another host.
+        usd_per_hour: what an hour of the machine costs, where no bill comes.
         options: whatever else the table holds, for the kind to read.
     """
 
@@ -37,4 +38,5 @@ class Profile:
     embedded: bool = False
     home: Path = field(default_factory=Path)
     allow_http: bool = False
+    usd_per_hour: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

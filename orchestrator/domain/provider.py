@@ -30,6 +30,7 @@ class Capabilities:
         max_file_bytes: largest training file.
         needs_deployment: a tuned model answers only after it is deployed.
         pause: jobs can be paused and resumed.
+        training_tiers: tiers of the price file that training is billed at, the likeliest first.
         prices: the name under which the price file lists it; None when it bills nothing itself.
     """
 
@@ -42,6 +43,7 @@ class Capabilities:
     max_file_bytes: int = 512 * 1024 * 1024
     needs_deployment: bool = False
     pause: bool = False
+    training_tiers: tuple[str, ...] = ("standard", "global")
     prices: str | None = None
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.datasets.limits import targets
+from orchestrator.datasets.limits import limits_of, targets
 from orchestrator.datasets.preparation import prepare
 from orchestrator.domain.cost import default_epochs
 from orchestrator.domain.dataset import Dataset, Split
 from orchestrator.domain.errors import UsageError
+from orchestrator.domain.estimate import Estimate, Work, own_machine, training_estimate
 from orchestrator.domain.job import Hyperparameters, Method
-from orchestrator.domain.prices import Amount
 from orchestrator.usecases.submit import Intent, PreparedFile
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Plan:
 
     Attributes:
         epochs: passes over the data, as asked for or as the provider is expected to choose.
-        estimate: dollars for training; None inside when a price is not known.
+        estimate: of the bill for training.
         warnings: what is worth a look, and stops nothing.
     """
 
@@ -54,14 +54,14 @@ class Plan:
     training: PreparedFile
     validation: PreparedFile | None
     epochs: int
-    estimate: Amount
+    estimate: Estimate
     billed: bool
     warnings: tuple[str, ...] = ()
 
     @property
     def costs_money(self) -> bool:
         """The provider bills this, or may."""
-        return self.billed and self.estimate.usd != 0
+        return self.billed and not self.estimate.is_free
 
     def lines(self) -> list[str]:
         """What will be done and what it will cost, for a person."""
@@ -80,16 +80,17 @@ class Plan:
         """What `submit --json` prints as `estimate`."""
         dataset = self.training.dataset
         return {
-            "usd": self.estimate.usd if self.billed else 0.0,
-            "note": self.estimate.note,
+            **self.estimate.as_json(),
             "rows": dataset.rows,
             "tokens_per_epoch": dataset.tokens,
             "epochs": self.epochs,
             "epochs_chosen": self.request.hyperparameters.n_epochs is not None,
         }
 
-    def intent(self, account: str) -> Intent:
-        """The intent to record, for that account."""
+    def intent(
+        self, account: str, *, max_cost: int | None = None, allow_unpriced: bool = False
+    ) -> Intent:
+        """The intent to record, for that account and at most so many micro-dollars."""
         request = self.request
         return Intent(
             provider=request.profile.name,
@@ -102,7 +103,9 @@ class Plan:
             hyperparameters=request.hyperparameters,
             suffix=request.suffix,
             seed=request.seed,
-            estimate_usd=self.estimate.usd if self.billed else 0.0,
+            estimate=self.estimate,
+            max_cost=max_cost,
+            allow_unpriced=allow_unpriced,
         )
 
     def _passes(self) -> str:
@@ -112,9 +115,7 @@ class Plan:
     def _cost(self) -> str:
         if not self.billed:
             return "nothing is billed; it is your own machine's time"
-        if self.estimate.usd is None:
-            return self.estimate.note
-        return f"about ${self.estimate.usd:,.2f} ({self.estimate.note})"
+        return self.estimate.says()
 
 
 @contextmanager
@@ -147,7 +148,7 @@ def plan(
             training=training,
             validation=validation,
             epochs=epochs,
-            estimate=_estimate(request, capabilities, prices, training.dataset, epochs),
+            estimate=_estimate(request, capabilities, prices, training.dataset),
             billed=billed,
             warnings=(*notes, *_retirement(request, capabilities, lifecycle, now)),
         )
@@ -170,9 +171,7 @@ def _prepared(
     path = request.training if split is Split.TRAIN else request.validation
     assert path is not None
     content = folder / f"{split}.jsonl"
-    kind = request.profile.kind
-    # A plug-in's host is taken to want what OpenAI wants, whose dialect it speaks.
-    target = kind if kind in targets() else "openai"
+    target = _target(request)
     prepared = prepare(
         path,
         target=target,
@@ -195,23 +194,28 @@ def _prepared(
     return PreparedFile(dataset=dataset, content=content)
 
 
+def _target(request: Request) -> str:
+    # A plug-in's host is taken to want what OpenAI wants, whose dialect it speaks.
+    kind = request.profile.kind
+    return kind if kind in targets() else "openai"
+
+
 def _estimate(
-    request: Request,
-    capabilities: Capabilities,
-    prices: PriceBook,
-    dataset: Dataset,
-    epochs: int,
-) -> Amount:
+    request: Request, capabilities: Capabilities, prices: PriceBook, dataset: Dataset
+) -> Estimate:
     if capabilities.prices is None:
-        return Amount(0.0, "the provider bills nothing")
-    tier = request.profile.options.get("training_type")
-    return prices.training_cost(
-        provider=capabilities.prices,
+        return own_machine(request.profile.usd_per_hour)
+    limits = limits_of(_target(request), request.method)
+    work = Work(
         model=request.model,
+        method=request.method,
         tokens=dataset.tokens,
-        epochs=epochs,
-        tier=str(tier).lower() if tier else None,
+        rows=dataset.rows,
+        epochs=request.hyperparameters.n_epochs,
+        tiers=capabilities.training_tiers,
+        pause_usd=limits.reinforcement_pause_usd,
     )
+    return training_estimate(work, capabilities.prices, prices)
 
 
 def _retirement(

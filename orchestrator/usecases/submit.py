@@ -22,17 +22,21 @@ from orchestrator.domain.errors import (
     ProviderUnreachable,
     RemoteNotFound,
     TryLater,
+    Unpriced,
     UsageError,
 )
 from orchestrator.domain.ids import new_id, new_token
 from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method, RemoteError
 from orchestrator.domain.provider import JobRequest
+from orchestrator.domain.spending import Purpose, Spending, month_of
+from orchestrator.domain.usd import usd_json
 from orchestrator.usecases.polling import minded
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from orchestrator.domain.estimate import Estimate
     from orchestrator.domain.provider import Provider, RemoteFile, RemoteJob
     from orchestrator.usecases.ledger import Ledger
 
@@ -51,7 +55,13 @@ class PreparedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """What someone wants done."""
+    """What someone wants done.
+
+    Attributes:
+        estimate: of its bill; None where nobody asked.
+        max_cost: the most it may cost, in micro-dollars.
+        allow_unpriced: submit it although nobody knows what it may cost.
+    """
 
     provider: str
     kind: str
@@ -63,7 +73,9 @@ class Intent:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     suffix: str | None = None
     seed: int | None = None
-    estimate_usd: float | None = None
+    estimate: Estimate | None = None
+    max_cost: int | None = None
+    allow_unpriced: bool = False
 
 
 def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
@@ -76,8 +88,10 @@ def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
 
     Raises:
         UsageError: the same training was asked for within a day.
+        TooDear, Unpriced, BudgetExceeded: it may cost more than was allowed.
     """
     failpoints.reach("submit.begun")
+    _refuse_dear(intent, ledger)
     if not again:
         _refuse_twin(intent, ledger)
     for prepared in (intent.training, intent.validation):
@@ -98,11 +112,11 @@ def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
         seed=intent.seed,
         training=intent.training.dataset.digest,
         validation=intent.validation.dataset.digest if intent.validation else None,
-        estimate_usd=intent.estimate_usd,
+        estimate_usd=usd_json(intent.estimate.likely) if intent.estimate else None,
         created_at=now,
         updated_at=now,
     )
-    ledger.jobs.add(job)
+    ledger.jobs.add(job, _spending(job, intent), ledger.budgets)
     failpoints.reach("submit.intent_written")
     return job
 
@@ -154,6 +168,41 @@ def accept(job: Job, remote: RemoteJob, at: datetime, ledger: Ledger, reason: st
         absent_at=None,
         next_poll_at=None,
         raw=remote.raw,
+    )
+
+
+def _refuse_dear(intent: Intent, ledger: Ledger) -> None:
+    estimate = intent.estimate
+    if estimate is None:
+        return
+    estimate.must_not_exceed(intent.max_cost, allow_unpriced=intent.allow_unpriced)
+    unknown = estimate.high is None and intent.max_cost is None
+    if unknown and ledger.budgets.covers(intent.provider) and not intent.allow_unpriced:
+        raise Unpriced(
+            f"The budget of {intent.provider} cannot be held, for the cost is {estimate.note};"
+            " nothing was sent.",
+            hint="--max-cost USD reserves that much with --allow-unpriced",
+        )
+
+
+def _spending(job: Job, intent: Intent) -> Spending | None:
+    """What the job may come to; where nobody knows, what someone said it may."""
+    estimate = intent.estimate
+    if estimate is None:
+        return None
+    return Spending(
+        id=new_id(),
+        purpose=Purpose.TRAINING,
+        profile=job.provider,
+        month=month_of(job.created_at),
+        job_id=job.id,
+        subject=job.model,
+        reserved=intent.max_cost if estimate.high is None else estimate.high,
+        estimate=estimate.likely,
+        rate=estimate.rate,
+        note=estimate.note,
+        created_at=job.created_at,
+        updated_at=job.created_at,
     )
 
 
