@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.spending import Spendings
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
+    from orchestrator.usecases.allowance import Vault
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.ledger import Ledger
 
@@ -140,6 +141,17 @@ class App:
             claim=self.claim,
             budgets=self.settings.budgets(),
             say=say or silent,
+        )
+
+    def vault(self) -> Vault:
+        """Where evaluations reserve their money."""
+        from orchestrator.usecases.allowance import Vault
+
+        return Vault(
+            spendings=self.spendings,
+            budgets=self.settings.budgets(),
+            clock=self.clock,
+            claim=self.claim,
         )
 
     @contextlib.contextmanager

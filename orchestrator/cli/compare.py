@@ -18,6 +18,7 @@ from orchestrator.grading.grader import ModelGrader
 from orchestrator.grading.registry import grader_for, make_grader
 from orchestrator.usecases import arms as arm_names
 from orchestrator.usecases import compare as comparing
+from orchestrator.usecases.allowance import allowance
 from orchestrator.usecases.answering import Desk
 from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 from orchestrator.usecases.judging import Bench, read_human_labels
@@ -26,10 +27,12 @@ from orchestrator.usecases.samples import read_samples, select
 from orchestrator.usecases.till import Till
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
+    from orchestrator.domain.sample import Sample
     from orchestrator.grading.grader import Grader
     from orchestrator.usecases.samples import SampleSet
 
@@ -53,6 +56,7 @@ class _Options:
     margin: float | None
     source: str | None
     max_cost: float | None
+    allow_unpriced: bool
     limit: int | None
     slice_by: str | None
     group_by: str | None
@@ -88,9 +92,34 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         limit=options.limit,
         seed=options.seed,
     )
+    with allowance(
+        app.vault(),
+        subject=f"compare {options.test.name}",
+        job_id=job.id,
+        allow_unpriced=options.allow_unpriced,
+    ) as allowed:
+        till = Till(
+            book=newest_prices(),
+            kind=job.kind,
+            profile=job.provider,
+            limit=options.max_cost,
+            allowance=allowed,
+        )
+        found = _compared(app, options, job, training, chosen, till)
+    _print(found, job, as_json=as_json)
+    return exit_code(found)
+
+
+def _compared(
+    app: wiring.App,
+    options: _Options,
+    job: Job,
+    training: Sequence[Sample],
+    chosen: SampleSet,
+    till: Till,
+) -> Comparison:
     plan = _plan(options, chosen)
     grader = make_grader(plan.grader)
-    till = Till(book=newest_prices(), kind=job.kind, limit=options.max_cost)
     desk = Desk(
         run=None,
         chat=app.provider(job.provider),
@@ -113,7 +142,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
     names = options.arms or arm_names.DEFAULT_ARMS
     made = arm_names.make_arms(names, context, source=options.source)
     _announce(chosen, [arm.name for arm in made], plan)
-    found = comparing.compare(
+    return comparing.compare(
         job,
         chosen,
         made,
@@ -126,8 +155,6 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         grader=grader,
         bench=_bench(app, grader, options),
     )
-    _print(found, job, as_json=as_json)
-    return exit_code(found)
 
 
 def exit_code(found: Comparison) -> ExitCode:

@@ -89,6 +89,7 @@ def submit(
     """
     from orchestrator.usecases import plan as planning
     from orchestrator.usecases import submit as submitting
+    from orchestrator.usecases.allowance import release_dead
     from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 
     app = wiring.app(ctx)
@@ -122,6 +123,7 @@ def submit(
         _ask(plan, yes=yes or as_json)
         provider = app.provider(request.profile.name)
         ledger = app.ledger(say)
+        release_dead(app.vault())
         intent = plan.intent(provider.account, max_cost=limit, allow_unpriced=allow_unpriced)
         job = submitting.record(intent, ledger, again=again)
     say(f"job {job.id}")

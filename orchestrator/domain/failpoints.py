@@ -43,7 +43,14 @@ SYNC = (
     "sync.written",
     "sync.ended",
 )
-COMPARE = ("compare.asking", "compare.answered", "compare.kept")
+COMPARE = (
+    "compare.reserved",
+    "compare.asking",
+    "compare.answered",
+    "compare.metered",
+    "compare.kept",
+    "compare.settled",
+)
 NAMES = (*SUBMIT, *SYNC, *COMPARE)
 
 
