@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.hosting import Hosted
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
@@ -142,6 +143,10 @@ class App:
             budgets=self.settings.budgets(),
             say=say or silent,
         )
+
+    def hosted(self) -> Sequence[Hosted]:
+        """What stood at a host, and stands; nothing where nothing was deployed."""
+        return ()
 
     def vault(self) -> Vault:
         """Where evaluations reserve their money."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.domain.job import Job
+    from orchestrator.domain.spending import Spending
 
 
 @click.command(epilog="\b\nExample:\n  ftctl status\n  ftctl status 7k2 --watch")
@@ -34,7 +36,7 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
         profile = app.settings.profile(job.provider)
         job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
     if as_json:
-        print_json(tell.as_json(job))
+        print_json(tell.as_json(job, app.spendings.of_job(job.id)))
         return
     click.echo(
         tell.page(
@@ -43,6 +45,7 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             app.jobs.metrics(job.id),
             app.jobs.checkpoints(job.id),
             app.jobs.transitions(job.id),
+            app.spendings.of_job(job.id),
         )
     )
 
@@ -113,7 +116,7 @@ def resolve(
         job = control.resolve_as(job, remote_id, app.ledger(say))
     else:
         job = control.resolve_as_absent(job, app.ledger(say))
-    _print_job(job, as_json=as_json)
+    _print_job(app, job, as_json=as_json)
 
 
 def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> None:
@@ -122,12 +125,12 @@ def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> No
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
     job = getattr(control, verb)(job, app.ledger(say))
-    _print_job(job, as_json=as_json)
+    _print_job(app, job, as_json=as_json)
 
 
-def _print_job(job: Job, *, as_json: bool) -> None:
+def _print_job(app: wiring.App, job: Job, *, as_json: bool) -> None:
     if as_json:
-        print_json(tell.as_json(job))
+        print_json(tell.as_json(job, app.spendings.of_job(job.id)))
     else:
         click.echo(f"{job.id}  {job.status}")
 
@@ -135,7 +138,10 @@ def _print_job(job: Job, *, as_json: bool) -> None:
 def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     jobs = app.jobs.all()
     if as_json:
-        print_json([tell.as_json(job) for job in jobs])
+        spendings: dict[str | None, list[Spending]] = defaultdict(list)
+        for each in app.spendings.all():
+            spendings[each.job_id].append(each)
+        print_json([tell.as_json(job, spendings[job.id]) for job in jobs])
         return
     if not jobs:
         say(

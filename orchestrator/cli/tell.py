@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table, printable
 from orchestrator.domain.job import JobStatus
+from orchestrator.domain.spending import Purpose, SpendingState
+from orchestrator.domain.usd import money, usd_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
+    from orchestrator.domain.spending import Spending
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NEXT = {
@@ -31,8 +34,9 @@ _NEXT = {
 }
 
 
-def as_json(job: Job) -> dict[str, Any]:
+def as_json(job: Job, spendings: Sequence[Spending] = ()) -> dict[str, Any]:
     """What `status --json` prints for a job; described in schemas/status.schema.json."""
+    training, evaluation = _by_purpose(spendings)
     return {
         "id": job.id,
         "status": str(job.status),
@@ -52,6 +56,8 @@ def as_json(job: Job) -> dict[str, Any]:
         "trained_tokens": job.trained_tokens,
         "estimate_usd": job.estimate_usd,
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "cost": training.as_json() if training else None,
+        "evaluation_usd": usd_json(sum(each.counted for each in evaluation)),
     }
 
 
@@ -85,10 +91,12 @@ def page(
     metrics: Sequence[MetricPoint],
     checkpoints: Sequence[Checkpoint],
     transitions: Sequence[Transition],
+    spendings: Sequence[Spending] = (),
 ) -> str:
     """One job whole, for a person."""
     lines = [f"job {job.id}  {job.status}"]
     lines += [f"  {name:<15} {value}" for name, value in _facts(job) if value not in {None, ""}]
+    lines += [f"  {name:<15} {value}" for name, value in _costs(spendings)]
     for name, points in _curves(metrics).items():
         values = [point.value for point in points]
         lines.append(f"  {name:<15} {sparkline(values)}  {values[0]:.3g} → {values[-1]:.3g}")
@@ -167,6 +175,35 @@ def _facts(job: Job) -> list[tuple[str, object]]:
             f"{error.message} ({error.code})" if error and error.code else error and error.message,
         ),
     ]
+
+
+def _by_purpose(spendings: Sequence[Spending]) -> tuple[Spending | None, list[Spending]]:
+    training = [each for each in spendings if each.purpose is Purpose.TRAINING]
+    evaluation = [each for each in spendings if each.purpose is Purpose.EVALUATION]
+    return (training[-1] if training else None), evaluation
+
+
+def _costs(spendings: Sequence[Spending]) -> Iterator[tuple[str, str]]:
+    training, evaluation = _by_purpose(spendings)
+    if training is not None:
+        yield "cost", _cost(training)
+    if evaluation:
+        unpriced = any(each.is_unpriced for each in evaluation)
+        total = money(sum(each.counted for each in evaluation))
+        yield "evaluation", f"{total}{', and calls without a price' if unpriced else ''}"
+
+
+def _cost(spending: Spending) -> str:
+    if spending.is_unpriced:
+        return f"unpriced ({spending.note.removeprefix('unpriced: ')})"
+    if spending.state is SpendingState.RESERVED:
+        likely = f", estimated at {money(spending.estimate)}" if spending.estimate else ""
+        return f"up to {money(spending.counted)} reserved{likely}"
+    if spending.state is SpendingState.UNCLEAR:
+        return f"up to {money(spending.counted)}: {spending.note}"
+    off = spending.error_percent
+    error = "" if off is None else f"; estimated {money(spending.estimate)}, {off:+.1f} % off"
+    return f"{money(spending.counted)} ({spending.note}{error})"
 
 
 def _curves(metrics: Sequence[MetricPoint]) -> dict[str, list[MetricPoint]]:

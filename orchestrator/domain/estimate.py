@@ -114,9 +114,6 @@ class Estimate:
         return "fewer rows, fewer --epochs, or a higher --max-cost"
 
 
-FREE = Estimate(low=0, likely=0, high=0, note="the provider bills nothing")
-
-
 def training_estimate(work: Work, provider: str, book: PriceBook) -> Estimate:
     """What a job will bill.
 
@@ -150,7 +147,8 @@ def training_estimate(work: Work, provider: str, book: PriceBook) -> Estimate:
 def own_machine(usd_an_hour: float | None) -> Estimate:
     """No bill comes from a machine of one's own; its hours are priced when they are known."""
     if usd_an_hour is None:
-        return FREE
+        note = "no bill comes; usd_per_hour in the profile prices the machine's time"
+        return Estimate(low=0, likely=0, high=0, note=note)
     rate = Rate(usd=decimal_of(usd_an_hour), unit="hour", source="usd_per_hour of the profile")
     note = f"no bill comes; its hours are counted at ${usd_an_hour:g}"
     return Estimate(low=0, likely=0, high=0, note=note, rate=rate)

@@ -124,6 +124,12 @@ class Spending:
         return self.actual or 0 if self.state is SpendingState.ACTUAL else 0
 
     @property
+    def is_unpriced(self) -> bool:
+        """Whether money may flow here that no price tells."""
+        known = bool(self.reserved or self.actual) or not self.state.is_open
+        return not known and (self.rate is None or self.reserved is None)
+
+    @property
     def error_percent(self) -> float | None:
         """By how much the estimate was off; above zero it was too low."""
         if self.state is not SpendingState.ACTUAL or not self.estimate or self.actual is None:
