@@ -191,6 +191,6 @@ def _steps(lifecycle: Lifecycle, provider: str, today: date) -> list[str]:
 
 def _accepted_since(jobs: Iterable[Job], refused: Job) -> bool:
     return any(
-        job.account == refused.account and job.remote_id and job.created_at > refused.created_at
+        job.account == refused.account and job.remote_id and job.created_at >= refused.created_at
         for job in jobs
     )
