@@ -163,17 +163,19 @@ def _check_json(found: PriceCheck) -> dict[str, Any]:
 def _tell(found: PriceCheck) -> None:
     click.echo(f"{found.rows} prices, put together on {found.compiled}")
     for old in found.old:
-        said = f"{old.source}: {old.rows} prices read on {old.read_on}, {old.days} days ago"
+        count = "1 price" if old.rows == 1 else f"{old.rows} prices"
+        said = f"{old.source}: {count} read on {old.read_on}, {old.days} days ago"
         models = f"; your jobs rest on it: {', '.join(old.models)}" if old.models else ""
-        click.echo(f"{'OLD' if old.models else 'old, and no job rests on it'}  {said}{models}")
+        click.echo(
+            printable(f"{'OLD' if old.models else 'old, and no job rests on it'}  {said}{models}")
+        )
     for used in found.unpriced:
         what = ", ".join(used.unpriced)
-        click.echo(f"UNPRICED  {used.provider} {used.model} ({used.jobs} jobs): {what}")
+        jobs = "1 job" if used.jobs == 1 else f"{used.jobs} jobs"
+        click.echo(printable(f"UNPRICED  {used.provider} {used.model} ({jobs}): {what}"))
     for own, listed in found.overrides:
         instead = f"instead of ${listed.usd:g}" if listed else "replaces nothing that is listed"
-        click.echo(
-            f"yours  {own.provider} {own.model} {own.kind} ({own.tier}): ${own.usd:g} per"
-            f" {_UNIT[own.unit]}, {instead}"
-        )
+        said = f"yours  {own.provider} {own.model} {own.kind} ({own.tier}): ${own.usd:g}"
+        click.echo(printable(f"{said} per {_UNIT[own.unit]}, {instead}"))
     if not found.ok:
         say("next: read the price again and write it, with its day, under [[prices]] in ftctl.toml")

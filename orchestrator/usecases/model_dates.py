@@ -32,13 +32,9 @@ def ask_for_dates(watched: Watched, ledger: Ledger, tally: Tally) -> None:
     """
     now = ledger.clock.now()
     try:
-        provider = ledger.provider(watched.profile)
-        asked = _ask(watched, provider, ledger, tally)
+        _ask(watched, ledger.provider(watched.profile), ledger, tally)
     except FtctlError as error:
         ledger.dates.ask_later(watched.account, now + AFTER_FAILURE, error.message)
-        return
-    if asked:
-        ledger.dates.ask_later(watched.account, now + A_DAY)
 
 
 def read_dates(provider: Provider, ledger: Ledger, tally: Tally) -> None:
@@ -55,15 +51,17 @@ def read_dates(provider: Provider, ledger: Ledger, tally: Tally) -> None:
     # Events first: a crash between the two repeats them, and a second time they change nothing.
     _tell([each for each in kept if each.changed_at == now], ledger)
     ledger.dates.keep(kept)
+    ledger.dates.ask_later(provider.account, now + A_DAY)
 
 
-def _ask(watched: Watched, provider: Provider, ledger: Ledger, tally: Tally) -> bool:
+def _ask(watched: Watched, provider: Provider, ledger: Ledger, tally: Tally) -> None:
     if shut_until(provider, ledger) is not None:
-        return False
+        return
     # With another key the list would be another account's.
     if provider.account == watched.account and provider.capabilities.model_dates:
         read_dates(provider, ledger, tally)
-    return True
+    else:
+        ledger.dates.ask_later(watched.account, ledger.clock.now() + A_DAY)
 
 
 def _told(

@@ -155,7 +155,7 @@ class TestPrices:
         assert found.json["old"][0]["models"] == ["openai gpt-4.1-mini-2025-04-14"]
         (unpriced,) = found.json["unpriced"]
         assert (unpriced["model"], unpriced["jobs"]) == ("gpt-9", 1)
-        assert "UNPRICED  openai gpt-9 (1 jobs): train" in ftctl("prices", "check").out
+        assert "UNPRICED  openai gpt-9 (1 job): train" in ftctl("prices", "check").out
 
     def test_ones_own_prices_mend_that(self, ftctl: Ftctl):
         tuned(ftctl)
@@ -197,7 +197,7 @@ class TestSubmit:
     @pytest.mark.parametrize(
         ("model", "code", "said"),
         [
-            ("gpt-4.1-nano", 1, "takes no training jobs for gpt-4.1-nano since 2026-10-23"),
+            ("gpt-4.1-nano", 1, "has taken no training jobs for gpt-4.1-nano since 2026-10-23"),
             ("gpt-3.5-turbo-0125", 1, "since 2026-10-23"),
             ("gpt-6-luna", 2, "openai does not train gpt-6-luna"),
             ("gpt-4o-2024-11-20", 2, "does not train"),
