@@ -17,6 +17,7 @@ from orchestrator.domain.job import Hyperparameters, Method
 from orchestrator.domain.prices import Amount
 from orchestrator.usecases.lifetimes import notes as last_words
 from orchestrator.usecases.lifetimes import refuse_untrainable
+from orchestrator.usecases.price_check import own_notes
 from orchestrator.usecases.submit import Intent, PreparedFile
 
 if TYPE_CHECKING:
@@ -155,7 +156,11 @@ def plan(
             epochs=epochs,
             estimate=_estimate(request, capabilities, prices, training.dataset, epochs),
             billed=billed,
-            warnings=(*notes, *last_words(lifecycle, sold_by, request.model, today)),
+            warnings=(
+                *notes,
+                *own_notes(prices, sold_by, request.model),
+                *last_words(lifecycle, sold_by, request.model, today),
+            ),
         )
 
 
