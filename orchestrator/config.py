@@ -116,6 +116,10 @@ class Settings:
             by_profile={name: micros(usd) for name, usd in own.items() if usd is not None},
         )
 
+    def rows(self, name: str) -> Any:
+        """A top-level list of tables of ftctl.toml, as it stands there; empty when it does not."""
+        return self.tables.get(name, [])
+
     def _own_profiles(self) -> Mapping[str, Mapping[str, Any]]:
         profiles = self.table("providers")
         for name, table in profiles.items():

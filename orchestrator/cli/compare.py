@@ -20,7 +20,6 @@ from orchestrator.usecases import arms as arm_names
 from orchestrator.usecases import compare as comparing
 from orchestrator.usecases.allowance import allowance
 from orchestrator.usecases.answering import Desk
-from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 from orchestrator.usecases.judging import Bench, read_human_labels
 from orchestrator.usecases.measuring import measure
 from orchestrator.usecases.samples import read_samples, select
@@ -99,7 +98,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         allow_unpriced=options.allow_unpriced,
     ) as allowed:
         till = Till(
-            book=newest_prices(),
+            book=app.prices,
             kind=job.kind,
             profile=job.provider,
             limit=options.max_cost,
@@ -204,7 +203,7 @@ def _bench(app: wiring.App, grader: Grader, options: _Options) -> Bench | None:
 
 
 def _cheapest(app: wiring.App, kind: str) -> str | None:
-    return newest_prices().cheapest_base(kind, newest_lifecycle(), app.clock.now().date())
+    return app.prices.cheapest_base(kind, app.listed_lifecycle, app.clock.now().date())
 
 
 def _announce(chosen: SampleSet, arms: list[str], plan: Plan) -> None:

@@ -36,7 +36,8 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
         profile = app.settings.profile(job.provider)
         job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
     if as_json:
-        print_json(tell.as_json(job, app.spendings.of_job(job.id)))
+        ends = tell.model_ends(job, app.lifecycle)
+        print_json(tell.as_json(job, ends, app.spendings.of_job(job.id)))
         return
     click.echo(
         tell.page(
@@ -45,7 +46,10 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             app.jobs.metrics(job.id),
             app.jobs.checkpoints(job.id),
             app.jobs.transitions(job.id),
-            app.spendings.of_job(job.id),
+            [
+                *tell.life_facts(job, app.lifecycle, app.clock.now()),
+                *tell.cost_facts(app.spendings.of_job(job.id)),
+            ],
         )
     )
 
@@ -130,7 +134,8 @@ def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> No
 
 def _print_job(app: wiring.App, job: Job, *, as_json: bool) -> None:
     if as_json:
-        print_json(tell.as_json(job, app.spendings.of_job(job.id)))
+        ends = tell.model_ends(job, app.lifecycle)
+        print_json(tell.as_json(job, ends, app.spendings.of_job(job.id)))
     else:
         click.echo(f"{job.id}  {job.status}")
 
@@ -141,7 +146,12 @@ def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
         spendings: dict[str | None, list[Spending]] = defaultdict(list)
         for each in app.spendings.all():
             spendings[each.job_id].append(each)
-        print_json([tell.as_json(job, spendings[job.id]) for job in jobs])
+        print_json(
+            [
+                tell.as_json(job, tell.model_ends(job, app.lifecycle), spendings[job.id])
+                for job in jobs
+            ]
+        )
         return
     if not jobs:
         say(
@@ -152,3 +162,6 @@ def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     tell.table(shown, app.clock.now())
     if len(shown) < len(jobs):
         say(f"{len(jobs) - len(shown)} older jobs; --all shows them")
+    ending = tell.ending_soon(jobs, app.lifecycle, app.clock.now())
+    if ending:
+        say(f"{ending}; see: ftctl models --expiring")

@@ -15,7 +15,6 @@ from orchestrator.domain.arm import Plan
 from orchestrator.domain.errors import ExitCode
 from orchestrator.usecases.allowance import allowance
 from orchestrator.usecases.compare import token_limit
-from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 from orchestrator.usecases.samples import read_samples, select
 from orchestrator.usecases.till import Till
 
@@ -83,9 +82,7 @@ def record(
         concurrency=concurrency,
     )
     with allowance(app.vault(), subject=f"record {name}", allow_unpriced=allow_unpriced) as allowed:
-        till = Till(
-            book=newest_prices(), kind=kind, profile=provider, limit=max_cost, allowance=allowed
-        )
+        till = Till(book=app.prices, kind=kind, profile=provider, limit=max_cost, allowance=allowed)
         studio = Studio(
             provider=app.provider(provider),
             profile=provider,
@@ -124,10 +121,9 @@ def recordings(ctx: click.Context, /, *, as_json: bool) -> int:
 
 
 def _warn(app: wiring.App, kind: str, model: str) -> None:
-    found = newest_lifecycle().find(kind, model)
-    if found is not None and found.retires is not None:
-        days = (found.retires - app.clock.now().date()).days
-        say(f"{found.model} retires on {found.retires}, in {days} days")
+    ends = app.lifecycle.answers_until(kind, model)
+    if ends is not None and ends.day is not None:
+        say(f"{model} retires on {ends.day}, in {ends.days_left(app.clock.now().date())} days")
 
 
 def _plain(recording: Recording) -> dict[str, Any]:

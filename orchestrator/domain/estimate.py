@@ -167,8 +167,10 @@ def _by_the_hour(work: Work, provider: str, book: PriceBook) -> Estimate:
 
 
 def _price(work: Work, provider: str, book: PriceBook, kind: str) -> Price | None:
-    found = (book.find(provider, work.model, kind, tier) for tier in work.tiers)
-    return next((price for price in found if price is not None), None)
+    found = [book.find(provider, work.model, kind, tier) for tier in work.tiers]
+    known = [price for price in found if price is not None]
+    # What the user says stands before the file, whatever its tier.
+    return next((price for price in known if price.own), known[0] if known else None)
 
 
 def _unpriced(why: str, price: Price | None = None) -> Estimate:

@@ -69,7 +69,7 @@ class Rate:
             usd=decimal_of(price.usd),
             unit=price.unit,
             tier=price.tier,
-            source=price.source,
+            source=price.who,
             read_on=price.read_on.isoformat(),
         )
 
