@@ -81,7 +81,6 @@ def _print(found: Statement) -> None:
 
 def _row(line: Line) -> tuple[str, ...]:
     actual = "unpriced" if line.unpriced else "" if line.actual is None else money(line.actual)
-    off = f"; the estimate was {line.error_percent:+.1f} % off" if line.error_percent else ""
     return (
         line.month,
         line.profile,
@@ -91,7 +90,7 @@ def _row(line: Line) -> tuple[str, ...]:
         line.state,
         money(line.reserved) if line.reserved else "",
         actual,
-        line.note + off,
+        line.note,
     )
 
 

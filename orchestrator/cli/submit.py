@@ -17,6 +17,7 @@ from orchestrator.domain.usd import micros
 
 if TYPE_CHECKING:
     from orchestrator.domain.profile import Profile
+    from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.plan import Plan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -125,6 +126,8 @@ def submit(
         limit = None if max_cost is None else micros(max_cost)
         plan.estimate.must_not_exceed(limit, allow_unpriced=allow_unpriced)
         if dry_run:
+            rehearsed = plan.intent("", max_cost=limit, allow_unpriced=allow_unpriced)
+            _rehearse_budget(app, rehearsed)
             return _print_dry_run(plan, as_json=as_json)
         _ask(plan, yes=yes or as_json)
         provider = app.provider(request.profile.name)
@@ -155,6 +158,15 @@ def _refuse_closed(app: wiring.App, profile: Profile) -> None:
             account=app.provider(profile.name).account,
             today=app.clock.now().date(),
         )
+
+
+def _rehearse_budget(app: wiring.App, intent: Intent) -> None:
+    """A rehearsal reads the ledger only where a budget asks for it."""
+    from orchestrator.usecases.funding import refuse_over_budget
+
+    budgets = app.settings.budgets()
+    if budgets.covers(intent.provider):
+        refuse_over_budget(intent, app.spendings, budgets, app.clock.now())
 
 
 def _print_dry_run(plan: Plan, *, as_json: bool) -> int:

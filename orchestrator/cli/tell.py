@@ -250,8 +250,8 @@ def _cost(spending: Spending) -> str:
         return f"up to {money(spending.counted)} reserved{likely}"
     if spending.state is SpendingState.UNCLEAR:
         return f"up to {money(spending.counted)}: {spending.note}"
-    off = spending.error_percent
-    error = "" if off is None else f"; estimated {money(spending.estimate)}, {off:+.1f} % off"
+    words = spending.error_words
+    error = f"; {words} of {money(spending.estimate)}" if words else ""
     return f"{money(spending.counted)} ({spending.note}{error})"
 
 

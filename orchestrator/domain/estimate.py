@@ -15,7 +15,15 @@ from orchestrator.domain.cost import epochs_range
 from orchestrator.domain.errors import TooDear, Unpriced
 from orchestrator.domain.job import Method
 from orchestrator.domain.spending import Rate
-from orchestrator.domain.usd import decimal_of, micros, micros_up, money, tokens_at, usd_json
+from orchestrator.domain.usd import (
+    decimal_of,
+    exact_money,
+    micros,
+    micros_up,
+    money,
+    tokens_at,
+    usd_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +111,8 @@ class Estimate:
                 )
         elif self.high > most:
             raise TooDear(
-                f"This may cost up to {money(self.high)}, more than --max-cost {money(most)};"
+                f"This may cost up to {exact_money(self.high)}, more than --max-cost"
+                f" {exact_money(most)};"
                 " nothing was sent.",
                 hint=self._cheaper(),
             )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orchestrator.domain.errors import BudgetExceeded
 from orchestrator.domain.job import JobStatus
-from orchestrator.domain.usd import decimal_of, micros, micros_up, money, tokens_at, usd_json
+from orchestrator.domain.usd import decimal_of, exact_money, micros, micros_up, tokens_at, usd_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -136,6 +136,14 @@ class Spending:
             return None
         return 100 * (self.actual - self.estimate) / self.estimate
 
+    @property
+    def error_words(self) -> str:
+        """The same for people; empty where it is not known."""
+        off = self.error_percent
+        if off is None:
+            return ""
+        return f"{abs(off):.1f} % {'over' if off > 0 else 'under'} the estimate"
+
     def as_json(self) -> dict[str, Any]:
         """The money of it, for scripts."""
         return {
@@ -179,9 +187,9 @@ class Budgets:
         for limit in self._limits(spending.profile, taken):
             if wanted > 0 and limit.taken + wanted > limit.usd:
                 raise BudgetExceeded(
-                    f"The {limit.name} for {spending.month} is {money(limit.usd)}, of which"
-                    f" {money(limit.taken)} are spent or reserved, and this may cost up to"
-                    f" {money(wanted)} more.",
+                    f"The {limit.name} for {spending.month} is {exact_money(limit.usd)}, of which"
+                    f" {exact_money(limit.taken)} are spent or reserved, and this may cost up to"
+                    f" {exact_money(wanted)} more.",
                     hint=f"ftctl costs --month {spending.month} shows what took it;"
                     f" {limit.key} raises it",
                 )

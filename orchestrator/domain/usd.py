@@ -44,12 +44,22 @@ def usd_json(amount: int | None) -> float | None:
 
 
 def money(amount: int | None) -> str:
-    """For people: cents, and as many places more as a small amount needs."""
+    """For people: cents, and of less than ten cents as many places as it needs to be seen."""
     if amount is None:
         return "unpriced"
-    if amount == 0 or abs(amount) >= MICROS // 10 or amount % 10_000 == 0:
+    if abs(amount) >= MICROS // 10:
         return f"${dollars(amount):,.2f}"
-    return f"${dollars(amount):,.6f}".rstrip("0")
+    return _trimmed(f"${dollars(amount):,.4f}" if abs(amount) >= 1_000 else f"${dollars(amount):f}")
+
+
+def exact_money(amount: int) -> str:
+    """For people who compare two amounts: every place that is not zero, cents at least."""
+    return _trimmed(f"${dollars(amount):,.6f}")
+
+
+def _trimmed(text: str) -> str:
+    whole, _, places = text.partition(".")
+    return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
 
 
 def _whole(usd: float | str | Decimal, rounding: str) -> int:

@@ -135,7 +135,7 @@ def _of_spending(spending: Spending) -> Line:
         actual=spending.counted if known else None,
         error_percent=spending.error_percent,
         unpriced=spending.is_unpriced,
-        note=spending.note,
+        note="; ".join(filter(None, (spending.note, spending.error_words))),
     )
 
 

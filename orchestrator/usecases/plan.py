@@ -15,10 +15,10 @@ from orchestrator.domain.dataset import Dataset, Split
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.estimate import Estimate, Work, own_machine, training_estimate
 from orchestrator.domain.job import Hyperparameters, Method
+from orchestrator.usecases.intent import Intent, PreparedFile
 from orchestrator.usecases.lifetimes import notes as last_words
 from orchestrator.usecases.lifetimes import refuse_untrainable
 from orchestrator.usecases.price_check import own_notes
-from orchestrator.usecases.submit import Intent, PreparedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

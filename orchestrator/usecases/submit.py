@@ -7,12 +7,11 @@ comes. Whatever dies in between leaves a state from which `sync` finds out what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import failpoints
-from orchestrator.domain.dataset import Dataset, Upload
+from orchestrator.domain.dataset import Upload
 from orchestrator.domain.errors import (
     AnswerIsNo,
     ConfigurationError,
@@ -22,60 +21,25 @@ from orchestrator.domain.errors import (
     ProviderUnreachable,
     RemoteNotFound,
     TryLater,
-    Unpriced,
     UsageError,
 )
 from orchestrator.domain.ids import new_id, new_token
-from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method, RemoteError
+from orchestrator.domain.job import Job, JobStatus, RemoteError
 from orchestrator.domain.provider import JobRequest
-from orchestrator.domain.spending import Purpose, Spending, month_of
 from orchestrator.domain.usd import usd_json
+from orchestrator.usecases.funding import refuse_dear, spending_of
 from orchestrator.usecases.polling import minded
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
-    from orchestrator.domain.estimate import Estimate
     from orchestrator.domain.provider import Provider, RemoteFile, RemoteJob
+    from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.ledger import Ledger
 
 GUARD_HOURS = 24
 _PROCESSING_SECONDS = 1800
 _KEY_ATTEMPTS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedFile:
-    """A validated file, its bytes exactly as they will be uploaded."""
-
-    dataset: Dataset
-    content: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intent:
-    """What someone wants done.
-
-    Attributes:
-        estimate: of its bill; None where nobody asked.
-        max_cost: the most it may cost, in micro-dollars.
-        allow_unpriced: submit it although nobody knows what it may cost.
-    """
-
-    provider: str
-    kind: str
-    account: str
-    model: str
-    training: PreparedFile
-    validation: PreparedFile | None = None
-    method: Method = Method.SUPERVISED
-    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    suffix: str | None = None
-    seed: int | None = None
-    estimate: Estimate | None = None
-    max_cost: int | None = None
-    allow_unpriced: bool = False
 
 
 def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
@@ -91,32 +55,15 @@ def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
         TooDear, Unpriced, BudgetExceeded: it may cost more than was allowed.
     """
     failpoints.reach("submit.begun")
-    _refuse_dear(intent, ledger)
+    refuse_dear(intent, ledger.budgets)
     if not again:
         _refuse_twin(intent, ledger)
     for prepared in (intent.training, intent.validation):
         if prepared is not None:
             ledger.datasets.keep(prepared.dataset, prepared.content)
     failpoints.reach("submit.data_kept")
-    now = ledger.clock.now()
-    job = Job(
-        id=new_id(),
-        token=new_token(),
-        provider=intent.provider,
-        kind=intent.kind,
-        account=intent.account,
-        model=intent.model,
-        method=intent.method,
-        hyperparameters=intent.hyperparameters,
-        suffix=intent.suffix,
-        seed=intent.seed,
-        training=intent.training.dataset.digest,
-        validation=intent.validation.dataset.digest if intent.validation else None,
-        estimate_usd=usd_json(intent.estimate.likely) if intent.estimate else None,
-        created_at=now,
-        updated_at=now,
-    )
-    ledger.jobs.add(job, _spending(job, intent), ledger.budgets)
+    job = _job(intent, ledger.clock.now())
+    ledger.jobs.add(job, spending_of(intent, job.created_at, job.id), ledger.budgets)
     failpoints.reach("submit.intent_written")
     return job
 
@@ -171,38 +118,23 @@ def accept(job: Job, remote: RemoteJob, at: datetime, ledger: Ledger, reason: st
     )
 
 
-def _refuse_dear(intent: Intent, ledger: Ledger) -> None:
-    estimate = intent.estimate
-    if estimate is None:
-        return
-    estimate.must_not_exceed(intent.max_cost, allow_unpriced=intent.allow_unpriced)
-    unknown = estimate.high is None and intent.max_cost is None
-    if unknown and ledger.budgets.covers(intent.provider) and not intent.allow_unpriced:
-        raise Unpriced(
-            f"The budget of {intent.provider} cannot be held, for the cost is {estimate.note};"
-            " nothing was sent.",
-            hint="--max-cost USD reserves that much with --allow-unpriced",
-        )
-
-
-def _spending(job: Job, intent: Intent) -> Spending | None:
-    """What the job may come to; where nobody knows, what someone said it may."""
-    estimate = intent.estimate
-    if estimate is None:
-        return None
-    return Spending(
+def _job(intent: Intent, now: datetime) -> Job:
+    return Job(
         id=new_id(),
-        purpose=Purpose.TRAINING,
-        profile=job.provider,
-        month=month_of(job.created_at),
-        job_id=job.id,
-        subject=job.model,
-        reserved=intent.max_cost if estimate.high is None else estimate.high,
-        estimate=estimate.likely,
-        rate=estimate.rate,
-        note=estimate.note,
-        created_at=job.created_at,
-        updated_at=job.created_at,
+        token=new_token(),
+        provider=intent.provider,
+        kind=intent.kind,
+        account=intent.account,
+        model=intent.model,
+        method=intent.method,
+        hyperparameters=intent.hyperparameters,
+        suffix=intent.suffix,
+        seed=intent.seed,
+        training=intent.training.dataset.digest,
+        validation=intent.validation.dataset.digest if intent.validation else None,
+        estimate_usd=usd_json(intent.estimate.likely) if intent.estimate else None,
+        created_at=now,
+        updated_at=now,
     )
 
 

@@ -105,7 +105,7 @@ def test_a_job_reserves_its_upper_end_and_settles_at_what_was_trained(ours: Ftct
     assert (cost["state"], cost["actual_usd"], cost["reserved_usd"]) == ("actual", usd, 0)
     off = 100 * (usd - estimate["usd"]) / estimate["usd"]
     assert cost["estimate_error_percent"] == pytest.approx(off)
-    assert f"{off:+.1f} % off" in ours("status", job["id"]).out
+    assert f"{off:.1f} % over the estimate" in ours("status", job["id"]).out
     mine, overall = ours("costs", "--json").json["totals"]
     assert (mine["actual_usd"], mine["reserved_usd"]) == (usd, 0)
     assert overall["left_usd"] == pytest.approx(5 - usd)
@@ -118,6 +118,7 @@ def test_a_budget_that_is_spent_stops_the_next_job_until_the_next_month(
     configure(ours, host, f"budget_usd_per_month = {high}")
     assert submit(ours, "--epochs", "3").code == 0
     sent = len(host.exchanges)
+    assert submit(ours, "--epochs", "3", "--dry-run").code == 1
     again = submit(ours, "--epochs", "3", "--again")
     assert (again.code, len(host.exchanges)) == (1, sent)
     assert "The budget of 'host' for 2026-11" in again.err
