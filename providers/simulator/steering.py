@@ -46,7 +46,7 @@ def steer(
         move_on(state, int(body.get("looks", 1)), dialect, now, every=int(body.get("every", 1)))
     else:
         raise RefusedError(
-            404, "The simulator steers by ledger, faults, clock, deployments, advance."
+            404, "The simulator steers by ledger, faults, clock, deployments, advance, webhook."
         )
     return {"ordered": verb}
 

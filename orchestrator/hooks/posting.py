@@ -1,0 +1,149 @@
+"""One POST to an address that somebody else wrote down: no redirect, no surprise, no long wait."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from orchestrator.domain.clock import SystemClock
+from orchestrator.domain.notification import Outcome
+from orchestrator.domain.profile import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from urllib.parse import SplitResult
+
+_GONE = 410
+_HEADERS = {"content-type": "application/json", "user-agent": "ftctl", "connection": "close"}
+
+
+class _RefusedError(Exception):
+    """Nothing was sent, and why."""
+
+
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    timeout: float,
+    *,
+    allow_private: bool = False,
+) -> Outcome:
+    """Send once; only a 2xx is a yes.
+
+    Args:
+        url: https, or http to this machine.
+        body: JSON.
+        headers: beside the usual ones.
+        timeout: seconds for all of it, from the name's address to the last header.
+        allow_private: connect to an address that is not public.
+    """
+    parts = urlsplit(url)
+    try:
+        with _connected(parts, timeout, allow_private=allow_private) as connection:
+            connection.request("POST", _target(parts), body, {**_HEADERS, **headers})
+            answer = connection.getresponse()
+            return _outcome(answer.status, answer.headers.get("retry-after"))
+    except _RefusedError as error:
+        return Outcome(ok=False, told=str(error))
+    except TimeoutError:
+        return Outcome(ok=False, told=f"no answer in {timeout:g} s")
+    except (OSError, http.client.HTTPException) as error:
+        return Outcome(ok=False, told=f"not reached: {_said(error)}")
+
+
+@contextlib.contextmanager
+def _connected(
+    parts: SplitResult, timeout: float, *, allow_private: bool
+) -> Iterator[http.client.HTTPConnection]:
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    # The address that was looked at is the one that is used: a second look could find another.
+    where = _address(host, port, allow_private=allow_private)
+    raw = socket.create_connection(where, timeout)
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        with contextlib.suppress(OSError):
+            raw.shutdown(socket.SHUT_RDWR)
+
+    # A socket's own timeout starts anew with every byte, and a byte now and then lasts for ever.
+    watch = threading.Timer(timeout, cut)
+    watch.daemon = True
+    watch.start()
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.sock = _sealed(raw, host) if parts.scheme == "https" else raw
+        yield connection
+    except (OSError, http.client.HTTPException) as error:
+        if late.is_set():
+            raise TimeoutError from error
+        raise
+    finally:
+        watch.cancel()
+        connection.close()
+        raw.close()
+
+
+def _sealed(raw: socket.socket, host: str) -> ssl.SSLSocket:
+    return ssl.create_default_context().wrap_socket(raw, server_hostname=host)
+
+
+def _address(host: str, port: int, *, allow_private: bool) -> tuple[str, int]:
+    try:
+        found = [each[4][0] for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError) as error:
+        raise _RefusedError(f"{host} has no address") from error
+    for each in found:
+        if allow_private or is_loopback(host) or _is_public(str(each)):
+            return str(each), port
+    raise _RefusedError(
+        f"{host} lies at {found[0]}, which is not public; allow_private = true permits it"
+    )
+
+
+def _is_public(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    inner = getattr(found, "ipv4_mapped", None) or found
+    return bool(inner.is_global and not inner.is_multicast)
+
+
+def _target(parts: SplitResult) -> str:
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _outcome(status: int, wish: str | None) -> Outcome:
+    if 200 <= status < 300:
+        return Outcome(ok=True, told=f"answered {status}")
+    told = f"answered {status}"
+    if 300 <= status < 400:
+        told += ", and redirects are not followed"
+    return Outcome(ok=False, told=told, retry_after=_seconds(wish), gone=status == _GONE)
+
+
+def _seconds(wish: str | None) -> float | None:
+    """A Retry-After, in seconds or as a date."""
+    if wish is None:
+        return None
+    if wish.strip().isascii() and wish.strip().isdigit():
+        return float(wish)
+    try:
+        until = email.utils.parsedate_to_datetime(wish)
+        return max((until - SystemClock().now()).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not good ({error.verify_message})"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__
