@@ -82,6 +82,9 @@ def _connected(
     try:
         connection.sock = _sealed(raw, host) if parts.scheme == "https" else raw
         yield connection
+        # Hung up in the middle of the headers, an answer looks whole.
+        if late.is_set():
+            raise TimeoutError
     except (OSError, http.client.HTTPException) as error:
         if late.is_set():
             raise TimeoutError from error

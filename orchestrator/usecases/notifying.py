@@ -170,7 +170,10 @@ class _Round:
             if seconds < _TOO_SHORT:
                 return
             self._under_way[to.name] = what
-            outcome = self._courier(to, what, self._clock.now(), seconds)
+            try:
+                outcome = self._courier(to, what, self._clock.now(), seconds)
+            except Exception as error:  # noqa: BLE001 - a bug here must not end a pass of sync
+                outcome = Outcome(ok=False, told=f"a bug in ftctl: {type(error).__name__}")
             del self._under_way[to.name]
             self._done.put(_Try(what, outcome))
             if not outcome.ok:

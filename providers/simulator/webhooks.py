@@ -19,8 +19,8 @@ def send(
     status: str,
     now: int,
     *,
-    type: str | None = None,  # noqa: A002 - the wire's own word
-    id: str | None = None,  # noqa: A002
+    type: str | None = None,
+    id: str | None = None,
     at: int | None = None,
 ) -> int:
     """Post one event about a job; returns the receiver's HTTP status.
