@@ -17,6 +17,7 @@ def upgrade() -> None:
         "notification_subscribers",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("after_transition", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_notification_subscribers")),
     )
     op.create_table(

@@ -75,6 +75,7 @@ class Notification:
         subscriber: by its name.
         topic: the status that the job came to.
         body: JSON, as it is sent; neither data nor keys are in it.
+        created_at: when the change happened, so that the oldest is told first.
         next_at: when it is tried again, while it waits.
         last: what came of the last try.
     """

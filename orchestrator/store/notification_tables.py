@@ -12,6 +12,8 @@ subscriber_rows = Table(
     Column("name", String(64), primary_key=True),
     # Every transition up to this one is either told or older than the subscription.
     Column("after_transition", Integer, nullable=False),
+    # The receiver asked to be left alone until then.
+    Column("not_before", UtcDateTime),
 )
 
 notification_rows = Table(

@@ -56,9 +56,7 @@ class SqlOutbox:
         """Write down what each is to be told of the changes since; returns how many are new."""
         self.enrol([each.name for each in subscribers])
         with reading(self._engine) as connection:
-            found = [
-                each for subscriber in subscribers for each in _untold(connection, subscriber, now)
-            ]
+            found = [each for subscriber in subscribers for each in _untold(connection, subscriber)]
             known: set[str] = set()
             for some in chunks([each["id"] for each in found]):
                 wanted = notification_rows.c.id.in_(some)
@@ -80,7 +78,10 @@ class SqlOutbox:
     def due(self, names: Collection[str], now: datetime, most: int) -> Sequence[Notification]:
         """What is to be told now, oldest first, at most so many for each name."""
         found: list[Notification] = []
-        for name in sorted(names):
+        quiet = subscriber_rows.c.not_before > now
+        with reading(self._engine) as connection:
+            left_alone = set(connection.scalars(select(subscriber_rows.c.name).where(quiet)))
+        for name in sorted(set(names) - left_alone):
             query = (
                 select(notification_rows)
                 .where(
@@ -97,10 +98,9 @@ class SqlOutbox:
     def settle(self, what: Notification, *, quiet_until: datetime | None = None) -> None:
         """Write what became of a try; until then nothing of the same subscriber is due."""
         with self._engine.begin() as connection:
-            row = notification_rows.c
             connection.execute(
                 update(notification_rows)
-                .where(row.id == what.id)
+                .where(notification_rows.c.id == what.id)
                 .values(
                     state=str(what.state),
                     attempts=what.attempts,
@@ -109,17 +109,11 @@ class SqlOutbox:
                     last=what.last,
                 )
             )
-            if quiet_until is None:
-                return
-            connection.execute(
-                update(notification_rows)
-                .where(
-                    row.subscriber == what.subscriber,
-                    row.state == str(State.WAITING),
-                    or_(row.next_at.is_(None), row.next_at < quiet_until),
+            if quiet_until is not None:
+                mine = subscriber_rows.c.name == what.subscriber
+                connection.execute(
+                    update(subscriber_rows).where(mine).values(not_before=quiet_until)
                 )
-                .values(next_at=quiet_until)
-            )
 
     def revive(self, now: datetime, notification_id: str | None = None) -> int:
         """Everything that is not delivered is due at once, or just that one; returns how many.
@@ -132,6 +126,7 @@ class SqlOutbox:
         if notification_id is not None:
             which = row.id == self._find(notification_id).id
         with self._engine.begin() as connection:
+            connection.execute(update(subscriber_rows).values(not_before=None))
             done = connection.execute(
                 update(notification_rows)
                 .where(which)
@@ -159,7 +154,7 @@ class SqlOutbox:
         return [Notification(**{**row, "state": State(row["state"])}) for row in rows]
 
 
-def _untold(connection: Connection, subscriber: Subscriber, now: datetime) -> list[dict[str, Any]]:
+def _untold(connection: Connection, subscriber: Subscriber) -> list[dict[str, Any]]:
     """A row for each change that this subscriber wants to hear of, perhaps a known one."""
     change, job = transition_rows.c, job_rows.c
     query = (
@@ -177,7 +172,7 @@ def _untold(connection: Connection, subscriber: Subscriber, now: datetime) -> li
         )
         .order_by(change.id)
     )  # fmt: skip
-    return [_row(subscriber.name, each, now) for each in connection.execute(query).mappings().all()]
+    return [_row(subscriber.name, each) for each in connection.execute(query).mappings().all()]
 
 
 def _after(name: str) -> Any:
@@ -199,14 +194,14 @@ def _settled(
     return ahead
 
 
-def _row(subscriber: str, change: RowMapping, now: datetime) -> dict[str, Any]:
+def _row(subscriber: str, change: RowMapping) -> dict[str, Any]:
     made = Notification(
         id=notification_id(subscriber, change["job_id"], change["version"]),
         subscriber=subscriber,
         job_id=change["job_id"],
         topic=change["after"],
         body=_body(change),
-        created_at=now,
+        created_at=change["at"],
     )
     return asdict(made) | {"state": str(made.state)}
 
