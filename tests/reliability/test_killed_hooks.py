@@ -8,6 +8,7 @@ import signal
 import sys
 import urllib.error
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,15 @@ def host() -> Iterator[world.Host]:
         yield host
 
 
+@pytest.fixture(scope="module")
+def template() -> Iterator[Path]:
+    with world.warm() as template:
+        yield template
+
+
 @pytest.fixture
-def ours(host: world.Host) -> Iterator[world.Installation]:
-    with world.an_installation(host) as ours:
+def ours(host: world.Host, template: Path) -> Iterator[world.Installation]:
+    with world.an_installation(host, template=template) as ours:
         yield ours
 
 
@@ -79,7 +86,8 @@ def test_what_happened_before_the_kill_is_told_after_it(
     assert found[0][1]["type"] == "job.succeeded"
 
 
-def serving(ours: world.Installation, failpoint: str) -> tuple[int, str]:
+@contextmanager
+def serving(ours: world.Installation, failpoint: str) -> Iterator[tuple[int, str]]:
     """`ftctl webhooks serve` in a process of its own: its id and its URL."""
     readable, writable = os.pipe()
     pid = os.fork()
@@ -92,8 +100,13 @@ def serving(ours: world.Installation, failpoint: str) -> tuple[int, str]:
         finally:
             os._exit(70)
     os.close(writable)
-    with os.fdopen(readable) as pipe:
-        return pid, pipe.read()
+    try:
+        with os.fdopen(readable) as pipe:
+            yield pid, pipe.read()
+    finally:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def test_a_webhook_that_was_kept_is_not_lost_with_the_process(
@@ -111,10 +124,11 @@ def test_a_webhook_that_was_kept_is_not_lost_with_the_process(
     # Not due: nobody looked.
     before = status(ours)
     assert before != "succeeded"
-    pid, url = serving(ours, "webhook.kept")
-    with pytest.raises(urllib.error.HTTPError):
-        host.control("webhook", url=url, secret=SECRET, job=remote_id)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == KILLED
+    at = int(ours.clock.now().timestamp())
+    with serving(ours, "webhook.kept") as (pid, url):
+        with pytest.raises(urllib.error.HTTPError):
+            host.control("webhook", url=url, secret=SECRET, job=remote_id, at=at)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == KILLED
     assert status(ours) == before
     assert ours.run("sync") == 0
     assert status(ours) == "succeeded"
