@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain import failpoints
 from orchestrator.domain.errors import AnswerIsNo, ConfigurationError, Conflict, TryLater
@@ -20,7 +20,7 @@ from orchestrator.usecases.submit import advance
 from orchestrator.usecases.tally import Pass, Tally, Waiting, total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from orchestrator.domain.job import Job
@@ -35,30 +35,62 @@ UNSETTLED = tuple(
 _MAX_PROVIDERS_AT_ONCE = 16
 
 
-def sync(ledger: Ledger, *, settle: timedelta = SETTLE, everything: bool = False) -> Pass:
+class Progress(NamedTuple):
+    """Where a pass stands.
+
+    Attributes:
+        due: jobs that it asks about, at so many accounts.
+    """
+
+    accounts: int
+    due: int
+    checked: int
+    changed: int
+    requests: int
+
+
+def sync(
+    ledger: Ledger,
+    *,
+    settle: timedelta = SETTLE,
+    everything: bool = False,
+    told: Callable[[Progress], None] | None = None,
+) -> Pass:
     """Ask every provider about its unsettled jobs and write down what is true.
 
     Args:
         ledger: the store, the clock and the providers.
         settle: how long a created job may take to appear in the provider's list.
         everything: also ask about jobs whose next poll is not due.
+        told: is called as the pass goes on, from the threads that ask.
     """
     failpoints.reach("sync.begun")
     by_profile: dict[str, list[Job]] = defaultdict(list)
     jobs = ledger.jobs
     for job in jobs.all(UNSETTLED) if everything else jobs.due(UNSETTLED, ledger.clock.now()):
         by_profile[job.provider].append(job)
+    due = sum(len(some) for some in by_profile.values())
+    tallies: dict[str, Tally] = {}
+
+    def heard() -> None:
+        if told is not None:
+            now = total(list(tallies.values()))
+            told(Progress(len(tallies), due, now.checked, len(now.changes), now.requests))
+
+    tallies |= {name: Tally(heard) for name in by_profile}
+    heard()
     if not by_profile:
         return Pass()
+
+    def ask(name: str) -> None:
+        _sync_profile(name, by_profile[name], ledger, settle, tallies[name])
+        heard()
+
     workers = min(len(by_profile), _MAX_PROVIDERS_AT_ONCE)
     with ThreadPoolExecutor(workers, thread_name_prefix="sync") as pool:
-        tallies = list(
-            pool.map(
-                lambda item: _sync_profile(item[0], item[1], ledger, settle), by_profile.items()
-            )
-        )
+        list(pool.map(ask, tallies))
     failpoints.reach("sync.ended")
-    return total(tallies)
+    return total(list(tallies.values()))
 
 
 def sync_job(job: Job, provider: Provider, ledger: Ledger, *, settle: timedelta = SETTLE) -> Job:
@@ -73,14 +105,15 @@ def sync_job(job: Job, provider: Provider, ledger: Ledger, *, settle: timedelta 
         return _settled(job, provider, ledger, settle, Tally())
 
 
-def _sync_profile(name: str, jobs: Sequence[Job], ledger: Ledger, settle: timedelta) -> Tally:
-    tally = Tally()
+def _sync_profile(
+    name: str, jobs: Sequence[Job], ledger: Ledger, settle: timedelta, tally: Tally
+) -> None:
     try:
         provider = ledger.provider(name)
         until = shut_until(provider, ledger)
         if until is not None:
             tally.waiting.append(Waiting(name, until))
-            return tally
+            return
         with minded(provider, ledger):
             _settle_each(
                 [job for job in jobs if not job.status.is_remote], provider, ledger, settle, tally
@@ -89,7 +122,6 @@ def _sync_profile(name: str, jobs: Sequence[Job], ledger: Ledger, settle: timede
     except (TryLater, ConfigurationError, AnswerIsNo) as error:
         # The next job would meet the same wall.
         tally.unreachable.append((name, error))
-    return tally
 
 
 def _settle_each(
@@ -97,6 +129,7 @@ def _settle_each(
 ) -> None:
     for job in jobs:
         tally.checked += 1
+        tally.heard()
         try:
             tally.note(job, _settled(job, provider, ledger, settle, tally))
         except Conflict:

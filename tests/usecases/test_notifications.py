@@ -16,6 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openai import OpenAI
 
+from orchestrator.domain.clock import SystemClock
 from orchestrator.domain.notification import Notification, Outcome, Subscriber
 from orchestrator.usecases.notifying import Told, notify
 from providers.simulator import Simulator
@@ -435,3 +436,33 @@ def test_a_test_reaches_one_entry_and_says_who_did_not_take_it(
     assert ftctl("notifications", "test", "opps").code == 2
     del ftctl.environment["TELL"]
     assert "TELL is not set" in ftctl("notifications", "test", "ops").out
+
+
+def test_the_receiver_in_the_docs_believes_us_and_nobody_else(
+    ftctl: Ftctl, host: Simulator, monkeypatch: pytest.MonkeyPatch
+):
+    page = (ROOT / "docs" / "webhooks-and-notifications.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    assert code.endswith("server.serve_forever()\n")
+    monkeypatch.setenv("FTCTL_NOTIFY_SECRET", SECRET)
+    names: dict[str, Any] = {"print": lambda *_, **__: None}
+    exec(code.removesuffix("server.serve_forever()\n").replace("8700", "0"), names)
+    names["Told"].log_message = lambda *_: None
+    with names["server"] as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            world = World(ftctl, host, "openai")
+            ftctl.clock = SystemClock()
+            ftctl.environment |= {"GOOD": SECRET, "BAD": SECRET[:-4] + "AAAA"}
+            for name in ("GOOD", "BAD"):
+                entry(
+                    world, f'name = "{name}"', f'secret_env = "{name}"',
+                    f'url = "http://127.0.0.1:{server.server_port}/"',
+                )  # fmt: skip
+            told = ftctl("notifications", "test", "--json").json
+        finally:
+            server.shutdown()
+            thread.join()
+    assert [each["told"] for each in told] == ["answered 200", "answered 401"]
+    assert len(names["seen"]) == 1

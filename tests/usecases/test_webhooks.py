@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
+import subprocess
+import sys
 import threading
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -205,3 +210,34 @@ def test_without_a_secret_nothing_is_served(ftctl: Ftctl, tmp_path: Path):
     outcome = ftctl("webhooks", "serve", "--profile", "openai", "--port", "0")
     assert outcome.code == 3
     assert "sk-not-a-secret" not in outcome.err
+
+
+def test_the_command_serves_and_ends_when_it_is_told_to(ftctl: Ftctl):
+    environment = os.environ | {
+        "FTCTL_HOME": str(ftctl.home),
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_WEBHOOK_SECRET": SECRET,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = ["webhooks", "serve", "--profile", "openai", "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", *command],
+        env=environment,
+        cwd=ftctl.home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with urllib.request.urlopen(f"{url}/health", timeout=20) as answer:
+            assert answer.status == 200
+        with Simulator("openai") as host:
+            assert host.send_webhook(url, SECRET, "ftjob-1") == 200
+            assert host.send_webhook(url, NEXT_SECRET, "ftjob-1") == 401
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "fine_tuning.job.succeeded ftjob-1: no job of ours" in said
+    assert "refused 1" in said
+    assert "Traceback" not in said
