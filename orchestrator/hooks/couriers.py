@@ -72,7 +72,7 @@ class Couriers:
             )
         except OSError as error:
             return Outcome(ok=False, told=f"{to.command[0]}: {error.strerror or error}")
-        return _ended(process, what.body.encode(), timeout)
+        return _ended(process, f"{what.body}\n".encode(), timeout)
 
 
 def _ended(process: subprocess.Popen[bytes], body: bytes, timeout: float) -> Outcome:

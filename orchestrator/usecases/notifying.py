@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # What a pass of sync spends on it at most, whatever receivers do.
 PATIENCE = 20.0
 MOST_AT_ONCE = 8
-MOST_EACH = 100
+MOST_EACH = 1000
 _TOO_SHORT = 0.5
 # For what ends at its last moment to be heard of.
 _GRACE = 1.0

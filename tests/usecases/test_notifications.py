@@ -137,9 +137,12 @@ def test_who_listens_is_told_once_and_can_prove_by_whom(world: World, listener: 
     vendor = OpenAI(api_key="sk-none").webhooks
     # The vendor's verifier, told to overlook that this clock is moved by hand.
     vendor.verify_signature(body, headers, secret=SECRET, tolerance=10**9)
-    # Nothing of the data, no key.
+    # Nothing of the data, no key; and the secret is nowhere but in the environment.
     assert b"question number" not in body
     assert b"sk-test" not in body
+    kept_files = [path for path in world.ftctl.home.rglob("*") if path.is_file()]
+    assert not [path for path in kept_files if SECRET.encode() in path.read_bytes()]
+    assert "notify ops" in world.ftctl("doctor").out
 
 
 def test_a_command_is_told_on_its_standard_input_and_sees_no_key(world: World, tmp_path: Path):
