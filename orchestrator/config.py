@@ -112,6 +112,10 @@ class Settings:
         variable = table.get("webhook_secret_env")
         return variable, self._secret(f"{profile}-webhook", variable)
 
+    def rows(self, name: str) -> Any:
+        """A top-level list of tables of ftctl.toml, as it stands there; empty when it does not."""
+        return self.tables.get(name, [])
+
     def _own_profiles(self) -> Mapping[str, Mapping[str, Any]]:
         profiles = self.table("providers")
         for name, table in profiles.items():

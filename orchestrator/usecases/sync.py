@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain import failpoints
 from orchestrator.domain.errors import AnswerIsNo, ConfigurationError, Conflict, TryLater
 from orchestrator.domain.job import JobStatus
+from orchestrator.usecases.model_dates import ask_for_dates
 from orchestrator.usecases.polling import minded, shut_until
 from orchestrator.usecases.refresh import refresh, refresh_all
 from orchestrator.usecases.settle import SETTLE, settle_doubt
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from orchestrator.domain.job import Job
+    from orchestrator.domain.ledger import Watched
     from orchestrator.domain.provider import Provider
     from orchestrator.usecases.ledger import Ledger
 
@@ -69,28 +72,55 @@ def sync(
     jobs = ledger.jobs
     for job in jobs.all(UNSETTLED) if everything else jobs.due(UNSETTLED, ledger.clock.now()):
         by_profile[job.provider].append(job)
-    due = sum(len(some) for some in by_profile.values())
-    tallies: dict[str, Tally] = {}
-
-    def heard() -> None:
-        if told is not None:
-            now = total(list(tallies.values()))
-            told(Progress(len(tallies), due, now.checked, len(now.changes), now.requests))
-
-    tallies |= {name: Tally(heard) for name in by_profile}
-    heard()
-    if not by_profile:
-        return Pass()
-
-    def ask(name: str) -> None:
-        _sync_profile(name, by_profile[name], ledger, settle, tallies[name])
-        heard()
-
-    workers = min(len(by_profile), _MAX_PROVIDERS_AT_ONCE)
-    with ThreadPoolExecutor(workers, thread_name_prefix="sync") as pool:
-        list(pool.map(ask, tallies))
+    watch = _Watch(told, len(by_profile), sum(len(some) for some in by_profile.values()))
+    tallies = _at_once(
+        [
+            partial(_sync_profile, name, some, ledger, settle, watch.tally())
+            for name, some in by_profile.items()
+        ]
+    )
+    # After the jobs: an account whose gate they shut is not asked, and no job waits for a list.
+    silent = {name for tally in tallies for name, _ in tally.unreachable}
+    watched = [w for w in ledger.dates.due(ledger.clock.now()) if w.profile not in silent]
+    tallies += _at_once([partial(_ask_for_dates, each, ledger, watch.tally()) for each in watched])
     failpoints.reach("sync.ended")
-    return total(list(tallies.values()))
+    return total(tallies)
+
+
+class _Watch:
+    """Adds up what the threads of a pass have counted so far, for whoever looks on."""
+
+    def __init__(self, told: Callable[[Progress], None] | None, accounts: int, due: int) -> None:
+        self._told, self._accounts, self._due = told, accounts, due
+        self._tallies: list[Tally] = []
+        self._heard()
+
+    def tally(self) -> Tally:
+        """A tally for one thread."""
+        made = Tally(self._heard)
+        self._tallies.append(made)
+        return made
+
+    def _heard(self) -> None:
+        if self._told is not None:
+            now = total(self._tallies)
+            self._told(
+                Progress(self._accounts, self._due, now.checked, len(now.changes), now.requests)
+            )
+
+
+def _at_once(parts: Sequence[Callable[[], Tally]]) -> list[Tally]:
+    if not parts:
+        return []
+    workers = min(len(parts), _MAX_PROVIDERS_AT_ONCE)
+    with ThreadPoolExecutor(workers, thread_name_prefix="sync") as pool:
+        return list(pool.map(lambda part: part(), parts))
+
+
+def _ask_for_dates(watched: Watched, ledger: Ledger, tally: Tally) -> Tally:
+    ask_for_dates(watched, ledger, tally)
+    tally.heard()
+    return tally
 
 
 def sync_job(job: Job, provider: Provider, ledger: Ledger, *, settle: timedelta = SETTLE) -> Job:
@@ -107,13 +137,13 @@ def sync_job(job: Job, provider: Provider, ledger: Ledger, *, settle: timedelta 
 
 def _sync_profile(
     name: str, jobs: Sequence[Job], ledger: Ledger, settle: timedelta, tally: Tally
-) -> None:
+) -> Tally:
     try:
         provider = ledger.provider(name)
         until = shut_until(provider, ledger)
         if until is not None:
             tally.waiting.append(Waiting(name, until))
-            return
+            return tally
         with minded(provider, ledger):
             _settle_each(
                 [job for job in jobs if not job.status.is_remote], provider, ledger, settle, tally
@@ -122,6 +152,8 @@ def _sync_profile(
     except (TryLater, ConfigurationError, AnswerIsNo) as error:
         # The next job would meet the same wall.
         tally.unreachable.append((name, error))
+    tally.heard()
+    return tally
 
 
 def _settle_each(
