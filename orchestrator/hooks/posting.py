@@ -71,16 +71,20 @@ def _connected(
 
     def cut() -> None:
         late.set()
+        # Sealed, the connection lives in another socket, and is cut below the seal.
         with contextlib.suppress(OSError):
-            raw.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
     # A socket's own timeout starts anew with every byte, and a byte now and then lasts for ever.
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    connection.sock = raw
     watch = threading.Timer(timeout, cut)
     watch.daemon = True
     watch.start()
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
-        connection.sock = _sealed(raw, host) if parts.scheme == "https" else raw
+        if parts.scheme == "https":
+            connection.sock = sealed = _sealed(raw, host)
+            sealed.do_handshake()
         yield connection
         # Hung up in the middle of the headers, an answer looks whole.
         if late.is_set():
@@ -96,7 +100,8 @@ def _connected(
 
 
 def _sealed(raw: socket.socket, host: str) -> ssl.SSLSocket:
-    return ssl.create_default_context().wrap_socket(raw, server_hostname=host)
+    context = ssl.create_default_context()
+    return context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
 
 
 def _address(host: str, port: int, *, allow_private: bool) -> tuple[str, int]:

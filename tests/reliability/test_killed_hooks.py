@@ -22,7 +22,7 @@ KILLED = -signal.SIGKILL
 TOLD = """
 import os, sys
 with open({file!r}, "a") as out:
-    out.write(os.environ["FTCTL_NOTIFICATION_ID"] + " " + sys.stdin.read() + "\\n")
+    out.write(os.environ["FTCTL_NOTIFICATION_ID"] + " " + sys.stdin.read())
 """
 
 
