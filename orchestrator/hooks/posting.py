@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,10 +18,11 @@ from orchestrator.domain.notification import Outcome
 from orchestrator.domain.profile import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from urllib.parse import SplitResult
 
 _GONE = 410
+_MOST_ADDRESSES = 3
 _HEADERS = {"content-type": "application/json", "user-agent": "ftctl", "connection": "close"}
 
 
@@ -63,10 +65,10 @@ def post(
 def _connected(
     parts: SplitResult, timeout: float, *, allow_private: bool
 ) -> Iterator[http.client.HTTPConnection]:
+    deadline = time.monotonic() + timeout
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     # The address that was looked at is the one that is used: a second look could find another.
-    where = _address(host, port, allow_private=allow_private)
-    raw = socket.create_connection(where, timeout)
+    raw = _dialled(_addresses(host, port, allow_private=allow_private), timeout)
     late = threading.Event()
 
     def cut() -> None:
@@ -76,9 +78,11 @@ def _connected(
             socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
     # A socket's own timeout starts anew with every byte, and a byte now and then lasts for ever.
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    left = max(deadline - time.monotonic(), 0.01)
+    connection = http.client.HTTPConnection(host, port, timeout=left)
     connection.sock = raw
-    watch = threading.Timer(timeout, cut)
+    raw.settimeout(left)
+    watch = threading.Timer(left, cut)
     watch.daemon = True
     watch.start()
     try:
@@ -104,17 +108,26 @@ def _sealed(raw: socket.socket, host: str) -> ssl.SSLSocket:
     return context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
 
 
-def _address(host: str, port: int, *, allow_private: bool) -> tuple[str, int]:
+def _addresses(host: str, port: int, *, allow_private: bool) -> list[tuple[str, int]]:
     try:
         found = [each[4][0] for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
         raise _RefusedError(f"{host} has no address") from error
-    for each in found:
-        if allow_private or is_loopback(host) or _is_public(str(each)):
-            return str(each), port
-    raise _RefusedError(
-        f"{host} lies at {found[0]}, which is not public; allow_private = true permits it"
-    )
+    free = allow_private or is_loopback(host)
+    good = [(str(each), port) for each in found if free or _is_public(str(each))]
+    if not good:
+        raise _RefusedError(
+            f"{host} lies at {found[0]}, which is not public; allow_private = true permits it"
+        )
+    return good[:_MOST_ADDRESSES]
+
+
+def _dialled(places: Sequence[tuple[str, int]], timeout: float) -> socket.socket:
+    """The first that answers: a name often has an address that this machine cannot reach."""
+    for place in places[:-1]:
+        with contextlib.suppress(OSError):
+            return socket.create_connection(place, timeout / len(places))
+    return socket.create_connection(places[-1], timeout / len(places))
 
 
 def _is_public(address: str) -> bool:
