@@ -51,7 +51,9 @@ COMPARE = (
     "compare.kept",
     "compare.settled",
 )
-NAMES = (*SUBMIT, *SYNC, *COMPARE)
+NOTIFY = ("notify.gathered", "notify.sent")
+WEBHOOKS = ("webhook.kept",)
+NAMES = (*SUBMIT, *SYNC, *COMPARE, *NOTIFY, *WEBHOOKS)
 
 
 def _go_on(_name: str) -> None:
