@@ -23,8 +23,14 @@ AT_ONCE = 8
 # Points that a comparison passes once or twice.
 RARE = ("compare.reserved", "compare.settled")
 COUNTED = "SELECT coalesce(sum(counted), 0) FROM spendings WHERE purpose = 'evaluation'"
-# Micro-dollars of the least call at the base model's prices, which are the lower ones.
-CHEAPEST = "SELECT min(0.4 * prompt_tokens + 1.6 * completion_tokens) FROM answers"
+# Micro-dollars of every call, at the dated prices of the base model and of the tuned one.
+PRICED = """
+SELECT (CASE WHEN min(arm) = 'tuned' THEN 2 ELSE 1 END)
+       * (0.4 * min(prompt_tokens - cached_tokens) + 0.1 * min(cached_tokens)
+          + 1.6 * min(completion_tokens))
+FROM comparison_answers JOIN answers ON key = answer_key GROUP BY key
+"""
+LEFT_OPEN = "SELECT count(*) FROM spendings WHERE state = 'reserved' AND purpose = 'evaluation'"
 
 
 def main() -> int:
@@ -67,15 +73,15 @@ def one(failpoint: str, template: Path) -> tuple[int, int, int, int, str]:
         counts: dict[str, Any] = host.control("counts")
         wanted = ours.rows("SELECT count(*) FROM answers")[0][0]
         asked = counts.get("chat", 0)
-        cheapest = ours.rows(CHEAPEST)[0][0]
-        left = ours.rows(
-            "SELECT count(*) FROM spendings WHERE state = 'reserved' AND purpose = 'evaluation'"
-        )
+        paid = sorted(row[0] for row in ours.rows(PRICED))
+        # What was asked again was paid twice; it cost at least as much as the cheapest calls.
+        least = sum(paid) + sum(paid[: asked - wanted])
+        counted, left = ours.rows(COUNTED)[0][0], ours.rows(LEFT_OPEN)[0][0]
         unfunded = ""
-        if reserved < between * cheapest:
+        if reserved < sum(paid[:between]) - 1:
             unfunded = f"killed with {between} calls out and {reserved} micro-dollars reserved"
-        elif ours.rows(COUNTED)[0][0] < asked * cheapest or left[0][0]:
-            unfunded = f"{asked} calls, {ours.rows(COUNTED)[0][0]} counted, {left[0][0]} left open"
+        elif counted < least - 1 or left:
+            unfunded = f"{least} micro-dollars spent, {counted} counted, {left} left open"
         return asked, wanted, kills, code, unfunded
 
 
