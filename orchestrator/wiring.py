@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.arms import Host
+    from orchestrator.usecases.deploying import Yard
     from orchestrator.usecases.ledger import Ledger
 
 
@@ -48,6 +50,7 @@ class App:
     clock: Clock = field(default_factory=SystemClock)
     build_provider: Callable[[Profile], Provider] | None = None
     _open: dict[str, Provider] = field(default_factory=dict)
+    _hosts: dict[str, DeploymentHost] = field(default_factory=dict)
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -101,6 +104,41 @@ class App:
 
         return RecordingStore(self.engine)
 
+    @cached_property
+    def deployments(self) -> DeploymentStore:
+        """What is deployed, and what was."""
+        from orchestrator.store.deployments import SqlDeploymentStore
+
+        return SqlDeploymentStore(self.engine)
+
+    def yard(self, say: Callable[[str], None] | None = None) -> Yard:
+        """The parts that deployments are worked on with."""
+        from orchestrator.usecases.deploying import Yard
+
+        return Yard(ledger=self.ledger(say), store=self.deployments, host=self.deployment_host)
+
+    def deployment_host(self, name: str) -> DeploymentHost:
+        """Where the models of that profile are deployed; one instance a command.
+
+        Raises:
+            ConfigurationError: its models answer without, or a setting is missing.
+        """
+        import providers
+
+        with self._opening:
+            if name not in self._hosts:
+                self._hosts[name] = providers.deployment_host(self.settings.profile(name))
+            return self._hosts[name]
+
+    def served(self, profile: str) -> Mapping[str, str]:
+        """Which deployment answers for which tuned model of a profile."""
+        from orchestrator.domain.deployment import Served, serving
+
+        return Served(
+            self.settings.profile(profile).deployments,
+            lambda: serving(self.deployments.all(), profile),
+        )
+
     def retriever(self, passages: Sequence[Passage]) -> Retriever:
         """An index over passages."""
         from orchestrator.store.retrieval import Fts5Retriever
@@ -153,7 +191,8 @@ class App:
         """
         with self._opening:
             if name not in self._open:
-                self._open[name] = self._build(self.settings.profile(name))
+                profile = replace(self.settings.profile(name), deployments=self.served(name))
+                self._open[name] = self._build(profile)
             return self._open[name]
 
     def close(self) -> None:
@@ -163,7 +202,9 @@ class App:
                 stack.callback(self.engine.dispose)
             for provider in self._open.values():
                 stack.callback(provider.close)
-            self._open = {}
+            for host in self._hosts.values():
+                stack.callback(host.close)
+            self._open, self._hosts = {}, {}
 
     def _build(self, profile: Profile) -> Provider:
         if self.build_provider is not None:

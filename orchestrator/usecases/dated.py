@@ -1,4 +1,4 @@
-"""The newest dated data files: prices, retirements, and the checklist."""
+"""The newest dated data files: prices, retirements, hosting, and the checklist."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.checklist import Checklist
+from orchestrator.domain.hosting import Tiers
 from orchestrator.domain.prices import Lifecycle, PriceBook
 from orchestrator.resources import data
 
@@ -22,6 +23,11 @@ def newest_prices() -> PriceBook:
 def newest_lifecycle() -> Lifecycle:
     """The newest retirement file that ships with ftctl."""
     return Lifecycle.from_json(*_read(_newest("lifecycle")))
+
+
+def newest_tiers(provider: str) -> Tiers:
+    """How a provider bills deployments, by the newest file that ships with ftctl."""
+    return Tiers.from_json(_read(_newest("hosting"))[0], provider)
 
 
 def default_checklist(stage: str = "after_run") -> Checklist:
