@@ -144,7 +144,9 @@ def _one(
     if found is None:
         done.requests += 1
         found = host.get(deployment.name)
-    return _written(deployment, found, host, yard)
+    with yard.ledger.claim(deployment.id) as ours:
+        # Who holds it is in the middle of a request about it, and writes what comes of that.
+        return _written(deployment, found, host, yard) if ours else deployment
 
 
 def _written(
