@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
+    from orchestrator.domain.hosting import Tariff
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
@@ -115,7 +116,20 @@ class App:
         """The parts that deployments are worked on with."""
         from orchestrator.usecases.deploying import Yard
 
-        return Yard(ledger=self.ledger(say), store=self.deployments, host=self.deployment_host)
+        return Yard(
+            ledger=self.ledger(say),
+            store=self.deployments,
+            host=self.deployment_host,
+            tariff=self.tariff,
+        )
+
+    def tariff(self, profile: str, base_model: str, sku: str) -> Tariff:
+        """What a SKU means for the bill of a profile, by the dated files."""
+        from orchestrator.usecases import dated, deploying
+
+        able = capabilities(self.settings.profile(profile))
+        tiers = dated.newest_tiers(able.prices or "")
+        return deploying.tariff(able, tiers, dated.newest_prices(), base_model, sku)
 
     def deployment_host(self, name: str) -> DeploymentHost:
         """Where the models of that profile are deployed; one instance a command.

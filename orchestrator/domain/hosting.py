@@ -47,6 +47,14 @@ class Hour(NamedTuple):
         return None if self.micros is None else self.micros / _MICRO * HOURS_A_MONTH
 
 
+class Tariff(NamedTuple):
+    """What one SKU means for one model: its price, and when the host ends it by itself."""
+
+    sku: str
+    hour: Hour
+    ends_after: timedelta | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tier:
     """How a host bills one of its SKUs, and when it ends such a deployment by itself."""

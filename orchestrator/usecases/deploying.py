@@ -30,7 +30,7 @@ from orchestrator.domain.errors import (
     TryLater,
     UsageError,
 )
-from orchestrator.domain.hosting import Hour, hour_of
+from orchestrator.domain.hosting import Hour, Tariff, hour_of
 from orchestrator.domain.ids import new_id
 from orchestrator.domain.job import RemoteError
 from orchestrator.usecases.settle import SETTLE
@@ -60,11 +60,13 @@ class Yard:
 
     Attributes:
         host: where the models of a profile are deployed.
+        tariff: what a profile, a base model and a SKU mean for the bill.
     """
 
     ledger: Ledger
     store: DeploymentStore
     host: Callable[[str], DeploymentHost]
+    tariff: Callable[[str, str, str], Tariff]
 
     @property
     def now(self) -> datetime:
@@ -165,7 +167,7 @@ def wish(
             f"Models at '{job.provider}' answer without a deployment.",
             hint=f"ftctl compare {job.id} --test FILE",
         )
-    chosen, tier = tiers.named(sku or tiers.usual or "GlobalStandard")
+    rate = tariff(capabilities, tiers, book, job.model, sku or tiers.usual or "GlobalStandard")
     called = name or _usual_name(job, checkpoint)
     if not _NAME.fullmatch(called):
         raise UsageError(
@@ -176,10 +178,10 @@ def wish(
         job=job,
         model=model,
         name=called,
-        sku=chosen,
+        sku=rate.sku,
         capacity=capacity or USUAL_CAPACITY,
-        hour=_hour(job, capabilities, book, tier.tier if tier else None),
-        ends_after=tier.ends_after if tier else None,
+        hour=rate.hour,
+        ends_after=rate.ends_after,
         idle=tiers.idle,
         others=[
             each
@@ -187,6 +189,18 @@ def wish(
             if each.state.is_open and each.model == model and each.name != called
         ],
     )
+
+
+def tariff(
+    capabilities: Capabilities, tiers: Tiers, book: PriceBook, base_model: str, sku: str
+) -> Tariff:
+    """What a SKU means for a model, by the dated files."""
+    name, tier = tiers.named(sku)
+    ends_after = tier.ends_after if tier else None
+    if capabilities.prices is None:
+        return Tariff(name, Hour(0, "this provider bills nothing"), ends_after)
+    hour = hour_of(book, capabilities.prices, base_model, tier.tier if tier else None)
+    return Tariff(name, hour, ends_after)
 
 
 def record(wish: Wish, host: DeploymentHost, yard: Yard) -> Deployment:
@@ -265,13 +279,15 @@ def accept(deployment: Deployment, remote: RemoteDeployment, yard: Yard, reason:
         "operation": remote.operation or deployment.operation,
         "absent_at": None,
         "raw": remote.raw,
+        **_billed_as(deployment, remote, yard),
     }
     if state is DeploymentState.SUCCEEDED:
         started = deployment.started_at or remote.created_at or deployment.sent_at or now
         fields |= {"started_at": started, "error": None}
-        if deployment.started_at is None and deployment.ends_at is not None:
+        ends = fields.get("ends_at", deployment.ends_at)
+        if deployment.started_at is None and ends is not None:
             # Until now it was counted from the intent.
-            fields["ends_at"] = started + (deployment.ends_at - deployment.created_at)
+            fields["ends_at"] = started + (ends - deployment.created_at)
     if state is deployment.state and all(getattr(deployment, n) == fields[n] for n in fields):
         return deployment
     return yard.store.change(deployment, now, reason, state, **fields)
@@ -282,6 +298,28 @@ def give_up(deployment: Deployment, yard: Yard) -> Deployment:
     return yard.store.change(
         deployment, yard.now, "given up before it was sent", DeploymentState.DELETED
     )
+
+
+def _billed_as(deployment: Deployment, remote: RemoteDeployment, yard: Yard) -> dict[str, Any]:
+    """What the host bills is what it says it has, and not what we once asked for."""
+    capacity = remote.capacity or deployment.capacity
+    if remote.sku is None or remote.sku.lower() == deployment.sku.lower():
+        return {"capacity": capacity}
+    rate = yard.tariff(deployment.provider, deployment.base_model, remote.sku)
+    start = deployment.started_at or deployment.created_at
+    alarm(
+        yard.ledger.jobs.get(deployment.job_id),
+        yard.ledger,
+        f"the deployment '{deployment.name}' is {rate.sku}, not {deployment.sku}: {rate.hour.note}",
+        level="warning",
+    )
+    return {
+        "sku": rate.sku,
+        "capacity": capacity,
+        "hour_micros": rate.hour.micros,
+        "price_note": rate.hour.note,
+        "ends_at": start + rate.ends_after if rate.ends_after else None,
+    }
 
 
 def undeploy(deployment: Deployment, host: DeploymentHost, yard: Yard) -> Deployment:
@@ -366,7 +404,11 @@ def wait(
     while deployment.state.is_moving and waited < _WAIT_SECONDS:
         yard.ledger.clock.sleep(_LOOK_SECONDS)
         waited += _LOOK_SECONDS
-        deployment = look(deployment)
+        try:
+            deployment = look(deployment)
+        except TryLater as error:
+            yard.ledger.say(error.message)
+            continue
         told(deployment)
     return deployment
 
@@ -494,12 +536,6 @@ def _may_still_appear(deployment: Deployment, now: datetime) -> bool:
 
 def _usual_name(job: Job, checkpoint: Checkpoint | None) -> str:
     return f"ftctl-{job.id}" + (f"-step-{checkpoint.step}" if checkpoint else "")
-
-
-def _hour(job: Job, capabilities: Capabilities, book: PriceBook, tier: str | None) -> Hour:
-    if capabilities.prices is None:
-        return Hour(0, f"'{job.provider}' bills nothing")
-    return hour_of(book, capabilities.prices, job.model, tier)
 
 
 def must_answer(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.domain import failpoints
 from orchestrator.domain.deployment import DeploymentState
 from orchestrator.domain.errors import AnswerIsNo, ConfigurationError, Conflict, TryLater
+from orchestrator.domain.job import JobStatus
 from orchestrator.usecases.deploying import accept, end, is_older, over
 from orchestrator.usecases.polling import minded, shut_until
 from orchestrator.usecases.settle import LISTINGS_APART, SETTLE
@@ -129,6 +130,7 @@ def _resource(rows: Sequence[Deployment], host: DeploymentHost, yard: Yard, done
             continue
         if after.state is not deployment.state:
             done.changes.append(Moved(after, deployment.state))
+    _tell_strays(listed, {each.name for each in here}, host, yard)
     yard.store.checked([each.id for each in here], yard.now)
     failpoints.reach("hosting.written")
 
@@ -147,6 +149,29 @@ def _one(
     with yard.ledger.claim(deployment.id) as ours:
         # Who holds it is in the middle of a request about it, and writes what comes of that.
         return _written(deployment, found, host, yard) if ours else deployment
+
+
+def _tell_strays(
+    listed: Mapping[str, RemoteDeployment], known: set[str], host: DeploymentHost, yard: Yard
+) -> None:
+    """A deployment of a model of ours that nobody told us of is billed all the same."""
+    strays = [remote for name, remote in listed.items() if name not in known]
+    if not strays:
+        return
+    jobs = {
+        job.tuned_model: job
+        for job in yard.ledger.jobs.all([JobStatus.SUCCEEDED])
+        if job.provider == host.name and job.tuned_model
+    }
+    for remote in strays:
+        if (job := jobs.get(remote.model)) is not None:
+            alarm(
+                job,
+                yard.ledger,
+                f"the deployment '{remote.name}' serves this job's model and is billed, and ftctl"
+                f" did not make it; ftctl deploy {job.id} --name {remote.name} looks after it",
+                level="warning",
+            )
 
 
 def _written(

@@ -245,7 +245,29 @@ def test_one_that_stands_already_is_ours_from_now_on(azure: Azure):
     azure.sim.deploy("by-hand", tuned)
     outcome = azure.deploy("--name", "by-hand")
     assert (outcome.code, outcome.json["state"]) == (0, "succeeded")
+    # It is billed as what it is, and not as what was asked for.
+    assert (outcome.json["sku"], outcome.json["capacity"]) == ("Standard", 1)
+    assert "regional" in outcome.json["price"]
     assert azure.puts() == 0
+
+
+def test_one_that_nobody_told_us_of_is_told_once_and_can_be_looked_after(azure: Azure):
+    made = azure.stand()
+    azure.sim.deploy("by-hand", made["model"])
+    azure.sim.deploy("not-ours", "gpt-4.1")
+    for _ in range(2):
+        azure("sync", "--all")
+    told = [message for message in azure.errors() if "did not make it" in message]
+    assert len(told) == 1
+    assert f"ftctl deploy {azure.job} --name by-hand" in told[0]
+    assert azure.deploy("--name", "by-hand").json["state"] == "succeeded"
+
+
+def test_waiting_outlasts_a_host_that_cannot_be_asked(azure: Azure):
+    azure.sim.order_fault("put_deployment", "slow", seconds=0)
+    azure.sim.order_fault("get_deployment", "slow", seconds=0)
+    azure.sim.order_fault("get_deployment", "error_500", times=3)
+    assert azure.stand()["state"] == "succeeded"
 
 
 def test_a_name_given_away_between_look_and_request_is_left_alone(azure: Azure):
