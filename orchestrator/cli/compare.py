@@ -135,7 +135,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
 
 
 def _refuse_undeployed(app: wiring.App, job: Job, made: Sequence[Arm]) -> None:
-    if not app.provider(job.provider).capabilities.needs_deployment:
+    if not wiring.capabilities(app.settings.profile(job.provider)).needs_deployment:
         return
     asked = [arm.model for arm in made if arm.chat is None]
     known = app.deployments.all(job_id=job.id)

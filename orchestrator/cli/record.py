@@ -119,7 +119,7 @@ def recordings(ctx: click.Context, /, *, as_json: bool) -> int:
 
 
 def _refuse_undeployed(app: wiring.App, provider: str, model: str) -> None:
-    if not app.provider(provider).capabilities.needs_deployment:
+    if not wiring.capabilities(app.settings.profile(provider)).needs_deployment:
         return
     for job in app.jobs.all([JobStatus.SUCCEEDED]):
         if job.provider == provider and job.tuned_model and model.startswith(job.tuned_model):
