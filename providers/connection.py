@@ -189,6 +189,9 @@ class Connection:
             api_key=self.where.key,
             base_url=self.where.url,
             max_retries=0,
+            # Named here too: the SDK takes a client whose timeout is httpx's own default for one
+            # that has none, and waits ten minutes.
+            timeout=timeouts(self.where),
             http_client=self._http(),
             # Named here, so that no variable of the environment can replace it.
             default_headers={"Authorization": f"Bearer {self.where.key}"},
@@ -216,13 +219,20 @@ def http_client(
     import httpx2
 
     return httpx2.Client(
-        timeout=httpx2.Timeout(where.timeout, connect=min(where.timeout, CONNECT_TIMEOUT)),
+        timeout=timeouts(where),
         trust_env=False,
         follow_redirects=False,
         proxy=where.proxy if transport is None else None,
         verify=certificates,
         transport=transport() if transport else None,
     )
+
+
+def timeouts(where: Address) -> httpx2.Timeout:
+    """How long an answer, and a connection, are waited for."""
+    import httpx2
+
+    return httpx2.Timeout(where.timeout, connect=min(where.timeout, CONNECT_TIMEOUT))
 
 
 def trusted(where: Address) -> ssl.SSLContext:

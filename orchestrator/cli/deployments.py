@@ -12,7 +12,7 @@ from orchestrator.cli import tell_deployments as telling
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.deployment import DeploymentState
 from orchestrator.domain.errors import ExitCode, UsageError
-from orchestrator.usecases.dated import newest_prices, newest_tiers
+from orchestrator.usecases.dated import newest_tiers
 
 if TYPE_CHECKING:
     from orchestrator.domain.deployment import Deployment, DeploymentHost
@@ -153,7 +153,7 @@ def _wish(
         job,
         able,
         newest_tiers(able.prices or job.kind),
-        newest_prices(),
+        app.prices,
         sku=sku,
         capacity=capacity,
         name=name,

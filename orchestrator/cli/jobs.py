@@ -39,7 +39,8 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
     hosted = telling.told(app.deployments.all(job_id=job.id), app.deployments, app.clock.now())
     if as_json:
         told = [telling.as_json(each) for each in hosted]
-        print_json(tell.as_json(job) | ({"deployments": told} if told else {}))
+        plain = tell.as_json(job, tell.model_ends(job, app.lifecycle))
+        print_json(plain | ({"deployments": told} if told else {}))
         return
     click.echo(
         tell.page(
@@ -48,6 +49,7 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             app.jobs.metrics(job.id),
             app.jobs.checkpoints(job.id),
             app.jobs.transitions(job.id),
+            tell.life_facts(job, app.lifecycle, app.clock.now()),
         )
     )
     if hosted:
@@ -149,7 +151,7 @@ def _print_job(job: Job, *, as_json: bool) -> None:
 def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     jobs = app.jobs.all()
     if as_json:
-        print_json([tell.as_json(job) for job in jobs])
+        print_json([tell.as_json(job, tell.model_ends(job, app.lifecycle)) for job in jobs])
         return
     if not jobs:
         say(
@@ -162,3 +164,6 @@ def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
         say(f"{len(jobs) - len(shown)} older jobs; --all shows them")
     costly = [each for each in app.deployments.all() if each.may_cost]
     _warn(telling.told(costly, app.deployments, app.clock.now()))
+    ending = tell.ending_soon(jobs, app.lifecycle, app.clock.now())
+    if ending:
+        say(f"{ending}; see: ftctl models --expiring")

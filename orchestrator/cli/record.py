@@ -15,7 +15,6 @@ from orchestrator.domain.arm import Plan
 from orchestrator.domain.errors import ExitCode
 from orchestrator.domain.job import JobStatus
 from orchestrator.usecases.compare import token_limit
-from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 from orchestrator.usecases.deploying import must_answer
 from orchestrator.usecases.samples import read_samples, select
 from orchestrator.usecases.till import Till
@@ -76,7 +75,7 @@ def record(
     samples = select(read_samples(test), [], limit=limit, seed=seed)
     _warn(app, kind, model)
     _refuse_undeployed(app, provider, model)
-    till = Till(book=newest_prices(), kind=kind, limit=max_cost)
+    till = Till(book=app.prices, kind=kind, limit=max_cost)
     studio = Studio(
         provider=app.provider(provider),
         profile=provider,
@@ -128,10 +127,9 @@ def _refuse_undeployed(app: wiring.App, provider: str, model: str) -> None:
 
 
 def _warn(app: wiring.App, kind: str, model: str) -> None:
-    found = newest_lifecycle().find(kind, model)
-    if found is not None and found.retires is not None:
-        days = (found.retires - app.clock.now().date()).days
-        say(f"{found.model} retires on {found.retires}, in {days} days")
+    ends = app.lifecycle.answers_until(kind, model)
+    if ends is not None and ends.day is not None:
+        say(f"{model} retires on {ends.day}, in {ends.days_left(app.clock.now().date())} days")
 
 
 def _plain(recording: Recording) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.checklist import Checklist
 from orchestrator.domain.hosting import Tiers
-from orchestrator.domain.prices import Lifecycle, PriceBook
+from orchestrator.domain.lifecycle import Lifecycle
+from orchestrator.domain.prices import PriceBook
 from orchestrator.resources import data
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ _EMPTY: State = {
     "hosted": [],
     "faults": [],
     "late": [],
+    "model_dates": {},
     "shift": 0.0,
 }
 
