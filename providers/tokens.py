@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -73,6 +74,8 @@ def _usual_credential(name: str) -> Callable[[], Any]:
             " not installed.",
             hint="pip install 'ftctl[azure]', or name a variable with arm_token_env",
         ) from error
+    # It says on stderr whom it asked in vain, a line each; our one sentence is enough.
+    logging.getLogger("azure").addHandler(logging.NullHandler())
     made: Callable[[], Any] = DefaultAzureCredential
     return made
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator import wiring
+from orchestrator.cli import tell
 from orchestrator.cli import tell_deployments as telling
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.deployment import DeploymentState
@@ -69,6 +70,9 @@ def deploy(
     wish = _wish(app, job, sku=sku, capacity=capacity, name=name, step=checkpoint)
     for line in wish.lines():
         say(line)
+    ends = tell.model_ends(job, app.lifecycle)
+    if ends is not None and ends.day is not None:
+        say(f"the model stops answering on {ends.day}, deployed or not")
     if dry_run:
         if as_json:
             print_json(_dry(wish))
@@ -210,6 +214,9 @@ def _list(app: wiring.App, *, every: bool, as_json: bool) -> None:
     for each in some:
         if each.deployment.may_cost:
             say(telling.warning(each))
+        elif each.deployment.is_unsent:
+            job = each.deployment.job_id
+            say(f"{each.deployment.name} was never asked for; ftctl deploy {job} goes on with it")
 
 
 def _ask(question: str, *, yes: bool, hint: str) -> None:

@@ -134,7 +134,9 @@ def is_waste(each: Told, idle_days: float) -> bool:
 
 
 def _hourly(cost: HostingCost) -> str:
-    return "at no known price" if cost.hour is None else f"${cost.hour:.2f} an hour, called or not"
+    if cost.hour is None:
+        return "at no known price"
+    return f"${cost.hour:.2f} an hour, called or not" if cost.hour else "no fee by the hour"
 
 
 def _call(each: Told) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.domain.cost import HOURS_A_MONTH
@@ -123,6 +123,20 @@ def hosting_cost(deployment: Deployment, until: datetime) -> HostingCost:
     """
     hours = sum(hosting_hours(deployment, until).values(), Decimal(0))
     return cost_of(deployment, hours)
+
+
+def hosting_bill(deployment: Deployment, until: datetime) -> dict[str, int | None]:
+    """Millionths of a dollar by calendar month (UTC), for a ledger; None where it is unpriced.
+
+    Rounded once, halves up, where hours become an amount.
+    """
+    micros = deployment.hour_micros
+    return {
+        month: None
+        if micros is None
+        else int((hours * micros).to_integral_value(rounding=ROUND_HALF_UP))
+        for month, hours in hosting_hours(deployment, until).items()
+    }
 
 
 def cost_of(deployment: Deployment, hours: Decimal) -> HostingCost:
