@@ -271,7 +271,7 @@ def send(deployment: Deployment, host: DeploymentHost, yard: Yard) -> Deployment
 def accept(deployment: Deployment, remote: RemoteDeployment, yard: Yard, reason: str) -> Deployment:
     """Write down how the host says it stands; a word we do not act on keeps the state."""
     state, now = remote.state or deployment.state, yard.now
-    if remote.state is None and deployment.is_in_doubt:
+    if remote.state is None and deployment.state in _TO_SEND:
         # Whatever the word means: it is there, and may be billed.
         state = DeploymentState.CREATING
     fields: dict[str, Any] = {

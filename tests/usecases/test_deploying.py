@@ -263,6 +263,15 @@ def test_one_that_nobody_told_us_of_is_told_once_and_can_be_looked_after(azure: 
     assert azure.deploy("--name", "by-hand").json["state"] == "succeeded"
 
 
+def test_one_that_stands_under_an_unknown_word_is_looked_after(azure: Azure):
+    tuned = azure("status", azure.job, "--json").json["tuned_model"]
+    azure.sim.deploy("by-hand", tuned)
+    azure.sim.order_fault("get_deployment", "unknown_status", word="Napping")
+    assert azure.deploy("--name", "by-hand").json["state"] == "creating"
+    azure("sync")
+    assert azure.one()["state"] == "succeeded"
+
+
 def test_waiting_outlasts_a_host_that_cannot_be_asked(azure: Azure):
     azure.sim.order_fault("put_deployment", "slow", seconds=0)
     azure.sim.order_fault("get_deployment", "slow", seconds=0)
