@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
-    from orchestrator.domain.hosting import Tariff
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
     from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
+    from orchestrator.domain.tariff import Tariff
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.arms import Host

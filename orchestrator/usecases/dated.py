@@ -7,9 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.checklist import Checklist
-from orchestrator.domain.hosting import Tiers
 from orchestrator.domain.lifecycle import Lifecycle
 from orchestrator.domain.prices import PriceBook
+from orchestrator.domain.tariff import Tiers
 from orchestrator.resources import data
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ from orchestrator.domain.errors import (
     TryLater,
     UsageError,
 )
-from orchestrator.domain.hosting import Hour, Tariff, hour_of
 from orchestrator.domain.ids import new_id
 from orchestrator.domain.job import RemoteError
+from orchestrator.domain.tariff import Hour, Tariff, hour_of
 from orchestrator.usecases.settle import SETTLE
 from orchestrator.usecases.tally import alarm
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
-    from orchestrator.domain.hosting import Tiers
     from orchestrator.domain.job import Checkpoint, Job
     from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.provider import Capabilities
+    from orchestrator.domain.tariff import Tiers
     from orchestrator.usecases.ledger import Ledger
 
 USUAL_CAPACITY = 10

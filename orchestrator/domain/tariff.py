@@ -1,4 +1,4 @@
-"""Hosting as money: the hours of a deployment, exact, and what they come to at a dated price."""
+"""What a deployment costs: its SKU's tier, the price of an hour, and its hours, exact and dated."""
 
 from __future__ import annotations
 

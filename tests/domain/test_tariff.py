@@ -1,4 +1,4 @@
-"""Hosting as money: exact hours, whole months, and prices that are dated or missing."""
+"""What a deployment costs: exact hours, whole months, and prices that are dated or missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from orchestrator.domain.deployment import ALLOWED_MOVES, DeploymentState
-from orchestrator.domain.hosting import Hour, hosting_bill, hosting_cost, hosting_hours, hour_of
+from orchestrator.domain.tariff import Hour, hosting_bill, hosting_cost, hosting_hours, hour_of
 from orchestrator.resources import data, schema
 from orchestrator.usecases.dated import newest_prices, newest_tiers
 from tests.factories import a_deployment
