@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,24 +13,31 @@ from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.deployment import DeploymentState, Served, serving
 from orchestrator.domain.errors import Conflict, UsageError
 from orchestrator.domain.ids import new_id
+from orchestrator.store import database
 from orchestrator.store.datasets import SqlDatasetStore
 from orchestrator.store.deployments import SqlDeploymentStore
 from orchestrator.store.jobs import SqlJobStore
-from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_deployment, a_job
+from tests.store.postgresql import postgresql
+
+__all__ = ["postgresql"]
 
 NOW = ManualClock().now()
 
 
-@pytest.fixture
-def store(ftctl: Ftctl, tmp_path):
-    app = ftctl.app()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlDeploymentStore]:
+    """The same suite over both databases."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").new_url()
+    engine = database.open_database(url)
     content = tmp_path / "content"
     content.write_bytes(b"{}\n")
-    SqlDatasetStore(app.engine, tmp_path / "datasets").keep(a_dataset(), content)
-    SqlJobStore(app.engine).add(a_job(id="0123456789ab"))
-    yield SqlDeploymentStore(app.engine)
-    app.close()
+    SqlDatasetStore(engine, tmp_path / "datasets").keep(a_dataset(), content)
+    SqlJobStore(engine).add(a_job(id="0123456789ab"))
+    yield SqlDeploymentStore(engine)
+    engine.dispose()
 
 
 def test_what_is_written_is_read(store: SqlDeploymentStore):

@@ -17,6 +17,9 @@ from orchestrator.resources import schema
 from providers.simulator import Simulator
 from tests.conftest import Ftctl, Outcome
 from tests.factories import chat_file, chat_rows
+from tests.store.postgresql import postgresql
+
+__all__ = ["postgresql"]
 
 MODEL = "gpt-4.1-mini-2025-04-14"
 TOKEN = "arm-token-0123456789abcdef"
@@ -122,6 +125,19 @@ def test_without_a_person_to_ask_the_flag_must_say_yes(azure: Azure):
     assert outcome.code == 2
     assert "--yes" in outcome.err
     assert azure.puts() == 0
+
+
+def test_a_deployment_in_a_ledger_that_machines_share(ftctl: Ftctl, request: pytest.FixtureRequest):
+    ftctl.environment["FTCTL_DATABASE_URL"] = request.getfixturevalue("postgresql").new_url()
+    azure = request.getfixturevalue("azure")
+    made = azure.stand()
+    test = ftctl.home / "test.jsonl"
+    questions(test, 12)
+    assert azure("compare", azure.job, "--test", str(test)).code in {0, 1, 10}
+    assert azure.one()["last_call"] is not None
+    assert azure("undeploy", made["id"], "--yes").code == 0
+    azure("sync")
+    assert azure.one()["state"] == "deleted"
 
 
 def test_a_deployment_from_the_intent_to_its_end(azure: Azure):
