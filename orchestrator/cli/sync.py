@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator import wiring
-from orchestrator.cli import tell
+from orchestrator.cli import progress, tell
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.deployment import DeploymentState
 from orchestrator.domain.errors import ExitCode
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def sync(ctx: click.Context, everything: bool, as_json: bool) -> int:
     """One short pass over unfinished jobs; made for cron, silent when nothing changed.
 
-    Deployments that are billed by the hour are followed, too; none is ever started here. A job is asked about when it is due: soon after a change, every five minutes in a long wait.
+    A job is asked about when it is due: soon after a change, every five minutes in a long wait.
+    Deployments are followed, too, as long as they may be billed; none is ever started here.
 
     Exit code: 0 all asked; 1 a job failed or needs review; 4 a provider could not be asked. Passes
     that overlap step aside.
@@ -40,8 +41,11 @@ def sync(ctx: click.Context, everything: bool, as_json: bool) -> int:
         seconds=float(app.settings.table("sync").get("settle_seconds", SETTLE.total_seconds()))
     )
     with app.claim("sync") as ours:
-        done = one_pass(app.ledger(say), settle=settle, everything=everything) if ours else Pass()
-        hosted = follow(app.yard(say), everything=everything) if ours else Followed()
+        done, hosted = Pass(), Followed()
+        if ours:
+            with progress.of_a_pass() as told:
+                done = one_pass(app.ledger(say), settle=settle, everything=everything, told=told)
+            hosted = follow(app.yard(say), everything=everything)
     unreachable = [*done.unreachable, *hosted.unreachable]
     if as_json:
         print_json(
@@ -81,6 +85,8 @@ def sync(ctx: click.Context, everything: bool, as_json: bool) -> int:
             click.echo(f"{found.id}  {moved.before} → {found.state}  {found.name}")
         for name, error in unreachable:
             say(f"{name}: {error.message}")
+    # After the lock is given back and the result is printed: no receiver holds up a pass.
+    app.tell_others(say)
     return _exit_code(done, hosted)
 
 

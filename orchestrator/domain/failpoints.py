@@ -58,7 +58,9 @@ DEPLOY = (
     "hosting.written",
 )
 COMPARE = ("compare.asking", "compare.answered", "compare.kept")
-NAMES = (*SUBMIT, *SYNC, *DEPLOY, *COMPARE)
+NOTIFY = ("notify.gathered", "notify.sent")
+WEBHOOKS = ("webhook.kept",)
+NAMES = (*SUBMIT, *SYNC, *DEPLOY, *COMPARE, *NOTIFY, *WEBHOOKS)
 
 
 def _go_on(_name: str) -> None:
