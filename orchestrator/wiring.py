@@ -137,11 +137,11 @@ class App:
 
     def tariff(self, profile: str, base_model: str, sku: str) -> Tariff:
         """What a SKU means for the bill of a profile, by the dated files."""
-        from orchestrator.usecases import dated, deploying
+        from orchestrator.usecases import dated, deployment_plan
 
         able = capabilities(self.settings.profile(profile))
         tiers = dated.newest_tiers(able.prices or "")
-        return deploying.tariff(able, tiers, self.prices, base_model, sku)
+        return deployment_plan.tariff(able, tiers, self.prices, base_model, sku)
 
     def deployment_host(self, name: str) -> DeploymentHost:
         """Where the models of that profile are deployed; one instance a command.

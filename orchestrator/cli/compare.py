@@ -18,8 +18,8 @@ from orchestrator.grading.grader import ModelGrader
 from orchestrator.grading.registry import grader_for, make_grader
 from orchestrator.usecases import arms as arm_names
 from orchestrator.usecases import compare as comparing
-from orchestrator.usecases import deploying
 from orchestrator.usecases.answering import Desk
+from orchestrator.usecases.deployment_plan import must_answer
 from orchestrator.usecases.judging import Bench, read_human_labels
 from orchestrator.usecases.measuring import measure
 from orchestrator.usecases.samples import read_samples, select
@@ -138,7 +138,7 @@ def _refuse_undeployed(app: wiring.App, job: Job, made: Sequence[Arm]) -> None:
         return
     asked = [arm.model for arm in made if arm.chat is None]
     known = app.deployments.all(job_id=job.id)
-    deploying.must_answer(job, asked, app.served(job.provider), known)
+    must_answer(job, asked, app.served(job.provider), known)
 
 
 def exit_code(found: Comparison) -> ExitCode:

@@ -18,7 +18,8 @@ from orchestrator.usecases.dated import newest_tiers
 if TYPE_CHECKING:
     from orchestrator.domain.deployment import Deployment, DeploymentHost
     from orchestrator.domain.job import Checkpoint, Job
-    from orchestrator.usecases.deploying import Wish, Yard
+    from orchestrator.usecases.deploying import Yard
+    from orchestrator.usecases.deployment_plan import Wish
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -120,7 +121,7 @@ def undeploy(ctx: click.Context, which: str, yes: bool, as_json: bool) -> int:
     The model itself stays, and can be deployed again. What the host cannot be asked now is asked by
     `sync`. Exit code: 0 gone, or on its way; 4 the host cannot be asked.
     """
-    from orchestrator.usecases import deploying
+    from orchestrator.usecases import undeploying
 
     app = wiring.app(ctx)
     deployment = _the_one(app, which)
@@ -134,10 +135,10 @@ def undeploy(ctx: click.Context, which: str, yes: bool, as_json: bool) -> int:
     with app.claim(deployment.id):
         deployment = app.deployments.get(deployment.id)
         if deployment.is_unsent:
-            deployment = deploying.give_up(deployment, yard)
+            deployment = undeploying.give_up(deployment, yard)
         else:
             host = app.deployment_host(deployment.provider)
-            deployment = deploying.undeploy(deployment, host, yard)
+            deployment = undeploying.undeploy(deployment, host, yard)
     return _outcome(app, deployment, as_json=as_json)
 
 
@@ -150,10 +151,10 @@ def _wish(
     name: str | None,
     step: int | None,
 ) -> Wish:
-    from orchestrator.usecases import deploying
+    from orchestrator.usecases import deployment_plan
 
     able = wiring.capabilities(app.settings.profile(job.provider))
-    return deploying.wish(
+    return deployment_plan.wish(
         job,
         able,
         newest_tiers(able.prices or job.kind),

@@ -15,7 +15,7 @@ from orchestrator.domain.arm import Plan
 from orchestrator.domain.errors import ExitCode
 from orchestrator.domain.job import JobStatus
 from orchestrator.usecases.compare import token_limit
-from orchestrator.usecases.deploying import must_answer
+from orchestrator.usecases.deployment_plan import must_answer
 from orchestrator.usecases.samples import read_samples, select
 from orchestrator.usecases.till import Till
 

@@ -10,9 +10,7 @@ What `sync` never does is start one: an intent whose request surely never left w
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain import failpoints
@@ -32,23 +30,18 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.ids import new_id
 from orchestrator.domain.job import RemoteError
-from orchestrator.domain.tariff import Hour, Tariff, hour_of
 from orchestrator.usecases.settle import SETTLE
 from orchestrator.usecases.tally import alarm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
-    from orchestrator.domain.job import Checkpoint, Job
-    from orchestrator.domain.prices import PriceBook
-    from orchestrator.domain.provider import Capabilities
-    from orchestrator.domain.tariff import Tiers
+    from orchestrator.domain.tariff import Tariff
+    from orchestrator.usecases.deployment_plan import Wish
     from orchestrator.usecases.ledger import Ledger
 
-USUAL_CAPACITY = 10
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,63}")
 _WAIT_SECONDS = 3600
 _LOOK_SECONDS = 15.0
 _EXISTS = 412
@@ -72,135 +65,6 @@ class Yard:
     def now(self) -> datetime:
         """The time."""
         return self.ledger.clock.now()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What someone wants deployed, checked and priced; nothing is written yet.
-
-    Attributes:
-        ends_after: after so long the host ends it by itself.
-        others: deployments that serve the same model already.
-    """
-
-    job: Job
-    model: str
-    name: str
-    sku: str
-    capacity: int
-    hour: Hour
-    ends_after: timedelta | None = None
-    idle: timedelta | None = None
-    others: Sequence[Deployment] = ()
-
-    @property
-    def is_free(self) -> bool:
-        """Hosting costs nothing; tokens may."""
-        return self.hour.micros == 0
-
-    def lines(self) -> list[str]:
-        """What a person should know before it is asked for."""
-        lines = [
-            f"deploy {self.model} as '{self.name}' at {self.job.provider}: {self.sku},"
-            f" {self.capacity:,} thousand tokens a minute"
-        ]
-        month = self.hour.month
-        if month is None:
-            lines.append(
-                f"hosting is {self.hour.note}; it may be billed by the hour, called or not"
-            )
-        elif self.is_free:
-            lines.append(f"hosting costs nothing by the hour ({self.hour.note})")
-        else:
-            lines.append(
-                f"hosting costs ${month:,.2f} a month, called or not ({self.hour.note}), until you"
-                " type: ftctl undeploy"
-            )
-        if self.ends_after is not None:
-            hours = self.ends_after / timedelta(hours=1)
-            lines.append(f"the host ends it by itself after {hours:g} h")
-        elif self.idle is not None:
-            lines.append(f"the host deletes it when nobody calls it for {self.idle.days} days")
-        lines += [
-            f"the same model is deployed already as '{other.name}' ({other.state}): both are billed"
-            for other in self.others
-        ]
-        return lines
-
-
-def wish(
-    job: Job,
-    capabilities: Capabilities,
-    tiers: Tiers,
-    book: PriceBook,
-    *,
-    sku: str | None = None,
-    capacity: int | None = None,
-    name: str | None = None,
-    checkpoint: Checkpoint | None = None,
-    known: Sequence[Deployment] = (),
-) -> Wish:
-    """What deploying a job means and costs.
-
-    Args:
-        job: a succeeded one.
-        capabilities: of its provider.
-        tiers: how its kind bills deployments.
-        book: dated prices.
-        sku: how it is billed; the usual one when None.
-        capacity: thousands of tokens a minute.
-        name: of the deployment; made from the job's id when None.
-        checkpoint: serve this one instead of the last weights.
-        known: deployments of this job.
-
-    Raises:
-        UsageError: there is nothing to deploy, or the name cannot be one.
-    """
-    model = checkpoint.model if checkpoint else job.tuned_model
-    if model is None:
-        raise UsageError(
-            f"Job {job.id} has no tuned model to deploy; it is {job.status}.",
-            hint=f"ftctl status {job.id}",
-        )
-    if not capabilities.needs_deployment:
-        raise UsageError(
-            f"Models at '{job.provider}' answer without a deployment.",
-            hint=f"ftctl compare {job.id} --test FILE",
-        )
-    rate = tariff(capabilities, tiers, book, job.model, sku or tiers.usual or "GlobalStandard")
-    called = name or _usual_name(job, checkpoint)
-    if not _NAME.fullmatch(called):
-        raise UsageError(
-            f"'{called}' cannot name a deployment: 2 to 64 letters, digits, -, _ and ., the first"
-            " a letter or digit."
-        )
-    return Wish(
-        job=job,
-        model=model,
-        name=called,
-        sku=rate.sku,
-        capacity=capacity or USUAL_CAPACITY,
-        hour=rate.hour,
-        ends_after=rate.ends_after,
-        idle=tiers.idle,
-        others=[
-            each
-            for each in known
-            if each.state.is_open and each.model == model and each.name != called
-        ],
-    )
-
-
-def tariff(
-    capabilities: Capabilities, tiers: Tiers, book: PriceBook, base_model: str, sku: str
-) -> Tariff:
-    """What a SKU means for a model, by the dated files."""
-    name, tier = tiers.named(sku)
-    ends_after = tier.ends_after if tier else None
-    if capabilities.prices is None:
-        return Tariff(name, Hour(0, "this provider bills nothing"), ends_after)
-    hour = hour_of(book, capabilities.prices, base_model, tier.tier if tier else None)
-    return Tariff(name, hour, ends_after)
 
 
 def record(wish: Wish, host: DeploymentHost, yard: Yard) -> Deployment:
@@ -244,7 +108,7 @@ def send(deployment: Deployment, host: DeploymentHost, yard: Yard) -> Deployment
         TryLater, ConfigurationError: the host cannot be asked, or did not take it; the intent
             waits. Conflict: another process took it further meanwhile.
     """
-    _must_be_here(deployment, host)
+    must_be_here(deployment, host)
     if deployment.state not in _TO_SEND:
         return deployment
     found = host.get(deployment.name)
@@ -293,13 +157,6 @@ def accept(deployment: Deployment, remote: RemoteDeployment, yard: Yard, reason:
     return yard.store.change(deployment, now, reason, state, **fields)
 
 
-def give_up(deployment: Deployment, yard: Yard) -> Deployment:
-    """End an intent of which nothing was ever sent."""
-    return yard.store.change(
-        deployment, yard.now, "given up before it was sent", DeploymentState.DELETED
-    )
-
-
 def _billed_as(deployment: Deployment, remote: RemoteDeployment, yard: Yard) -> dict[str, Any]:
     """What the host bills is what it says it has, and not what we once asked for."""
     capacity = remote.capacity or deployment.capacity
@@ -322,58 +179,6 @@ def _billed_as(deployment: Deployment, remote: RemoteDeployment, yard: Yard) -> 
     }
 
 
-def undeploy(deployment: Deployment, host: DeploymentHost, yard: Yard) -> Deployment:
-    """Ask for the end of a deployment, and say whether it has come; `sync` sees to the rest.
-
-    Raises:
-        TryLater: the host cannot be asked; the wish is written, and `sync` goes on with it.
-    """
-    _must_be_here(deployment, host)
-    now = yard.now
-    deployment = yard.store.change(
-        deployment, now, "a person ends it", DeploymentState.DELETING, undeploy_at=now
-    )
-    failpoints.reach("undeploy.deleting")
-    return end(deployment, host.get(deployment.name), host, yard)
-
-
-def end(
-    deployment: Deployment, found: RemoteDeployment | None, host: DeploymentHost, yard: Yard
-) -> Deployment:
-    """Go on with the end of a deployment whose end was asked for.
-
-    Args:
-        deployment: it is deleting.
-        found: what stands under its name now.
-        host: who is asked.
-        yard: where it is written.
-    """
-    if found is not None and found.model != deployment.model:
-        alarm(
-            yard.ledger.jobs.get(deployment.job_id),
-            yard.ledger,
-            f"the deployment '{deployment.name}' serves {found.model} now, and is left alone",
-        )
-        return over(deployment, yard, "its name serves another model")
-    if found is not None and deployment.started_at is None:
-        deployment = _counted(deployment, found, yard)
-    if found is not None and found.state is not DeploymentState.DELETING:
-        host.delete(deployment.name)
-        failpoints.reach("undeploy.asked")
-        found = host.get(deployment.name)
-    if found is None and not _may_still_appear(deployment, yard.now):
-        return over(deployment, yard, "the host has it no more")
-    return deployment
-
-
-def _counted(deployment: Deployment, found: RemoteDeployment, yard: Yard) -> Deployment:
-    """It stood, and was billed, before its end was asked for: its hours count."""
-    if found.state is not DeploymentState.SUCCEEDED:
-        return deployment
-    started = found.created_at or deployment.sent_at or deployment.created_at
-    return yard.store.change(deployment, yard.now, "it stood", started_at=started)
-
-
 def is_older(found: RemoteDeployment, deployment: Deployment, now: datetime) -> bool:
     """Whether a failure may be that of an earlier request, and ours is still on its way."""
     return (
@@ -382,15 +187,6 @@ def is_older(found: RemoteDeployment, deployment: Deployment, now: datetime) -> 
         and deployment.sent_at is not None
         and now < deployment.sent_at + SETTLE
     )
-
-
-def over(deployment: Deployment, yard: Yard, reason: str) -> Deployment:
-    """Write down that it is gone: its hours end."""
-    now = yard.now
-    ended = (deployment.absent_at or now) if deployment.started_at else None
-    deployment = yard.store.change(deployment, now, reason, DeploymentState.DELETED, ended_at=ended)
-    failpoints.reach("undeploy.ended")
-    return deployment
 
 
 def wait(
@@ -518,54 +314,16 @@ def _taken(deployment: Deployment, found: RemoteDeployment) -> RemoteError:
     )
 
 
-def _must_be_here(deployment: Deployment, host: DeploymentHost) -> None:
+def must_be_here(deployment: Deployment, host: DeploymentHost) -> None:
+    """Refuse to work on a deployment of another resource.
+
+    Raises:
+        ConfigurationError: the profile names another one now.
+    """
     if host.account != deployment.resource:
         raise ConfigurationError(
             f"The deployment '{deployment.name}' lies in another resource than the profile"
             f" '{deployment.provider}' names now.",
             hint=f"mend subscription, resource_group and account under"
             f" [providers.{deployment.provider}]",
-        )
-
-
-def _may_still_appear(deployment: Deployment, now: datetime) -> bool:
-    """A request that left a short while ago, and was never seen to arrive, may arrive yet."""
-    sent, never_stood = deployment.sent_at, deployment.remote_state is None
-    return never_stood and sent is not None and now < sent + SETTLE
-
-
-def _usual_name(job: Job, checkpoint: Checkpoint | None) -> str:
-    return f"ftctl-{job.id}" + (f"-step-{checkpoint.step}" if checkpoint else "")
-
-
-def must_answer(
-    job: Job, models: Iterable[str], served: Mapping[str, str], known: Sequence[Deployment]
-) -> None:
-    """Refuse to ask a tuned model that nobody deployed, before other models are asked and paid.
-
-    Args:
-        job: whose models they are, at a provider where models must be deployed.
-        models: what is going to be asked there.
-        served: model to deployment name.
-        known: deployments of the job, newest first.
-
-    Raises:
-        ConfigurationError: a model of the job has no deployment that answers.
-    """
-    for model in models:
-        if not model.startswith(job.tuned_model or "-") or model in served:
-            continue
-        if model in served.values():
-            continue
-        standing = [each for each in known if each.model == model and each.state.is_open]
-        if standing:
-            raise ConfigurationError(
-                f"The deployment '{standing[0].name}' of job {job.id} is {standing[0].state}, and"
-                " does not answer yet.",
-                hint="ftctl sync",
-            )
-        raise ConfigurationError(
-            f"The tuned model of job {job.id} answers at '{job.provider}' only when it is"
-            " deployed, and no deployment of it is known.",
-            hint=f"ftctl deploy {job.id}",
         )

@@ -15,10 +15,11 @@ from orchestrator.domain import failpoints
 from orchestrator.domain.deployment import DeploymentState
 from orchestrator.domain.errors import AnswerIsNo, ConfigurationError, Conflict, TryLater
 from orchestrator.domain.job import JobStatus
-from orchestrator.usecases.deploying import accept, end, is_older, over
+from orchestrator.usecases.deploying import accept, is_older
 from orchestrator.usecases.polling import minded, shut_until
 from orchestrator.usecases.settle import LISTINGS_APART, SETTLE
 from orchestrator.usecases.tally import Waiting, alarm
+from orchestrator.usecases.undeploying import end, over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.domain import failpoints
-from orchestrator.usecases import deploying, following
+from orchestrator.usecases import following, undeploying
 from tests.reliability import world
 from tests.reliability.torture import machine, told
 from tests.reliability.trials import CRON, KILLED
@@ -168,7 +168,7 @@ def forget_what_is_late() -> None:
     """Take a request that is not seen to arrive for one that never will."""
 
     def absent(deployment: Any, yard: Any) -> Any:
-        return deploying.over(deployment, yard, "not there")
+        return undeploying.over(deployment, yard, "not there")
 
     vars(following)["_absent"] = absent
 
