@@ -20,6 +20,7 @@ from orchestrator.usecases import arms as arm_names
 from orchestrator.usecases import compare as comparing
 from orchestrator.usecases.allowance import allowance
 from orchestrator.usecases.answering import Desk
+from orchestrator.usecases.deployment_plan import must_answer
 from orchestrator.usecases.judging import Bench, read_human_labels
 from orchestrator.usecases.measuring import measure
 from orchestrator.usecases.samples import read_samples, select
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from orchestrator.domain.arm import Arm
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
     from orchestrator.domain.sample import Sample
@@ -140,6 +142,7 @@ def _compared(
     )
     names = options.arms or arm_names.DEFAULT_ARMS
     made = arm_names.make_arms(names, context, source=options.source)
+    _refuse_undeployed(app, job, made)
     _announce(chosen, [arm.name for arm in made], plan)
     return comparing.compare(
         job,
@@ -154,6 +157,14 @@ def _compared(
         grader=grader,
         bench=_bench(app, grader, options),
     )
+
+
+def _refuse_undeployed(app: wiring.App, job: Job, made: Sequence[Arm]) -> None:
+    if not wiring.capabilities(app.settings.profile(job.provider)).needs_deployment:
+        return
+    asked = [arm.model for arm in made if arm.chat is None]
+    known = app.deployments.all(job_id=job.id)
+    must_answer(job, asked, app.served(job.provider), known)
 
 
 def exit_code(found: Comparison) -> ExitCode:

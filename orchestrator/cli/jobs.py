@@ -9,10 +9,13 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli import progress, tell
+from orchestrator.cli import tell_deployments as telling
 from orchestrator.cli.output import json_option, print_json, printable, say
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.domain.job import Job
     from orchestrator.domain.spending import Spending
 
@@ -35,9 +38,12 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
     if watch:
         profile = app.settings.profile(job.provider)
         job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
+    hosted = telling.told(app.deployments.all(job_id=job.id), app.deployments, app.clock.now())
     if as_json:
+        told = [telling.as_json(each) for each in hosted]
         ends = tell.model_ends(job, app.lifecycle)
-        print_json(tell.as_json(job, ends, app.spendings.of_job(job.id)))
+        plain = tell.as_json(job, ends, app.spendings.of_job(job.id))
+        print_json(plain | ({"deployments": told} if told else {}))
         return
     click.echo(
         tell.page(
@@ -52,6 +58,9 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             ],
         )
     )
+    if hosted:
+        telling.table(hosted)
+    _warn(hosted)
 
 
 @click.command(epilog="\b\nExample:\n  ftctl events 7k2 --limit 20")
@@ -123,6 +132,12 @@ def resolve(
     _print_job(app, job, as_json=as_json)
 
 
+def _warn(hosted: Sequence[telling.Told]) -> None:
+    for each in hosted:
+        if each.deployment.may_cost:
+            say(telling.warning(each))
+
+
 def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> None:
     from orchestrator.usecases import control
 
@@ -162,6 +177,8 @@ def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     tell.table(shown, app.clock.now())
     if len(shown) < len(jobs):
         say(f"{len(jobs) - len(shown)} older jobs; --all shows them")
+    costly = [each for each in app.deployments.all() if each.may_cost]
+    _warn(telling.told(costly, app.deployments, app.clock.now()))
     ending = tell.ending_soon(jobs, app.lifecycle, app.clock.now())
     if ending:
         say(f"{ending}; see: ftctl models --expiring")
