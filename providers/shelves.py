@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import httpx2
     from openai import OpenAI
+    from openai._legacy_response import LegacyAPIResponse
 
     from orchestrator.domain.housekeeping import (
         CheckpointSharing,
@@ -85,18 +86,18 @@ class Shelves:
         return [answers.permission(each) for each in every_item(page, what=what, limit=PAGE)]
 
     def share(self, checkpoint: str, projects: Sequence[str]) -> Sequence[Permission]:
-        """Let projects use it; those that may already are left as they are."""
-        known = {each.project: each for each in self.permissions(checkpoint)}
-        new = [project for project in projects if project not in known]
-        if new:
-            raw = self._ask(
-                lambda client: client.fine_tuning.checkpoints.permissions.with_raw_response.create(
-                    checkpoint, project_ids=new
-                )
-            )
-            given = items(raw, f"The list of permissions at {self.name}")
-            known |= {each.project: each for each in map(answers.permission, given)}
-        return [known[project] for project in projects if project in known]
+        """Let projects use it; after a lost answer the list says who may, so that none may twice."""
+
+        def grant() -> list[Permission]:
+            known = {each.project: each for each in self.permissions(checkpoint)}
+            new = [project for project in projects if project not in known]
+            if new:
+                raw = self._border.answer(lambda: self._grant(checkpoint, new))
+                given = items(raw, f"The list of permissions at {self.name}")
+                known |= {each.project: each for each in map(answers.permission, given)}
+            return [known[project] for project in projects if project in known]
+
+        return self._retry(grant)
 
     def unshare(self, checkpoint: str, permission_id: str) -> None:
         """Take a permission back."""
@@ -105,6 +106,10 @@ class Shelves:
                 permission_id, fine_tuned_model_checkpoint=checkpoint
             )
         )
+
+    def _grant(self, checkpoint: str, projects: list[str]) -> LegacyAPIResponse[Any]:
+        permissions = self._connection.client().fine_tuning.checkpoints.permissions
+        return permissions.with_raw_response.create(checkpoint, project_ids=projects)
 
     def _ask(self, call: Callable[[OpenAI], Any]) -> dict[str, Any]:
         raise NotImplementedError
@@ -137,7 +142,7 @@ class Shelves:
             more: dict[str, Any] = {} if after is None else {"after": after}
             return self._ask(lambda client: client.files.with_raw_response.list(**asked, **more))
 
-        return every_item(page, what=f"The list of files at {self.name}", limit=limit or 0)
+        return every_item(page, what=f"The list of files at {self.name}", limit=limit)
 
 
 class _Answered:
