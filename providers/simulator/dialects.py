@@ -1,7 +1,8 @@
 """What the simulated hosts do differently, as data.
 
 `openai` follows the published description, `azure` the v1 surface with the oddities that were
-seen of it, `azure-dated` the authoring API of 2024-10-21, `worker` the self-hosted worker.
+seen of it, `azure-dated` the authoring API of 2024-10-21, `bare` what little a compatible host may offer,
+`worker` the self-hosted worker.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class SimulatedDialect:
         suffix_limit: longest suffix.
         metadata_filter: the list of jobs obeys `metadata[k]=v`.
         idempotency_key: a repeated key makes no second job.
+        metadata: jobs take metadata and echo it.
+        checkpoints: there is a list of them.
         changing_event_ids: an event has another id each time it is listed.
         newest_first: order of events.
         deployments: tuned models answer only when deployed.
@@ -47,6 +50,8 @@ class SimulatedDialect:
     metadata_filter: bool = False
     idempotency_key: bool = False
     pause: bool = True
+    metadata: bool = True
+    checkpoints: bool = True
     changing_event_ids: bool = False
     newest_first: bool = True
     deployments: bool = False
@@ -95,6 +100,14 @@ _DIALECTS = {
         prefix="/openai",
         dated=True,
         pause=False,
+        methods=("supervised",),
+    ),
+    "bare": SimulatedDialect(
+        name="bare",
+        suffix_limit=40,
+        pause=False,
+        metadata=False,
+        checkpoints=False,
         methods=("supervised",),
     ),
     "worker": SimulatedDialect(

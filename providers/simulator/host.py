@@ -78,7 +78,7 @@ class SimulatedHost:
         """Take the manners.
 
         Args:
-            dialect: openai | azure | azure-dated | worker.
+            dialect: openai | azure | azure-dated | bare | worker.
             memory: what it remembers by; the process's own memory when None.
             clock: what dates things.
             key: the only key that is let in; any when None.
@@ -309,6 +309,8 @@ class SimulatedHost:
         elif route == "events":
             return page(jobs.events(state, record, self.dialect), call.query, 20)
         elif route == "checkpoints":
+            if not self.dialect.checkpoints:
+                raise RefusedError(404, f"Unknown request URL: {call.path}", code="unknown_url")
             return page(record["checkpoints"][::-1], call.query, 10)
         else:
             jobs.turn(record, route.removesuffix("_job"), self.dialect, self._now(state))

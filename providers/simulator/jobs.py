@@ -177,6 +177,8 @@ def _checked(state: State, body: Any, dialect: SimulatedDialect) -> dict[str, An
     for name in ("training_file", "validation_file"):
         if body.get(name) and body[name] not in state["files"]:
             raise RefusedError(400, f"invalid {name}: {body[name]} does not exist", param=name)
+    if body.get("metadata") and not dialect.metadata:
+        raise RefusedError(400, "Unknown parameter: 'metadata'.", param="metadata")
     suffix = body.get("suffix")
     if suffix and (len(suffix) > dialect.suffix_limit or (dialect.deployments and "." in suffix)):
         raise RefusedError(400, f"'{suffix}' is no suffix this host takes.", param="suffix")
