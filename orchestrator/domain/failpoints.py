@@ -28,6 +28,8 @@ SUBMIT = (
     "submit.refused",
     "submit.accepted",
 )
+# Reached only by files that travel in parts.
+PARTS = ("submit.part_sent",)
 SYNC = (
     "sync.begun",
     "sync.claimed",
@@ -42,7 +44,7 @@ SYNC = (
     "sync.ended",
 )
 COMPARE = ("compare.asking", "compare.answered", "compare.kept")
-NAMES = (*SUBMIT, *SYNC, *COMPARE)
+NAMES = (*SUBMIT, *PARTS, *SYNC, *COMPARE)
 
 
 def _go_on(_name: str) -> None:
