@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
-    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
+    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
+    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
@@ -88,6 +90,13 @@ class App:
         return SqlGates(self.engine)
 
     @cached_property
+    def model_dates(self) -> ModelDates:
+        """What providers said of their models' last days."""
+        from orchestrator.store.model_dates import SqlModelDates
+
+        return SqlModelDates(self.engine)
+
+    @cached_property
     def comparisons(self) -> ComparisonStore:
         """Comparisons, answers and reports."""
         from orchestrator.store.comparisons import ComparisonStore
@@ -100,6 +109,47 @@ class App:
         from orchestrator.store.recordings import RecordingStore
 
         return RecordingStore(self.engine)
+
+    @cached_property
+    def prices(self) -> PriceBook:
+        """The newest price file, with the user's own prices before it.
+
+        Raises:
+            ConfigurationError: a row of `[[prices]]` in ftctl.toml makes no sense.
+        """
+        from orchestrator.domain.own_rows import own_prices
+        from orchestrator.usecases.dated import newest_prices
+
+        rows, file = self.settings.rows("prices"), self.settings.config_file
+        return newest_prices().with_own(own_prices(rows, file))
+
+    @cached_property
+    def listed_lifecycle(self) -> Lifecycle:
+        """The newest retirement file, with the user's own dates before it; reads no database.
+
+        Raises:
+            ConfigurationError: a row of `[[lifecycle]]` in ftctl.toml makes no sense.
+        """
+        from orchestrator.domain.own_rows import own_dates
+        from orchestrator.usecases.dated import newest_lifecycle
+
+        rows, file = self.settings.rows("lifecycle"), self.settings.config_file
+        return newest_lifecycle().with_own(own_dates(rows, file))
+
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        """The same, and what providers said of single models; a ledger is not made for that."""
+        if not self.has_ledger:
+            return self.listed_lifecycle
+        return self.listed_lifecycle.with_told(self.model_dates.all())
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a database already."""
+        from orchestrator.store.database import sqlite_file
+
+        file = sqlite_file(self.settings.database_url)
+        return file is None or file.is_file()
 
     def retriever(self, passages: Sequence[Passage]) -> Retriever:
         """An index over passages."""
@@ -127,6 +177,7 @@ class App:
             jobs=self.jobs,
             datasets=self.datasets,
             gates=self.gates,
+            dates=self.model_dates,
             clock=self.clock,
             provider=self.provider,
             claim=self.claim,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Provider,
         RemoteFile,
         RemoteJob,
+        RemoteModel,
     )
     from providers.connection import Transport
     from providers.dialect import Dialect
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     Raw = Mapping[str, Any]
     Told = Callable[[int, int], None]
 
+# The list of models is read on the side: it must not hold up what it is read beside.
+MODELS_TIMEOUT = 10.0
 # Where ids of events change between calls, a second page cannot be asked for: one long one is.
 LONG_PAGE = 1000
 
@@ -276,6 +279,14 @@ class WireProvider(Shelves):
             return response
 
         return answers.chat_answer(self._ask(send), seconds)
+
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the account, in one request that is not repeated."""
+        timeout = min(self._connection.where.timeout, MODELS_TIMEOUT)
+        raw = self._border.answer(
+            lambda: self._connection.client().models.with_raw_response.list(timeout=timeout)
+        )
+        return answers.remote_models(raw)
 
     def close(self) -> None:
         """Give back connections."""

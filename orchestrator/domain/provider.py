@@ -16,7 +16,7 @@ from orchestrator.domain.job import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
     from pathlib import Path
 
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
@@ -54,6 +54,7 @@ class Capabilities:
         delete_job: the record of a job can be deleted.
         training_types: where and how a job may run, in the provider's words.
         prices: the name under which the price file lists it; None when it bills nothing itself.
+        model_dates: its list of models says when each of them ends.
     """
 
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
@@ -74,6 +75,7 @@ class Capabilities:
     delete_job: bool = False
     training_types: tuple[str, ...] = ()
     prices: str | None = None
+    model_dates: bool = False
 
     @property
     def free_suffix(self) -> int:
@@ -153,6 +155,20 @@ class ProviderCheck:
     reachable: bool
     detail: str
     models: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteModel:
+    """A model as the provider lists it.
+
+    Attributes:
+        serving_ends: from that day on it no longer answers; None when the provider names no day.
+        training_ends: from that day on it takes no training jobs.
+    """
+
+    id: str
+    serving_ends: date | None = None
+    training_ends: date | None = None
 
 
 class FileHost(Protocol):
@@ -261,6 +277,14 @@ class Provider(FileHost, JobHost, ChatHost, Protocol):
 
     def check(self) -> ProviderCheck:
         """Ask the cheapest question that needs the key."""
+        ...
+
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the account, in one quick request that is not repeated.
+
+        Raises:
+            TryLater: no answer, or none that is a list.
+        """
         ...
 
     def close(self) -> None:
