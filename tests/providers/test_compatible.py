@@ -13,7 +13,8 @@ import pytest
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import ConfigurationError, MissingCredentials
 from orchestrator.domain.job import Hyperparameters, JobStatus, Method
-from orchestrator.domain.provider import JobRequest, TokenCarrier
+from orchestrator.domain.provider import Capabilities, JobRequest, TokenCarrier
+from providers import bodies
 from providers.compatible import build
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
@@ -135,3 +136,11 @@ def test_hyperparameters_go_where_the_host_reads_them(where: str):
     provider.close()
     assert bodies[0].get("hyperparameters") == ({"n_epochs": 2} if where == "top" else None)
     assert ("method" in bodies[0]) == (where == "method")
+
+
+def test_a_host_without_metadata_is_sent_none_wherever_the_token_is():
+    asked = JobRequest(model="m", training_file="f", token="t" * 26)
+    for carrier in TokenCarrier:
+        told = bodies.job(asked, Capabilities(metadata=False, token_in=carrier))
+        assert "metadata" not in told
+        assert ("suffix" in told) == (carrier is TokenCarrier.SUFFIX)
