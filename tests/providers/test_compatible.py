@@ -99,7 +99,7 @@ def test_what_the_profile_says_is_what_it_can():
     "wrong",
     [
         {"methods": ["magic"]}, {"methods": []}, {"metadata": "yes"}, {"suffix_limit": -1},
-        {"words": {"a": "b"}}, {"max_tokens": 3}, {"hyperparameters": "below"}, {"pause": 1},
+        {"words": {"a": "b"}}, {"words": {"a": ["b"]}}, {"methods": [["dpo"]]}, {"max_tokens": 3}, {"hyperparameters": "below"}, {"pause": 1},
     ],
 )  # fmt: skip
 def test_an_option_that_makes_no_sense_is_named(wrong: dict[str, Any]):
