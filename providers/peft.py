@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError, ProviderUnreachable
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import Address, address, required_key
-from providers.dialect import Dialect
+from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
 from providers.embedded import EmbeddedWorker, require_worker
 from providers.wire import WireProvider
 
@@ -36,7 +36,15 @@ BUILT_IN_MODELS = frozenset({"tiny", "smollm2"})
 DIALECT = Dialect(
     kind="peft",
     capabilities=Capabilities(
-        metadata_filter=True, idempotency_key=True, min_rows=1, pause=True, prices=None
+        methods=frozenset({Method.SUPERVISED, Method.DPO}),
+        metadata_filter=True,
+        idempotency_key=True,
+        min_rows=1,
+        pause=True,
+        max_file_bytes=LARGEST_FILE,
+        parts_above=LARGEST_REQUEST,
+        delete_model=True,
+        prices=None,
     ),
     status_words={
         "validating_files": JobStatus.QUEUED,
@@ -123,6 +131,10 @@ class EmbeddedProvider(WireProvider):
                 raise
         self._ensure(look=True)
         return super()._ask(call)
+
+    def _client(self) -> OpenAI:
+        self._ensure()
+        return super()._client()
 
     def _ensure(self, *, look: bool = False) -> None:
         """Have a worker; `look` again even if we had one."""

@@ -30,6 +30,8 @@ SUBMIT = (
     "submit.accepted",
     "submit.settled",
 )
+# Reached only by files that travel in parts.
+PARTS = ("submit.part_sent",)
 SYNC = (
     "sync.begun",
     "sync.claimed",
@@ -69,7 +71,7 @@ COMPARE = (
 )
 NOTIFY = ("notify.gathered", "notify.sent")
 WEBHOOKS = ("webhook.kept",)
-NAMES = (*SUBMIT, *SYNC, *DEPLOY, *COMPARE, *NOTIFY, *WEBHOOKS)
+NAMES = (*SUBMIT, *PARTS, *SYNC, *DEPLOY, *COMPARE, *NOTIFY, *WEBHOOKS)
 
 
 def _go_on(_name: str) -> None:

@@ -14,11 +14,14 @@ from orchestrator.domain.cost import default_epochs
 from orchestrator.domain.dataset import Dataset, Split
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.estimate import Estimate, Work, own_machine, training_estimate
-from orchestrator.domain.job import Hyperparameters, Method
+from orchestrator.domain.job import Hyperparameters, JobOptions, Method
+from orchestrator.grading.submission import check_columns, columns_of, not_run_here
+from orchestrator.usecases.dated import newest_request_limits
 from orchestrator.usecases.intent import Intent, PreparedFile
 from orchestrator.usecases.lifetimes import notes as last_words
 from orchestrator.usecases.lifetimes import refuse_untrainable
 from orchestrator.usecases.price_check import own_notes
+from orchestrator.usecases.request_limits import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +43,7 @@ class Request:
     validation: Path | None = None
     method: Method = Method.SUPERVISED
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    options: JobOptions = field(default_factory=JobOptions)
     suffix: str | None = None
     seed: int | None = None
 
@@ -105,6 +109,7 @@ class Plan:
             validation=self.validation,
             method=request.method,
             hyperparameters=request.hyperparameters,
+            options=request.options,
             suffix=request.suffix,
             seed=request.seed,
             estimate=self.estimate,
@@ -148,6 +153,7 @@ def plan(
             if request.validation
             else None
         )
+        _check_grader(request, training, validation, notes)
         epochs = request.hyperparameters.n_epochs or default_epochs(training.dataset.rows)
         billed = capabilities.prices is not None
         yield Plan(
@@ -166,14 +172,61 @@ def plan(
 
 
 def _check(request: Request, capabilities: Capabilities) -> None:
+    provider = request.profile.name
     if request.method not in capabilities.methods:
         can = ", ".join(sorted(capabilities.methods))
         raise UsageError(
-            f"Provider '{request.profile.name}' cannot train with {request.method}; it can: {can}."
+            f"Provider '{provider}' cannot train with {request.method}; it can: {can}."
         )
-    limit = capabilities.suffix_limit
-    if request.suffix is not None and not 1 <= len(request.suffix) <= limit:
-        raise UsageError(f"The suffix must have 1 to {limit} characters.")
+    longest = capabilities.free_suffix
+    if request.suffix is not None and len(request.suffix) > longest:
+        raise UsageError(
+            f"--suffix has {len(request.suffix)} characters, and {provider} takes 1 to {longest}"
+            f" characters{_beside_token(capabilities)}."
+            if longest
+            else f"Provider '{provider}' takes no suffix.",
+            hint="a shorter --suffix" if longest else "leave --suffix away",
+        )
+    if request.options.metadata and not capabilities.metadata:
+        raise UsageError(f"Provider '{provider}' takes no metadata.", hint="leave --metadata away")
+    if request.options.wandb and not capabilities.integrations:
+        raise UsageError(f"Provider '{provider}' reports to nobody.", hint="leave --wandb away")
+    if request.options.training_type and not capabilities.training_types:
+        raise UsageError(
+            f"Provider '{provider}' knows no training types.", hint="leave --training-type away"
+        )
+    newest_request_limits(request.profile.kind).check(
+        Wanted(
+            provider=provider,
+            method=request.method,
+            hyperparameters=request.hyperparameters,
+            options=request.options,
+            suffix=request.suffix,
+            seed=request.seed,
+            has_validation=request.validation is not None,
+        )
+    )
+
+
+def _beside_token(capabilities: Capabilities) -> str:
+    by_token = capabilities.free_suffix < capabilities.suffix_limit
+    return " beside the token by which a lost job is found" if by_token else ""
+
+
+def _check_grader(
+    request: Request, training: PreparedFile, validation: PreparedFile | None, notes: list[str]
+) -> None:
+    grader = request.options.grader
+    if grader is None:
+        return
+    columns = columns_of(grader)
+    for prepared in (training, validation):
+        if prepared is not None:
+            with prepared.content.open("rb") as lines:
+                check_columns(columns, lines, prepared.dataset.source)
+    why = not_run_here(grader)
+    if why:
+        notes.append(f"ftctl compare cannot run this grader: {why}")
 
 
 def _prepared(
@@ -217,13 +270,14 @@ def _estimate(
     if capabilities.prices is None:
         return own_machine(request.profile.usd_per_hour)
     limits = limits_of(_target(request), request.method)
+    chosen = request.options.training_type or ""
     work = Work(
         model=request.model,
         method=request.method,
         tokens=dataset.tokens,
         rows=dataset.rows,
         epochs=request.hyperparameters.n_epochs,
-        tiers=capabilities.training_tiers,
+        tiers=capabilities.training_types.get(chosen, capabilities.training_tiers),
         pause_usd=limits.reinforcement_pause_usd,
     )
     return training_estimate(work, capabilities.prices, prices)
