@@ -73,6 +73,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         allow_paths=tuple(options.allow_path),
         allow_models=tuple(options.allow_model),
         allow_any_model=options.allow_any_model,
+        adapters=options.adapters,
     )
 
 
@@ -172,6 +173,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ORG/NAME[@REVISION]",
         help="allow this model of the Hub (repeatable)",
+    )
+    add(
+        "--adapters",
+        type=Path,
+        metavar="FOLDER",
+        help="serve the repository of adapters in FOLDER by task, alias and version",
     )
     add("--allow-any-model", action="store_true", help="allow any folder and any Hub model")
 

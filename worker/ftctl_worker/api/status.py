@@ -73,8 +73,8 @@ class StatusRoutes:
                 "device": hardware.describe(self._settings.threads),
                 "methods": _METHODS,
                 "models": {
-                    "base": [base.name for base in self._services.catalog.available()],
-                    "tuned": len(self._services.tuned.all()),
+                    "base": [base.name for base in self._services.lookup.catalog.available()],
+                    "tuned": len(self._services.lookup.tuned.all()),
                 },
                 "queue": {
                     "jobs": self._services.jobs.counts(),
