@@ -17,10 +17,10 @@ from orchestrator.domain.provider import Capabilities
 from providers.connection import Address, address, required_key
 from providers.dialect import Dialect
 from providers.embedded import EmbeddedWorker, require_worker
-from providers.wire import WireProvider
+from providers.gives_adapters import GivesAdapters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
@@ -52,7 +52,7 @@ DIALECT = Dialect(
 
 def build(
     profile: Profile, *, transport: Transport | None = None, retry: Retry | None = None
-) -> WireProvider:
+) -> GivesAdapters:
     """The worker the profile describes.
 
     Raises:
@@ -70,10 +70,10 @@ def build(
             f" [providers.{profile.name}]",
         )
     where = address(profile, profile.base_url, required_key(profile))
-    return WireProvider(DIALECT, profile, where, transport=transport, retry=retry)
+    return GivesAdapters(DIALECT, profile, where, transport=transport, retry=retry)
 
 
-class EmbeddedProvider(WireProvider):
+class EmbeddedProvider(GivesAdapters):
     """A worker on this machine; nothing is started before the first request."""
 
     def __init__(
@@ -118,6 +118,10 @@ class EmbeddedProvider(WireProvider):
                 raise
         self._ensure(look=True)
         return super()._ask(call)
+
+    def _download(self, model: str, file: Mapping[str, Any], target: Path) -> None:
+        self._ensure()
+        super()._download(model, file, target)
 
     def _ensure(self, *, look: bool = False) -> None:
         """Have a worker; `look` again even if we had one."""
