@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -199,7 +200,9 @@ class HubRepo:
         return CommitOperationAdd(path_in_repo=path, path_or_fileobj=content)
 
     def _commit(self, operations: list[Any], parent: str | None, said: str) -> None:
-        with self._border():
+        with self._border(), warnings.catch_warnings():
+            # Of the way in which huggingface_hub itself hands a large file to its HTTP client.
+            warnings.filterwarnings("ignore", "Use 'content=", DeprecationWarning)
             self._api.create_commit(
                 self.name, operations, commit_message=said, parent_commit=parent
             )
@@ -221,6 +224,11 @@ class HubRepo:
             raise LocalStateError(f"{self.where} misses a file: {self._said(error)}.") from error
         except HfHubHTTPError as error:
             raise self._refused(error) from error
+        except RuntimeError as error:
+            # How it wraps what went wrong with one of several uploads.
+            if isinstance(error.__cause__, HfHubHTTPError):
+                raise self._refused(error.__cause__) from error
+            raise ProviderUnreachable(f"{self.where}: {self._said(error)}.") from error
         except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
             raise ProviderUnreachable(
                 f"{self.endpoint} cannot be reached: {self._said(error)}."

@@ -35,7 +35,7 @@ _ROWS = click.Path(exists=True, dir_okay=False, path_type=Path)
     "  ftctl adapters push ./my-lora --task tickets --base tiny --licence apache-2.0"
 )
 @click.argument("source", metavar="JOB|FOLDER")
-@click.option("--task", required=True, help="Which adapter it is a version of.")
+@click.option("--task", help="Which adapter it is a version of.  [default: the job's suffix]")
 @click.option("--comparison", metavar="ID", help="What measured it.  [default: the job's newest]")
 @click.option("--licence", "--license", help="Under which others may use it.")
 @click.option("--base", help="Base model of a FOLDER.  [default: what its configuration names]")
@@ -49,7 +49,7 @@ def push(
     /,
     *,
     source: str,
-    task: str,
+    task: str | None,
     comparison: str | None,
     licence: str | None,
     base: str | None,
@@ -66,8 +66,8 @@ def push(
     """
     from orchestrator.usecases.adapter_push import push as keep
 
-    check_task(task)
     app = wiring.app(ctx)
+    task = check_task(task or _suffix(app, source))
     prompts: Prompts = [] if no_probes else _prompts(rows)
     with app.adapters.stage() as stage:
         if Path(source).is_dir():
@@ -171,6 +171,8 @@ def export(
     from orchestrator.usecases.adapter_copies import pull as copy
 
     app, address = wiring.app(ctx), parse_address(name)
+    if out.exists():
+        raise UsageError(f"{out} is there already.", hint="name a folder that is not")
     if not (merged or gguf):
         manifest = copy(app.adapters, address.task, address.wanted, out)
     else:
@@ -242,6 +244,13 @@ def serve_to(
     for word, names in asdict(done).items():
         for name in names:
             click.echo(f"{word:9} {name}")
+
+
+def _suffix(app: wiring.App, source: str) -> str:
+    found = None if Path(source).is_dir() else app.jobs.find(source).suffix
+    if not found:
+        raise UsageError("Say which adapter this is a version of.", hint="--task tickets")
+    return found.lower()
 
 
 def _from_job(
