@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name in self.hub.repos:
             self._say(409, {"url": f"{self.hub.url}/{name}"})
             return
-        repo = self.hub.repos[name] = Repo(private=bool(asked.get("private")))
+        repo = self.hub.repos[name] = Repo(private=asked.get("visibility") == "private")
         repo.commit({".gitattributes": b"*.safetensors filter=lfs\n"})
         self._say(200, {"url": f"{self.hub.url}/{name}", "name": name, "id": "1"})
 
