@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from orchestrator.config import Settings
-    from orchestrator.domain.adapter import AdapterRepo
+    from orchestrator.domain.adapter_ports import AdapterRepo
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
     from orchestrator.domain.profile import Profile

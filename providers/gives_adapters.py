@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from orchestrator.domain.adapter import FILES, AdapterHost
+from orchestrator.domain.adapter_names import FILES
 from orchestrator.domain.errors import ProviderUnreachable
 from providers.wire import WireProvider
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import httpx2
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
+
+    from orchestrator.domain.adapter_ports import AdapterHost
 
 _MOST_BYTES = 4 * 1024 * 1024 * 1024
 

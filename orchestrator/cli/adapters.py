@@ -9,13 +9,13 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.lazy import LazyGroup
 from orchestrator.cli.output import json_option, print_json, print_table, printable, say
-from orchestrator.domain.adapter import CHAMPION, Move, parse_address
+from orchestrator.domain.adapter_names import CHAMPION, parse_address
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.domain.adapter import History
+    from orchestrator.domain.adapter import History, Move
     from orchestrator.domain.comparison import Comparison
     from orchestrator.usecases.adapters import Moved
 
@@ -28,7 +28,10 @@ _HERE = "orchestrator.cli.adapters"
     commands_from={
         "list": (f"{_HERE}:list_tasks", "List tasks, their versions and aliases."),
         "show": (f"{_HERE}:show", "Show a task with its trail, or one version whole."),
-        "push": (f"{_FILES}:push", "Keep the adapter of a job, or of a folder."),
+        "push": (
+            "orchestrator.cli.adapter_push:push",
+            "Keep the adapter of a job, or of a folder.",
+        ),
         "pull": (f"{_FILES}:pull", "Copy a version into a folder."),
         "promote": (f"{_HERE}:promote", "Let an alias mean a version that passed its gate."),
         "rollback": (f"{_HERE}:rollback", "Let an alias mean what it meant before."),

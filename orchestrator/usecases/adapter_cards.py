@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orchestrator.domain.adapter import Manifest
+    from orchestrator.domain.adapter_manifest import Manifest
 
 _TEMPLATE_MARK = "[More Information Needed]"
 _MOST_TEXT = 64 * 1024

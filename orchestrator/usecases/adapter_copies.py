@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.adapter import CARD, CONFIG, MANIFEST, WEIGHTS
+from orchestrator.domain.adapter_names import CARD, CONFIG, MANIFEST, WEIGHTS
 from orchestrator.domain.errors import Conflict, LocalStateError, UsageError
 from orchestrator.usecases.adapter_files import check_files, facts_of
 from orchestrator.usecases.adapter_registry import content_digest, read_manifest
@@ -14,7 +14,9 @@ from orchestrator.usecases.adapter_registry import content_digest, read_manifest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.domain.adapter import AdapterRepo, FileFact, History, Manifest
+    from orchestrator.domain.adapter import History
+    from orchestrator.domain.adapter_manifest import FileFact, Manifest
+    from orchestrator.domain.adapter_ports import AdapterRepo
     from orchestrator.usecases.adapter_registry import Registry
 
 

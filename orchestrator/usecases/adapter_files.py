@@ -15,8 +15,9 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.domain.adapter import CARD, CONFIG, FILES, WEIGHTS, FileFact
-from orchestrator.domain.errors import AnswerIsNo
+from orchestrator.domain.adapter_manifest import FileFact
+from orchestrator.domain.adapter_names import CARD, CONFIG, FILES, WEIGHTS
+from orchestrator.domain.errors import AdapterRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,10 +35,6 @@ _RUNS = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py", ".so", ".npy"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 # Settings by which peft would import a module that the file names.
 _IMPORTS = ("auto_mapping", "megatron_config")
-
-
-class AdapterRefused(AnswerIsNo):
-    """These files are no adapter that can be kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.adapter import Probe
+from orchestrator.domain.adapter_manifest import Probe
 from orchestrator.domain.chat import ChatRequest
 
 if TYPE_CHECKING:

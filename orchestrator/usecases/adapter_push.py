@@ -7,7 +7,8 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.domain.adapter import CARD, CONFIG, MANIFEST, WEIGHTS, Manifest, check_task
+from orchestrator.domain.adapter_manifest import Manifest
+from orchestrator.domain.adapter_names import CARD, CONFIG, MANIFEST, WEIGHTS, check_task
 from orchestrator.domain.errors import Conflict, UsageError
 from orchestrator.usecases import adapter_cards
 from orchestrator.usecases.adapter_files import check_files, facts_of
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.domain.adapter import AdapterRepo, History, Probe
+    from orchestrator.domain.adapter import History
+    from orchestrator.domain.adapter_manifest import Probe
+    from orchestrator.domain.adapter_ports import AdapterRepo
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
     from orchestrator.usecases.adapter_registry import Registry

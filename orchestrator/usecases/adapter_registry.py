@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.adapter import CONFIG, WEIGHTS, Manifest
+from orchestrator.domain.adapter_manifest import Manifest
+from orchestrator.domain.adapter_names import CONFIG, WEIGHTS
 from orchestrator.domain.canonical import digest
 from orchestrator.domain.errors import LocalStateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.domain.adapter import AdapterRepo
+    from orchestrator.domain.adapter_ports import AdapterRepo
     from orchestrator.domain.clock import Clock
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.domain.adapter import CHAMPION
+from orchestrator.domain.adapter_names import CHAMPION
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import PurePosixPath
 
-    from orchestrator.domain.adapter import AdapterRepo
+    from orchestrator.domain.adapter_ports import AdapterRepo
 
 
 class AdapterServer(Protocol):

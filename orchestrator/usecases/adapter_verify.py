@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.domain.adapter import sha256
-from orchestrator.domain.errors import FtctlError, LocalStateError, ProviderRejected, TryLater
+from orchestrator.domain.adapter_manifest import sha256
+from orchestrator.domain.errors import (
+    AdapterRefused,
+    FtctlError,
+    LocalStateError,
+    ProviderRejected,
+    TryLater,
+)
 from orchestrator.usecases.adapter_copies import fetch
-from orchestrator.usecases.adapter_files import AdapterRefused
 from orchestrator.usecases.adapter_probes import TOLERANCE, ProbeResult, repeat
 from orchestrator.usecases.adapter_push import put_base
 
@@ -16,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from orchestrator.domain.adapter import AdapterHost, History, Manifest
+    from orchestrator.domain.adapter import History
+    from orchestrator.domain.adapter_manifest import Manifest
+    from orchestrator.domain.adapter_ports import AdapterHost
     from orchestrator.domain.provider import ChatHost
     from orchestrator.usecases.adapter_registry import Registry
 

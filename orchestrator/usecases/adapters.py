@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.domain.adapter import CANDIDATE, CHAMPION, Action, Move, check_alias, sha256
+from orchestrator.domain.adapter import Action, Move
+from orchestrator.domain.adapter_manifest import sha256
+from orchestrator.domain.adapter_names import CANDIDATE, CHAMPION, check_alias
 from orchestrator.domain.errors import AnswerIsNo
 from orchestrator.usecases.adapter_push import metrics_of
 from orchestrator.usecases.adapter_registry import read_manifest
@@ -13,7 +15,8 @@ from orchestrator.usecases.adapter_registry import read_manifest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.domain.adapter import History, Manifest
+    from orchestrator.domain.adapter import History
+    from orchestrator.domain.adapter_manifest import Manifest
     from orchestrator.domain.comparison import Comparison
     from orchestrator.usecases.adapter_registry import Registry
 

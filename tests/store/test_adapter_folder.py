@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.domain.adapter import FILES
+from orchestrator.domain.adapter_names import FILES
 from orchestrator.domain.clock import ManualClock
 from orchestrator.store.adapter_folder import FolderRepo
 from orchestrator.usecases.adapter_copies import fetch

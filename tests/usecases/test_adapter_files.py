@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.usecases.adapter_files import AdapterRefused, check_files, check_weights
+from orchestrator.domain.errors import AdapterRefused
+from orchestrator.usecases.adapter_files import check_files, check_weights
 from tests.conftest import Ftctl
 from tests.factories import adapter_folder, safetensors
 

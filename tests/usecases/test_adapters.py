@@ -14,16 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.adapter import (
-    Action,
-    AdapterRepo,
-    History,
-    Manifest,
-    Move,
-    check_alias,
-    check_task,
-    parse_address,
-)
+from orchestrator.domain.adapter import Action, History, Move
+from orchestrator.domain.adapter_manifest import Manifest
+from orchestrator.domain.adapter_names import check_alias, check_task, parse_address
+from orchestrator.domain.adapter_ports import AdapterRepo
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import AnswerIsNo, Conflict, LocalStateError, UsageError
 from orchestrator.store.adapter_folder import FolderRepo
