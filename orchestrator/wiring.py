@@ -138,6 +138,16 @@ class App:
         kind = self.settings.profile(profile).kind
         return Host(profile, kind, provider.account, provider)
 
+    def pin(self, profile: str, model: str) -> str:
+        """A model's name that cannot come to mean another one while answers to it are kept."""
+        from orchestrator.domain.adapter_names import may_move
+        from orchestrator.domain.adapter_ports import AdapterHost
+
+        if not may_move(model):
+            return model
+        provider = self.provider(profile)
+        return provider.pin_model(model) if isinstance(provider, AdapterHost) else model
+
     def ledger(self, say: Callable[[str], None] | None = None) -> Ledger:
         """The parts that submit and sync work with."""
         from orchestrator.usecases.ledger import Ledger, silent

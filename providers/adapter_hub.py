@@ -29,8 +29,7 @@ from orchestrator.domain.errors import (
     ProviderUnreachable,
     RateLimited,
 )
-from orchestrator.domain.profile import Profile
-from providers.connection import checked_url
+from providers.connection import checked_address
 from providers.refusal import one_line
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class HubRepo:
 
     def __post_init__(self) -> None:
         """Check where the token would go."""
-        self.endpoint = checked_url(Profile(name="the Hub", kind="hub"), self.endpoint)
+        self.endpoint = checked_address(self.endpoint, what="endpoint of the Hub")
         self.where = f"hf://{self.name}"
 
     def tasks(self) -> list[str]:

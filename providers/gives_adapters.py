@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from orchestrator.domain.adapter_names import FILES
-from orchestrator.domain.errors import ProviderUnreachable
+from orchestrator.domain.errors import ProviderUnreachable, RemoteNotFound
 from providers.wire import WireProvider
 
 if TYPE_CHECKING:
@@ -40,6 +40,15 @@ class GivesAdapters(WireProvider):
         if not isinstance(files, list) or not all(map(_is_file, files)):
             raise ProviderUnreachable(f"{self.name} did not say which files {model} has.")
         return raw
+
+    def pin_model(self, model: str) -> str:
+        """The name that will always mean what `model` means now; the name itself elsewhere."""
+        try:
+            raw = self._ask(lambda client: client.models.with_raw_response.retrieve(model))
+        except RemoteNotFound:
+            return model
+        root = raw.get("root")
+        return root if isinstance(root, str) and root.partition("@")[0] in model else model
 
     def fetch_adapter(self, model: str, folder: Path) -> None:
         """Put the files of a tuned model into a folder, their digests checked."""

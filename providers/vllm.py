@@ -15,8 +15,7 @@ from orchestrator.domain.errors import (
     ProviderRejected,
     ProviderUnreachable,
 )
-from orchestrator.domain.profile import Profile
-from providers.connection import checked_url
+from providers.connection import checked_address
 from providers.refusal import one_line
 
 if TYPE_CHECKING:
@@ -44,13 +43,13 @@ class VllmServer:
 
     url: str
     key: str | None = field(default=None, repr=False)
-    allow_http: bool = False
     transport: httpx2.BaseTransport | None = None
 
     def __post_init__(self) -> None:
         """Check where the key would go."""
-        profile = Profile(name="vllm", kind="vllm", allow_http=self.allow_http or not self.key)
-        self.url = checked_url(profile, self.url).removesuffix("/v1")
+        what = "address of the vLLM server"
+        allowed = checked_address(self.url, what=what, allow_http=not self.key)
+        self.url = allowed.removesuffix("/v1")
 
     def adapters(self) -> Mapping[str, str]:
         """Folder by name of what is loaded."""

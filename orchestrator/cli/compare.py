@@ -109,6 +109,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         recordings=app.recordings,
         cheapest=partial(_cheapest, app),
         measure=measure(desk, plan, grader, progress.answers()),
+        pin=app.pin,
     )
     names = options.arms or arm_names.DEFAULT_ARMS
     made = arm_names.make_arms(names, context, source=options.source)

@@ -73,6 +73,7 @@ def record(
     kind = app.settings.profile(provider).kind
     samples = select(read_samples(test), [], limit=limit, seed=seed)
     _warn(app, kind, model)
+    model = app.pin(provider, model)
     till = Till(book=newest_prices(), kind=kind, limit=max_cost)
     studio = Studio(
         provider=app.provider(provider),

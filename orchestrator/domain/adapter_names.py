@@ -79,6 +79,12 @@ def is_task(name: str) -> bool:
     return _TASK.fullmatch(name) is not None
 
 
+def may_move(model: str) -> bool:
+    """Whether a model's name may be a task or an alias of one, which mean now this, now that."""
+    task, _, wanted = model.partition("@")
+    return is_task(task) and task not in _TAKEN and not is_version(wanted)
+
+
 def is_version(name: str) -> bool:
     """Whether it is the number of a version."""
     return _VERSION.fullmatch(name) is not None

@@ -69,6 +69,10 @@ class AdapterHost(Protocol):
         """Its files with digests, and `base_model` with name and revision."""
         ...
 
+    def pin_model(self, model: str) -> str:
+        """The name that will always mean what `model` means now: an alias, as its version."""
+        ...
+
     def fetch_adapter(self, model: str, folder: Path) -> None:
         """Put the files of a tuned model into a folder, their digests checked."""
         ...

@@ -127,7 +127,7 @@ def _names(folder: Path) -> set[str]:
         if each.name not in FILES:
             raise AdapterRefused(
                 f"{each.name!r} does not belong to an adapter{_why(each.name)}.",
-                hint=f"copy {CONFIG} and {WEIGHTS} into a folder of their own, and push that",
+                hint=f"cp {folder / CONFIG} {folder / WEIGHTS} NEW/ && ftctl adapters push NEW",
             )
         if each.is_symlink() or not each.is_file():
             raise AdapterRefused(f"{each} is a link or no file; an adapter holds plain files.")

@@ -68,6 +68,10 @@ def test_from_two_jobs_to_a_promotion_and_back(ftctl: Ftctl, tmp_path: Path):
     assert compared.json["verdict"] == "Improved", compared.err
     moved = ftctl("adapters", "promote", "codeword", "v1", "--json")
     assert moved.json["move"]["gate"]["comparison"] == compared.json["id"], moved.err
+    recorded = ftctl(
+        "record", "codeword", "--provider", "local", "--test", test, "--name", "r", "--json"
+    )
+    assert recorded.json["model"] == "codeword@v1", recorded.err
 
     app = ftctl.app()
     local = app.provider("local")
