@@ -14,6 +14,7 @@ from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.clock import SystemClock
 from orchestrator.domain.provider import Provider
 from tests.conftest import Ftctl
+from tests.e2e.test_local_worker import conforms
 
 pytest.importorskip("ftctl_worker")
 
@@ -52,7 +53,7 @@ def test_from_two_jobs_to_a_promotion_and_back(ftctl: Ftctl, tmp_path: Path):
 
     pushed = ftctl("adapters", "push", first, "--json")
     assert pushed.json["name"] == "codeword@v1", pushed.err
-    assert pushed.json["job"]["id"] == first
+    assert conforms(pushed.json, "adapter")["job"]["id"] == first
     assert pushed.json["base_model"]["revision"].startswith("sha256:")
     assert len(pushed.json["probes"]) == 4
     assert ftctl("adapters", "push", second, "--json").json["name"] == "codeword@v2"
@@ -94,7 +95,11 @@ def test_from_two_jobs_to_a_promotion_and_back(ftctl: Ftctl, tmp_path: Path):
         _exported(ftctl, local, tmp_path)
     finally:
         app.close()
-    trail = ftctl("adapters", "show", "codeword", "--json").json["moves"]
+    shown = ftctl("adapters", "show", "codeword", "--json").json
+    trail = conforms(shown, "adapter-moves")["moves"]
+    conforms(moved.json, "adapter-moves")
+    conforms(ftctl("adapters", "list", "--json").json, "adapters")
+    conforms(ftctl("adapters", "show", "codeword@v2", "--json").json, "adapter")
     assert [(move["from"], move["to"]) for move in trail] == [
         (None, "v1"), ("v1", "v2"), ("v2", "v1"),
     ]  # fmt: skip
@@ -103,6 +108,7 @@ def test_from_two_jobs_to_a_promotion_and_back(ftctl: Ftctl, tmp_path: Path):
 
 def _verified(ftctl: Ftctl) -> None:
     good = ftctl("adapters", "verify", "codeword", "--json")
+    conforms(good.json, "adapter-verify")
     assert (good.code, good.json["ok"]) == (0, True), good.out
     assert {probe["shift"] for probe in good.json["probes"]} == {0.0}
     carried = Path(pytest.importorskip("ftctl_worker").__file__).parent / "base_models" / "tiny"
