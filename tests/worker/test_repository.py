@@ -20,7 +20,7 @@ from orchestrator.domain.clock import ManualClock
 from orchestrator.store.adapter_folder import FolderRepo
 from orchestrator.usecases.adapter_push import Origin, push, take_in
 from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapters import promote, rollback
+from orchestrator.usecases.adapters import promote, remove, rollback
 from tests.worker import servers
 from tests.worker.servers import Worker
 from tests.worker.test_lora import adapted
@@ -161,6 +161,21 @@ def test_one_that_does_not_fit_its_base_fails_alone(
         with pytest.raises(openai.InternalServerError, match="do not fit a layer of 64 inputs"):
             bad.result()
         assert good.result() == said(served, "paint@v1")
+
+
+def test_a_removed_version_is_gone_with_the_next_request(
+    served: Worker, registry: Registry, tmp_path: Path, models_dir: Path
+):
+    own = tmp_path / "own"
+    model = adapted(models_dir, 77)
+    adapters.save(model, own, base="mini", name="n", job_id="j", step=1, loss=0.0)
+    keep(registry, "short-lived", own)
+    assert said(served, "short-lived@v1")
+    remove(registry, "short-lived", "v1")
+    with pytest.raises(openai.NotFoundError, match="no version v1"):
+        ask(served, "short-lived@v1")
+    with pytest.raises(openai.NotFoundError, match="not allowed"):
+        ask(served, str(own))  # a folder, on a server that was not told to allow it
 
 
 def test_the_files_of_an_adapter_come_with_their_digests(
