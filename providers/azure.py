@@ -61,6 +61,7 @@ DIALECT = Dialect(
         needs_deployment=True,
         pause=True,
         prices="azure",
+        model_dates=True,
     ),
     status_words={
         "created": JobStatus.QUEUED,

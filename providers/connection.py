@@ -8,7 +8,6 @@ request, because that takes longer than most commands.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestrator.domain.errors import ConfigurationError, MissingCredentials
+from orchestrator.domain.profile import is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -137,7 +137,7 @@ def checked_address(
         raise ConfigurationError(
             f"The {what} holds a user name or password; put the key into an environment variable."
         )
-    if parts.scheme == "http" and not _is_loopback(host) and not allow_http:
+    if parts.scheme == "http" and not is_loopback(host) and not allow_http:
         raise ConfigurationError(f"The {what} would send the key unencrypted to {host}.", hint=hint)
     return parts._replace(query="", fragment="").geturl().rstrip("/")
 
@@ -196,6 +196,9 @@ class Connection:
             api_key=self.where.key,
             base_url=self.where.url,
             max_retries=0,
+            # Named here too: the SDK takes a client whose timeout is httpx's own default for one
+            # that has none, and waits ten minutes.
+            timeout=self._timeout(),
             http_client=self._http(),
             # Named here, so that no variable of the environment can replace it.
             default_headers={"Authorization": f"Bearer {self.where.key}"},
@@ -207,15 +210,20 @@ class Connection:
     def _http(self) -> httpx2.Client:
         import httpx2
 
-        timeout = self.where.timeout
         return httpx2.Client(
-            timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+            timeout=self._timeout(),
             trust_env=False,
             follow_redirects=False,
             proxy=self.where.proxy if self._transport is None else None,
             verify=self._certificates(),
             transport=self._transport() if self._transport else None,
         )
+
+    def _timeout(self) -> httpx2.Timeout:
+        import httpx2
+
+        timeout = self.where.timeout
+        return httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
 
     def _certificates(self) -> ssl.SSLContext:
 
@@ -242,15 +250,6 @@ def _trusted(where: Address) -> ssl.SSLContext:
         # Trusts nobody, and takes a millisecond instead of twenty.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx2.create_ssl_context(trust_env=False)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _text(profile: Profile, option: str) -> str | None:

@@ -28,6 +28,7 @@ DIALECT = Dialect(
         metadata_filter=True,
         pause=True,
         prices="openai",
+        model_dates=True,
     ),
     status_words={
         "validating_files": JobStatus.QUEUED,

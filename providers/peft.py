@@ -20,14 +20,14 @@ from providers.embedded import EmbeddedWorker, require_worker
 from providers.gives_adapters import GivesAdapters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
 
     from orchestrator.domain.chat import ChatRequest
     from orchestrator.domain.profile import Profile
-    from orchestrator.domain.provider import JobRequest, RemoteJob
+    from orchestrator.domain.provider import JobRequest, RemoteJob, RemoteModel
     from providers.connection import Transport
     from providers.retry import Retry
 
@@ -102,6 +102,11 @@ class EmbeddedProvider(GivesAdapters):
         """See the port. The worker is made sure of before, for the POST is not repeated."""
         self._ensure(look=True)
         return super().create_job(request)
+
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the worker, which is started for that."""
+        self._ensure()
+        return super().models()
 
     def close(self) -> None:
         """Give back connections and let the worker go; a job that runs keeps it."""

@@ -42,7 +42,9 @@ SYNC = (
     "sync.ended",
 )
 COMPARE = ("compare.asking", "compare.answered", "compare.kept")
-NAMES = (*SUBMIT, *SYNC, *COMPARE)
+NOTIFY = ("notify.gathered", "notify.sent")
+WEBHOOKS = ("webhook.kept",)
+NAMES = (*SUBMIT, *SYNC, *COMPARE, *NOTIFY, *WEBHOOKS)
 
 
 def _go_on(_name: str) -> None:

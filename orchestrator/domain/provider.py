@@ -9,7 +9,7 @@ from orchestrator.domain.job import Hyperparameters, JobStatus, Method, RemoteEr
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
     from pathlib import Path
 
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
@@ -31,6 +31,7 @@ class Capabilities:
         needs_deployment: a tuned model answers only after it is deployed.
         pause: jobs can be paused and resumed.
         prices: the name under which the price file lists it; None when it bills nothing itself.
+        model_dates: its list of models says when each of them ends.
     """
 
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
@@ -43,6 +44,7 @@ class Capabilities:
     needs_deployment: bool = False
     pause: bool = False
     prices: str | None = None
+    model_dates: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,20 @@ class ProviderCheck:
     reachable: bool
     detail: str
     models: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteModel:
+    """A model as the provider lists it.
+
+    Attributes:
+        serving_ends: from that day on it no longer answers; None when the provider names no day.
+        training_ends: from that day on it takes no training jobs.
+    """
+
+    id: str
+    serving_ends: date | None = None
+    training_ends: date | None = None
 
 
 class FileHost(Protocol):
@@ -208,6 +224,14 @@ class Provider(FileHost, JobHost, ChatHost, Protocol):
 
     def check(self) -> ProviderCheck:
         """Ask the cheapest question that needs the key."""
+        ...
+
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the account, in one quick request that is not repeated.
+
+        Raises:
+            TryLater: no answer, or none that is a list.
+        """
         ...
 
     def close(self) -> None:
