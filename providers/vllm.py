@@ -19,7 +19,7 @@ from providers.connection import checked_address
 from providers.refusal import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import httpx2
 
@@ -53,11 +53,18 @@ class VllmServer:
 
     def adapters(self) -> Mapping[str, str]:
         """Folder by name of what is loaded."""
+        return {one["id"]: str(one.get("root")) for one in self._models() if one.get("parent")}
+
+    def bases(self) -> Sequence[str]:
+        """What the server calls its base models, and where they come from."""
+        found = [one for one in self._models() if not one.get("parent")]
+        return [str(name) for one in found for name in (one["id"], one.get("root")) if name]
+
+    def _models(self) -> Sequence[Mapping[str, Any]]:
         found = self._ask("GET", "/v1/models", None)
         try:
-            models = json.loads(found.text)["data"]
-            return {one["id"]: str(one.get("root")) for one in models if one.get("parent")}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return [{**one, "id": str(one["id"])} for one in json.loads(found.text)["data"]]
+        except (ValueError, KeyError, TypeError) as error:
             raise ProviderUnreachable(f"{self.url} does not list models as vLLM does.") from error
 
     def load(self, name: str, folder: str, *, again: bool) -> None:

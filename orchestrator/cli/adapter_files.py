@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator import wiring
-from orchestrator.cli.output import json_option, print_json, printable
+from orchestrator.cli.output import json_option, print_json, printable, say
 from orchestrator.domain.adapter_names import parse_address
 from orchestrator.domain.adapter_ports import AdapterHost
 from orchestrator.domain.errors import ExitCode, UsageError
@@ -167,14 +167,17 @@ def serve_to(
     Again changes nothing; after a promotion it moves the names. Run it from cron, or after promote.
     """
     from orchestrator.usecases.adapter_serving import serve_to as serve
-    from orchestrator.usecases.adapter_serving import wanted_names
+    from orchestrator.usecases.adapter_serving import strangers, wanted_names
 
     app = wiring.app(ctx)
     repo = app.adapters.repo
     chosen = [parse_address(task).task for task in tasks] or list(repo.tasks())
     root = PurePosixPath(seen_as) if seen_as else None
     wanted = wanted_names(repo, chosen, root)
-    done = serve(wiring.vllm_server(app, url, key_env), wanted, tasks=chosen, dry_run=dry_run)
+    server = wiring.vllm_server(app, url, key_env)
+    for name, base in strangers(repo, chosen, server.bases()).items():
+        say(f"{name} was trained over {base}; the server does not call its base so")
+    done = serve(server, wanted, tasks=chosen, dry_run=dry_run)
     if as_json:
         print_json(asdict(done) | {"url": url, "dry_run": dry_run})
         return

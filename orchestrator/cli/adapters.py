@@ -182,7 +182,7 @@ def _comparisons(
     repo = app.adapters.repo
     history = repo.history(task)
     job = read_manifest(repo.manifest(history, history.resolve(version))).job
-    return app.comparisons.all(job["id"]) if job else []
+    return app.comparisons.all(job["id"] if job else None)
 
 
 def _show_task(history: History, *, as_json: bool) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.adapter_ports import AdapterRepo
     from orchestrator.domain.clock import Clock
+
+
+_STALE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +44,17 @@ class Registry:
     def stage(self) -> Iterator[Path]:
         """An empty folder of one's own, gone afterwards."""
         self.staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._sweep()
         with tempfile.TemporaryDirectory(dir=self.staging, prefix="adapter-") as name:
             yield Path(name)
+
+    def _sweep(self) -> None:
+        """Drop what processes left that were killed."""
+        now = time.time()
+        for each in self.staging.glob("adapter-*"):
+            with contextlib.suppress(OSError):
+                if now - each.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(each, ignore_errors=True)
 
 
 def read_manifest(content: bytes) -> Manifest:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.domain.adapter_names import CHAMPION
 from orchestrator.domain.errors import UsageError
+from orchestrator.usecases.adapter_registry import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,10 @@ class AdapterServer(Protocol):
 
     def adapters(self) -> Mapping[str, str]:
         """Folder by name of what is loaded."""
+        ...
+
+    def bases(self) -> Sequence[str]:
+        """What the server calls its base models, and where they come from."""
         ...
 
     def load(self, name: str, folder: str, *, again: bool) -> None:
@@ -68,6 +73,26 @@ def wanted_names(
             if alias == CHAMPION:
                 wanted[task] = folder
     return wanted
+
+
+def strangers(repo: AdapterRepo, tasks: Iterable[str], bases: Sequence[str]) -> dict[str, str]:
+    """Aliases whose base model has another name than the server's; `org/x` and `/models/x` match.
+
+    Names cannot prove that weights differ, so this is for a person to judge.
+    """
+    known = {_last(base) for base in bases}
+    found = {}
+    for task in tasks:
+        history = repo.history(task)
+        for alias, version in sorted(history.aliases.items()):
+            base = read_manifest(repo.manifest(history, version)).base_model["name"] or ""
+            if _last(base) not in known:
+                found[f"{task}@{alias}"] = base
+    return found
+
+
+def _last(name: str) -> str:
+    return name.partition("@")[0].rstrip("/").rpartition("/")[2].lower()
 
 
 def serve_to(

@@ -11,7 +11,6 @@ from orchestrator.domain.errors import (
     FtctlError,
     LocalStateError,
     ProviderRejected,
-    TryLater,
 )
 from orchestrator.usecases.adapter_copies import fetch
 from orchestrator.usecases.adapter_probes import TOLERANCE, ProbeResult, repeat
@@ -137,11 +136,6 @@ def _examined(
     try:
         checks.extend(_base(examiner, manifest, name))
         results = repeat(examiner.chat, name, manifest.probes, examiner.tolerance)
-    except TryLater as error:
-        if "cannot be loaded" not in error.message:
-            raise
-        checks.append(Check("loads", False, error.message))
-        return []
     except ProviderRejected as error:
         checks.append(Check("loads", False, error.message))
         return []

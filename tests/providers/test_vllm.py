@@ -145,4 +145,5 @@ def test_the_command_line_feeds_a_server(
     done = ftctl("adapters", "serve-to", url, "--key-env", "VLLM_KEY", "--json")
     assert done.json["loaded"] == ["tickets@champion", "tickets"]
     assert set(double.loaded) == {"tickets", "tickets@champion"}
+    assert "tickets@champion was trained over tiny" in done.err
     assert "a-key-of-eight" not in done.out + done.err

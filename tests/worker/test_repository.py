@@ -158,7 +158,7 @@ def test_one_that_does_not_fit_its_base_fails_alone(
     with ThreadPoolExecutor(2) as pool:
         bad = pool.submit(ask, served, "broken@v1")
         good = pool.submit(said, served, "paint@v1")
-        with pytest.raises(openai.InternalServerError, match="do not fit a layer of 64 inputs"):
+        with pytest.raises(openai.BadRequestError, match="do not fit a layer of 64 inputs"):
             bad.result()
         assert good.result() == said(served, "paint@v1")
 

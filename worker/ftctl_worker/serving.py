@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 
 from ftctl_worker import adapters
 from ftctl_worker.decoding import Prefix, RowState, decode, shared_length
-from ftctl_worker.errors import ModelError
+from ftctl_worker.errors import AdapterError, ModelError
 from ftctl_worker.loading import LoadedBase, load_base, use_threads
 from ftctl_worker.rendering import prompt_text
 from ftctl_worker.replies import Delta, Done, Failed
@@ -148,20 +148,22 @@ def _ready(tickets: Sequence[Ticket], served: _Served) -> list[_Ready]:
 
 
 def _refuse(tickets: Sequence[Ticket], error: ModelError) -> None:
+    # An adapter that does not fit is no better later; a base may be.
+    code = "adapter_not_usable" if isinstance(error, AdapterError) else "server_error"
     for ticket in tickets:
-        ticket.deliver(Failed("server_error", str(error)))
+        ticket.deliver(Failed(code, str(error)))
 
 
 def _identity(adapter: Path) -> str:
     """A name for the weights in a folder; other weights there have another one.
 
     Raises:
-        ModelError: there are none.
+        AdapterError: there are none.
     """
     try:
         found = (adapter / adapters.WEIGHTS_FILE).stat()
     except OSError as error:
-        raise ModelError(f"The adapter in {adapter.name} is gone.") from error
+        raise AdapterError(f"The adapter in {adapter.name} is gone.") from error
     return f"{adapter}#{found.st_ino}-{found.st_mtime_ns}"
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ftctl_worker.adapters import WEIGHTS_FILE
-from ftctl_worker.errors import ModelError
+from ftctl_worker.errors import AdapterError
 from ftctl_worker.lora import MixedLinear, Mixture
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ class Slots:
         """Make sure that an adapter is there; return the names that had to go.
 
         Raises:
-            ModelError: the folder holds no adapter for this model.
+            AdapterError: the folder holds no adapter for this model.
         """
         if name not in self._names:
             try:
                 self._put(folder, name)
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 why = f"{type(error).__name__}: {error}"[:300]
-                raise ModelError(
+                raise AdapterError(
                     f"The adapter {folder.parent.name}/{folder.name} cannot be loaded ({why})."
                 ) from error
         self._names[name] = None

@@ -238,7 +238,8 @@ def _usage(done: Done) -> dict[str, Any]:
 def _api_error(failed: Failed) -> ApiError:
     if failed.code == "server_error":
         return EngineFailedError(failed.message, code=failed.code)
-    return BadRequestError(failed.message, param="messages", code=failed.code)
+    param = "model" if failed.code == "adapter_not_usable" else "messages"
+    return BadRequestError(failed.message, param=param, code=failed.code)
 
 
 class EngineFailedError(ApiError):
