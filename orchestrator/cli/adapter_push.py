@@ -18,7 +18,7 @@ from orchestrator.domain.job import JobStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.domain.adapter_manifest import Probe
+    from orchestrator.domain.adapter_manifest import Manifest, Probe
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
     from orchestrator.domain.provider import Provider
@@ -80,7 +80,7 @@ def push(
         return
     click.echo(f"{name}  {pushed.manifest.digest[:12]}{'' if pushed.new else '  (was there)'}")
     if pushed.new:
-        say(f"next: ftctl adapters promote {task} {pushed.manifest.version}")
+        say(f"next: {_next(pushed.manifest)}")
 
 
 def _suffix(app: wiring.App, source: str) -> str:
@@ -109,6 +109,12 @@ def _from_job(
     measured = _measured(app, job, comparison)
     origin = Origin(base_model=base, job=job, comparison=measured)
     return origin, lambda: take(provider, model, prompts) if prompts else ()
+
+
+def _next(manifest: Manifest) -> str:
+    if manifest.metrics is None and manifest.job is not None:
+        return f"ftctl compare {manifest.job['id']} --test test.jsonl, the gate of a promotion"
+    return f"ftctl adapters promote {manifest.task} {manifest.version}"
 
 
 def _from_folder(

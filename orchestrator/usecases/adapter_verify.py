@@ -13,7 +13,13 @@ from orchestrator.domain.errors import (
     ProviderRejected,
 )
 from orchestrator.usecases.adapter_copies import fetch
-from orchestrator.usecases.adapter_probes import TOLERANCE, ProbeResult, repeat
+from orchestrator.usecases.adapter_probes import (
+    TOLERANCE,
+    ProbeResult,
+    default_prompts,
+    repeat,
+    take,
+)
 from orchestrator.usecases.adapter_push import put_base
 
 if TYPE_CHECKING:
@@ -130,21 +136,25 @@ def _examined(
     if examiner.base is not None:
         put_base(stage, examiner.base)
     name = str(stage) if examiner.reads_here else f"{manifest.task}@{manifest.version}"
-    if not manifest.probes:
-        checks.append(Check("answers", None, "no probes were recorded when it was registered"))
-        return []
     try:
         checks.extend(_base(examiner, manifest, name))
         results = repeat(examiner.chat, name, manifest.probes, examiner.tolerance)
+        if not results:
+            take(examiner.chat, name, default_prompts()[:1])
     except ProviderRejected as error:
         checks.append(Check("loads", False, error.message))
         return []
     checks.append(Check("loads", True, f"on {examiner.base or manifest.base_model['name']}"))
-    same = sum(result.same for result in results)
-    checks.append(
-        Check("answers", same == len(results), f"{same} of {len(results)} probes answered as then")
-    )
+    checks.append(_answers(results))
     return results
+
+
+def _answers(results: Sequence[ProbeResult]) -> Check:
+    if not results:
+        return Check("answers", None, "no probes were recorded when it was registered")
+    same = sum(result.same for result in results)
+    detail = f"{same} of {len(results)} probes answered as then"
+    return Check("answers", same == len(results), detail)
 
 
 def _base(examiner: Examiner, manifest: Manifest, name: str) -> Iterator[Check]:

@@ -47,7 +47,9 @@ def test_merged_weights_answer_as_base_and_adapter(models_dir: Path, adapter: Pa
     assert cli.main(["export", str(adapter), str(out), "--home", str(tmp_path)]) == 0
     merged = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
     torch.testing.assert_close(logits(merged), expected(models_dir, adapter), rtol=1e-4, atol=1e-4)
-    assert "in job `j`" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "in job `j`" in card
+    assert card.count("\n# ") == 1
     assert not list(out.glob("*.bin"))
     before = sorted(tmp_path.iterdir())
     assert cli.main(["export", str(adapter), str(out)]) != 0

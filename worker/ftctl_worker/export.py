@@ -21,9 +21,9 @@ _CARD = """\
 ---
 base_model: {base}
 library_name: transformers
-tags: [lora, merged]
+{licence}tags: [lora, merged]
 ---
-# {base} with a LoRA adapter merged into it
+# A base model with a LoRA adapter merged into it
 
 Made by ftctl-worker {version}. What the adapter was trained on, and under which licence it may be
 used, its own card says:
@@ -126,9 +126,13 @@ def _card(adapter: Path, base: str) -> str:
 
     own = adapter / "README.md"
     text = own.read_text(encoding="utf-8", errors="replace") if own.is_file() else ""
+    front = ""
     if text.startswith("---\n"):
-        text = text[4:].partition("\n---\n")[2]
-    return _CARD.format(base=base, version=__version__) + text
+        front, _, text = text[4:].partition("\n---\n")
+    told = [line for line in front.splitlines() if line.startswith("license: ")]
+    licence = "".join(f"{line}\n" for line in told[:1])
+    below = "\n".join(f"#{line}" if line.startswith("#") else line for line in text.splitlines())
+    return _CARD.format(base=json.dumps(base), licence=licence, version=__version__) + below + "\n"
 
 
 def _plain(name: str) -> str:
