@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orchestrator.domain.adapter import Action, Move
 from orchestrator.domain.adapter_manifest import sha256
 from orchestrator.domain.adapter_names import CANDIDATE, CHAMPION, check_alias
-from orchestrator.domain.errors import AnswerIsNo
+from orchestrator.domain.errors import AnswerIsNo, Conflict
 from orchestrator.usecases.adapter_push import metrics_of
 from orchestrator.usecases.adapter_registry import read_manifest
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.domain.adapter_manifest import Manifest
     from orchestrator.domain.comparison import Comparison
     from orchestrator.usecases.adapter_registry import Registry
+
+_TRIES = 8
 
 
 class Moved(NamedTuple):
@@ -65,7 +67,7 @@ def promote(
         gate = None if alias == CANDIDATE else _gate(read_manifest(content), comparisons)
     move = _next(registry, history, Action.PROMOTE, alias=alias, after=version, reason=reason)
     move = replace(move, gate=gate, manifest=sha256(content))
-    registry.repo.add_move(history, move)
+    _append(registry, history, move)
     return Moved(alias, version, move)
 
 
@@ -85,7 +87,7 @@ def rollback(registry: Registry, task: str, *, alias: str = CHAMPION, reason: st
         )
     move = _next(registry, history, Action.ROLLBACK, alias=alias, after=version, reason=reason)
     move = replace(move, manifest=sha256(registry.repo.manifest(history, version)))
-    registry.repo.add_move(history, move)
+    _append(registry, history, move)
     return Moved(alias, version, move)
 
 
@@ -106,9 +108,27 @@ def remove(registry: Registry, task: str, version: str, reason: str = "") -> Non
                 hint=f"ftctl adapters promote {task} vN --to {names[0]}",
             )
         move = _next(registry, history, Action.REMOVE, reason=reason)
-        registry.repo.add_move(history, replace(move, before=version))
+        _append(registry, history, replace(move, before=version))
         history = registry.repo.history(task)
     registry.repo.drop(history, version)
+
+
+def _append(registry: Registry, history: History, move: Move) -> None:
+    """Add a move; what others did to other tasks meanwhile is no conflict.
+
+    Raises:
+        Conflict: somebody changed this task.
+    """
+    for _ in range(_TRIES):
+        try:
+            registry.repo.add_move(history, move)
+            return
+        except Conflict:
+            now = registry.repo.history(history.task)
+            if (list(now.moves), now.versions) != (list(history.moves), history.versions):
+                raise
+            history = now
+    raise Conflict(f"Others keep changing {registry.repo.where}.", hint="try again")
 
 
 def _next(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator.domain.adapter import History, Move
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import (
     ConfigurationError,
+    Conflict,
     CredentialsRefused,
     FtctlError,
     ProviderUnreachable,
@@ -18,6 +21,7 @@ from orchestrator.domain.errors import (
 from orchestrator.usecases.adapter_copies import pull
 from orchestrator.usecases.adapter_push import Origin, push, take_in
 from orchestrator.usecases.adapter_registry import Registry
+from orchestrator.usecases.adapters import promote
 from providers.adapter_hub import HubRepo
 from tests.conftest import Ftctl
 from tests.factories import adapter_folder, safetensors
@@ -83,6 +87,39 @@ def test_what_is_read_is_pinned_to_the_commit_that_was_seen(hub: LoopbackHub, tm
     repo = hub.repos["acme/adapters"]
     repo.commit({**repo.commits[-1][1], "tickets/v1/ftctl.json": b"{}"})
     assert b'"task": "tickets"' in ours.repo.manifest(history, "v1")
+
+
+class Busy(HubRepo):
+    """A repository in which somebody commits just before each of our moves, `times` times."""
+
+    hub: LoopbackHub
+    times = 1
+
+    def add_move(self, history: History, move: Move) -> None:
+        if self.times:
+            self.times -= 1
+            repo = self.hub.repos[self.name]
+            repo.commit({**repo.commits[-1][1], self.theirs: b"{}"})
+        super().add_move(history, move)
+
+    theirs = "other/v1/ftctl.json"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "good"), [("other/v1/ftctl.json", True), ("tickets/v2/ftctl.json", False)]
+)
+def test_what_happens_to_other_tasks_is_no_conflict(
+    hub: LoopbackHub, tmp_path: Path, theirs: str, good: bool
+):
+    pushed(registry(hub, tmp_path), adapter_folder(tmp_path / "own"))
+    busy = Busy("acme/adapters", tmp_path / "cache", endpoint=hub.url, token=TOKEN)
+    busy.hub, busy.theirs = hub, theirs
+    ours = replace(registry(hub, tmp_path), repo=busy)
+    if good:
+        assert promote(ours, "tickets", "v1", forced=True, reason="x").move is not None
+    else:
+        with pytest.raises(Conflict):
+            promote(ours, "tickets", "v1", forced=True, reason="x")
 
 
 def test_a_refused_token_is_one_sentence_without_the_token(
