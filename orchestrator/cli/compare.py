@@ -139,6 +139,7 @@ def _compared(
         recordings=app.recordings,
         cheapest=partial(_cheapest, app),
         measure=measure(desk, plan, grader, progress.answers()),
+        pin=app.pin,
     )
     names = options.arms or arm_names.DEFAULT_ARMS
     made = arm_names.make_arms(names, context, source=options.source)
