@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.archive import Archive
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
+    from orchestrator.domain.move import Moves
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
@@ -79,6 +81,20 @@ class App:
         from orchestrator.store.datasets import SqlDatasetStore
 
         return SqlDatasetStore(self.engine, self.settings.home / "datasets")
+
+    @cached_property
+    def archive(self) -> Archive:
+        """What became of a provider's files."""
+        from orchestrator.store.archive import SqlArchive
+
+        return SqlArchive(self.engine, self.settings.home / "files")
+
+    @cached_property
+    def moves(self) -> Moves:
+        """Which job was made anew from which."""
+        from orchestrator.store.moves import SqlMoves
+
+        return SqlMoves(self.engine)
 
     @cached_property
     def gates(self) -> Gates:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.chat import ChatAnswer
 from orchestrator.domain.errors import ProviderUnreachable
-from orchestrator.domain.job import Checkpoint, JobEvent, RemoteError
+from orchestrator.domain.job import Checkpoint, JobEvent, Method, RemoteError
 from orchestrator.domain.provider import RemoteFile, RemoteJob
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ def remote_job(raw: Raw, words: Mapping[str, JobStatus]) -> RemoteJob:
         error=_error(raw.get("error")),
         trained_tokens=_count(raw.get("trained_tokens")),
         training_file=_text(raw.get("training_file")),
+        validation_file=_text(raw.get("validation_file")),
+        method=_method(raw),
+        suffix=_text(raw.get("user_provided_suffix")) or _text(raw.get("suffix")),
+        seed=_count(raw.get("seed")),
         created_at=moment(raw.get("created_at")),
         finished_at=moment(raw.get("finished_at")),
         estimated_finish=moment(raw.get("estimated_finish")),
@@ -179,6 +183,11 @@ def _error(raw: Any) -> RemoteError | None:
     if not message and not code:
         return None
     return RemoteError(message=message or code or "", code=code, param=_text(table.get("param")))
+
+
+def _method(raw: Raw) -> Method | None:
+    word = _text(_table(raw.get("method")).get("type"))
+    return Method(word) if word in set(Method) else None
 
 
 def _hyperparameters(raw: Raw) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.clock import SystemClock
 from orchestrator.domain.errors import (
     CredentialsRefused,
+    Forbidden,
     FtctlError,
     OutcomeUnknown,
     ProviderRejected,
@@ -26,20 +27,27 @@ from providers.refusal import explain_nothing, is_html, one_line, read, winding_
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     import httpx2
     import openai
     from openai._legacy_response import LegacyAPIResponse
+    from openai._response import StreamedBinaryAPIResponse
+
+    from orchestrator.domain.provider import Sink
+    from providers.refusal import Explain, Refusal
 
     Call = Callable[[], LegacyAPIResponse[Any]]
-    from providers.refusal import Explain, Refusal
+    Stream = Callable[[], AbstractContextManager[StreamedBinaryAPIResponse]]
 
 # With the provider's own error in the body, these say that there is no job.
 CLEAR_NO = frozenset({400, 401, 403, 404, 413, 422})
 # Shorter "keys" occur in ordinary text; replacing them would break answers and hide nothing.
 SHORTEST_SECRET = 8
 REMOVED = "[key removed]"
+
+_CHUNK = 1 << 18
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -103,6 +111,30 @@ class Border:
             # After the first byte nothing may pass for a clear outcome.
             raise self.in_doubt("its answer cannot be read") from error
 
+    def pour(self, call: Stream, sink: Sink) -> int:
+        """Write the bytes that a call is answered with; returns how many.
+
+        Raises:
+            ProviderRejected, CredentialsRefused: no.
+            TryLater: no answer, a page instead of a file, or a line that broke on the way.
+        """
+        import httpx2
+        import openai
+
+        try:
+            with call() as response:
+                if "text/html" in response.headers.get("content-type", ""):
+                    raise self._not_a("HTML", "a file")
+                return sum(sink.write(chunk) for chunk in response.iter_bytes(_CHUNK))
+        except openai.APIStatusError as error:
+            raise self._said(self._refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        except httpx2.TransportError as error:
+            raise ProviderUnreachable(
+                f"{self.name} broke off in the middle of a file: {type(error).__name__}."
+            ) from error
+
     def in_doubt(self, why: str) -> OutcomeUnknown:
         """There may be a job."""
         return OutcomeUnknown(
@@ -154,7 +186,8 @@ class Border:
 
     def _key_refused(self, refusal: Refusal) -> FtctlError:
         where = f" in {self.key_env}" if self.key_env else ""
-        return CredentialsRefused(
+        refused = Forbidden if refusal.status == 403 else CredentialsRefused
+        return refused(
             self._sentence(f"refused the key{where}", refusal),
             hint=f"export {self.key_env}=..." if self.key_env else None,
         )
@@ -175,8 +208,11 @@ class Border:
         return ProviderUnreachable(f"{self.name} cannot be reached: {_reason(error)}.")
 
     def _not_json(self, kind: str) -> ProviderUnreachable:
+        return self._not_a(kind, "JSON")
+
+    def _not_a(self, kind: str, wanted: str) -> ProviderUnreachable:
         return ProviderUnreachable(
-            f"{self.name} answered with {kind}, not JSON.",
+            f"{self.name} answered with {kind}, not {wanted}.",
             hint=f"check base_url under [providers.{self.name}], and what lies between",
         )
 

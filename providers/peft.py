@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.chat import ChatRequest
     from orchestrator.domain.profile import Profile
-    from orchestrator.domain.provider import JobRequest, RemoteJob
+    from orchestrator.domain.provider import JobRequest, RemoteJob, Sink
     from providers.connection import Transport
     from providers.retry import Retry
 
@@ -102,6 +102,11 @@ class EmbeddedProvider(WireProvider):
         """See the port. The worker is made sure of before, for the POST is not repeated."""
         self._ensure(look=True)
         return super().create_job(request)
+
+    def file_content(self, file_id: str, sink: Sink) -> int:
+        """See the port."""
+        self._ensure(look=True)
+        return super().file_content(file_id, sink)
 
     def close(self) -> None:
         """Give back connections and let the worker go; a job that runs keeps it."""

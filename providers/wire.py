@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
     from orchestrator.domain.job import Checkpoint, JobEvent
     from orchestrator.domain.profile import Profile
-    from orchestrator.domain.provider import JobRequest, Provider, RemoteFile, RemoteJob
+    from orchestrator.domain.provider import JobRequest, Provider, RemoteFile, RemoteJob, Sink
     from providers.connection import Transport
     from providers.dialect import Dialect
 
@@ -117,6 +117,19 @@ class WireProvider:
         return self._file(
             self._ask(lambda client: client.files.with_raw_response.retrieve(file_id))
         )
+
+    def file_content(self, file_id: str, sink: Sink) -> int:
+        """A file's bytes, as they come; from the start again where the line broke."""
+
+        def fetch() -> int:
+            sink.seek(0)
+            sink.truncate(0)
+            return self._border.pour(
+                lambda: self._connection.client().files.with_streaming_response.content(file_id),
+                sink,
+            )
+
+        return self._retry(fetch)
 
     def create_job(self, request: JobRequest) -> RemoteJob:
         """Exactly one POST on a connection of its own; see the port for what errors mean."""

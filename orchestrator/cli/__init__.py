@@ -57,6 +57,10 @@ Example:
             "Ask and answer what only a person knows.",
         ),
         "report": ("orchestrator.cli.report:report", "Write the decision report of a job."),
+        "adopt": (
+            "orchestrator.cli.adopt:adopt",
+            "Bring what an account had before ftctl into the ledger.",
+        ),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
         "db": ("orchestrator.cli.db:db", "Look after the database."),

@@ -80,7 +80,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
     options = _Options(**typed)  # type: ignore[arg-type]
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
-    training = read_samples(app.datasets.path(job.training))
+    training = read_samples(app.datasets.path(job.data))
     chosen = select(
         read_samples(options.test, slice_by=options.slice_by, group_by=options.group_by),
         training,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table, printable
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.job import JobStatus, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,6 +52,7 @@ def as_json(job: Job) -> dict[str, Any]:
         "trained_tokens": job.trained_tokens,
         "estimate_usd": job.estimate_usd,
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "origin": str(job.origin),
     }
 
 
@@ -154,12 +155,13 @@ def _facts(job: Job) -> list[tuple[str, object]]:
     return [
         ("provider", job.provider),
         ("model", job.model),
+        ("made by", "another tool; adopted" if job.origin is Origin.ADOPTED else None),
         ("tuned model", job.tuned_model),
         ("remote id", job.remote_id),
         ("remote status", job.remote_status),
         ("method", job.method),
         ("hyperparameters", knobs or "auto"),
-        ("training data", job.training[:12]),
+        ("training data", job.training[:12] if job.training else "not in the store"),
         ("trained tokens", job.trained_tokens),
         ("created", f"{job.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"),
         (

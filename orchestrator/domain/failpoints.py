@@ -42,7 +42,8 @@ SYNC = (
     "sync.ended",
 )
 COMPARE = ("compare.asking", "compare.answered", "compare.kept")
-NAMES = (*SUBMIT, *SYNC, *COMPARE)
+ADOPT = ("adopt.file_kept", "adopt.job_kept")
+NAMES = (*SUBMIT, *SYNC, *COMPARE, *ADOPT)
 
 
 def _go_on(_name: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MetricPoint,
         Transition,
     )
+    from orchestrator.domain.move import Move
 
 
 class Step(NamedTuple):
@@ -29,6 +30,14 @@ class Step(NamedTuple):
     reason: str
     status: JobStatus
     fields: Mapping[str, Any]
+
+
+class History(NamedTuple):
+    """What a provider tells of a job beside its state."""
+
+    events: Sequence[JobEvent] = ()
+    metrics: Sequence[MetricPoint] = ()
+    checkpoints: Sequence[Checkpoint] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +72,16 @@ class Gates(Protocol):
 class JobStore(Protocol):
     """Where jobs are kept. Every method is one transaction."""
 
-    def add(self, job: Job) -> None:
-        """Commit the intent: the row and its first transition."""
+    def add(self, job: Job, move: Move | None = None) -> None:
+        """Commit the intent: the row, its first transition, and the move that it is part of."""
+        ...
+
+    def adopt(self, job: Job, history: History, reason: str) -> bool:
+        """Commit a job that exists at the provider, with its history, whole or not at all.
+
+        Returns:
+            Whether it is new; a job of that account and remote id changes nothing.
+        """
         ...
 
     def get(self, job_id: str) -> Job:
@@ -91,6 +108,10 @@ class JobStore(Protocol):
 
     def owners(self, tokens: Iterable[str]) -> Mapping[str, Job]:
         """The jobs that carry these tokens, by token."""
+        ...
+
+    def at_provider(self, remote_ids: Iterable[str]) -> Sequence[Job]:
+        """The jobs with these remote ids, of whatever account."""
         ...
 
     def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:

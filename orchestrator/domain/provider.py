@@ -81,6 +81,7 @@ class RemoteJob:
         remote_status: the provider's own word.
         token: the token of our intent, wherever it travelled; None when it carries none.
         hyperparameters: what the provider chose or echoed.
+        method: None when the provider used a word we do not know, or none.
         raw: the answer as it came.
     """
 
@@ -93,6 +94,10 @@ class RemoteJob:
     error: RemoteError | None = None
     trained_tokens: int | None = None
     training_file: str | None = None
+    validation_file: str | None = None
+    method: Method | None = None
+    suffix: str | None = None
+    seed: int | None = None
     created_at: datetime | None = None
     finished_at: datetime | None = None
     estimated_finish: datetime | None = None
@@ -108,6 +113,22 @@ class ProviderCheck:
     reachable: bool
     detail: str
     models: int | None = None
+
+
+class Sink(Protocol):
+    """Where bytes are written, and written again."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take the next bytes."""
+        ...
+
+    def seek(self, offset: int, /) -> int:
+        """Go back."""
+        ...
+
+    def truncate(self, size: int, /) -> int:
+        """Forget what follows."""
+        ...
 
 
 class FileHost(Protocol):
@@ -127,6 +148,19 @@ class FileHost(Protocol):
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
         """One file as it stands."""
+        ...
+
+    def file_content(self, file_id: str, sink: Sink) -> int:
+        """Write a file's bytes as they come, from the start again where the line broke.
+
+        Returns:
+            How many bytes there are.
+
+        Raises:
+            RemoteNotFound: there is no such file. Forbidden: the key may not read it.
+            TryLater: it did not come whole.
+            Whatever the sink raises.
+        """
         ...
 
 

@@ -88,6 +88,21 @@ def refresh(job: Job, provider: Provider, ledger: Ledger, tally: Tally) -> Job:
     return job
 
 
+def learn(job: Job, remote: RemoteJob, provider: Provider, ledger: Ledger, tally: Tally) -> Job:
+    """Write down what a list says of one job; nothing when it says nothing new.
+
+    Raises:
+        TryLater: the history cannot be asked for now. Conflict: another process was first.
+    """
+    told = _Told(job, remote)
+    _sound_out(told, ledger)
+    step = _step(told, ledger)
+    if step is None:
+        return job
+    _keep_history(told, provider, ledger, tally, chatty=True)
+    return ledger.jobs.change(step.job, step.at, step.reason, step.status, **step.fields)
+
+
 def _listed(
     wanted: set[str | None], provider: Provider, tally: Tally
 ) -> Iterator[Sequence[RemoteJob]]:
@@ -251,7 +266,7 @@ def _keep_history(
     tally.requests += 1
     known = ledger.jobs.event_keys(job.id)
     events = provider.events(remote.id, known)
-    ledger.jobs.add_metrics(job.id, _metrics(events))
+    ledger.jobs.add_metrics(job.id, metrics_of(events))
     ledger.jobs.add_events(job.id, events)
     if (remote.status or job.status) is not JobStatus.QUEUED:
         tally.requests += 1
@@ -279,7 +294,7 @@ def _step(told: _Told, ledger: Ledger) -> Step | None:
     return Step(job, now, f"the provider says {remote.remote_status}", status, fields)
 
 
-def _metrics(events: Iterable[JobEvent]) -> list[MetricPoint]:
+def metrics_of(events: Iterable[JobEvent]) -> list[MetricPoint]:
     points = []
     for event in events:
         data = event.data or {}

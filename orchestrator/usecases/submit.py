@@ -190,7 +190,7 @@ def _same_training(job: Job, intent: Intent) -> bool:
 
 def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
     try:
-        training = _processed(job.training, provider, ledger)
+        training = _processed(job.data, provider, ledger)
         validation = _processed(job.validation, provider, ledger) if job.validation else None
     except AnswerIsNo as error:
         return _rejected(job, error, ledger)

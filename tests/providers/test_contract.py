@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -12,7 +13,7 @@ import pytest
 from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.errors import ProviderRejected, RemoteNotFound
 from orchestrator.domain.ids import new_token
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.job import Hyperparameters, JobStatus, Method
 from orchestrator.domain.provider import JobRequest
 from tests.providers.rig import KEY, Rig, inside, simulated
 
@@ -60,6 +61,37 @@ def test_an_uploaded_file_is_found_again_by_name_and_size(rig: Rig):
     assert found.bytes == size
     assert rig.provider.find_file("other.jsonl", size) is None
     assert rig.provider.find_file("train.jsonl", size + 1) is None
+
+
+def test_a_file_comes_back_as_it_was_sent(rig: Rig):
+    file = rig.uploaded()
+    sink = io.BytesIO(b"what an earlier attempt left behind, which is longer than the file" * 99)
+    assert rig.provider.file_content(file.id, sink) == rig.rows.stat().st_size
+    assert sink.getvalue() == rig.rows.read_bytes()
+
+
+def test_what_a_job_left_behind_can_be_read(rig: Rig):
+    job = rig.finish(rig.job().id)
+    assert job.result_files
+    sink = io.BytesIO()
+    rig.provider.file_content(job.result_files[0], sink)
+    assert b"step" in sink.getvalue().splitlines()[0]
+
+
+def test_a_job_tells_what_it_was_asked_for(rig: Rig):
+    training = rig.uploaded().id
+    request = JobRequest(
+        model=rig.model,
+        training_file=training,
+        validation_file=training,
+        token=new_token(),
+        suffix="tickets",
+        seed=7,
+        hyperparameters=Hyperparameters(n_epochs=2),
+    )
+    job = rig.provider.retrieve_job(rig.provider.create_job(request).id)
+    assert (job.training_file, job.validation_file) == (training, training)
+    assert (job.method, job.suffix, job.seed) == (Method.SUPERVISED, "tickets", 7)
 
 
 def test_a_job_carries_our_token(rig: Rig):
@@ -148,6 +180,8 @@ def test_what_is_not_there_is_not_found(rig: Rig):
         rig.provider.events("ftjob-none")
     with pytest.raises(RemoteNotFound):
         rig.provider.retrieve_file("file-none")
+    with pytest.raises(RemoteNotFound):
+        rig.provider.file_content("file-none", io.BytesIO())
 
 
 def test_a_bad_request_is_a_clear_no_and_makes_no_job(rig: Rig):
