@@ -80,6 +80,10 @@ class Settings:
             raise ConfigurationError(f"[{name}] in {self.config_file} is not a table.")
         return found
 
+    def rows(self, name: str) -> Any:
+        """A top-level list of tables of ftctl.toml, as it stands there; empty when it does not."""
+        return self.tables.get(name, [])
+
     def _own_profiles(self) -> Mapping[str, Mapping[str, Any]]:
         profiles = self.table("providers")
         for name, table in profiles.items():

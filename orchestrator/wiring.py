@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.archive import Archive
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
+    from orchestrator.domain.lifecycle import Lifecycle
     from orchestrator.domain.move import Moves
+    from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
@@ -116,6 +118,37 @@ class App:
         from orchestrator.store.recordings import RecordingStore
 
         return RecordingStore(self.engine)
+
+    @cached_property
+    def prices(self) -> PriceBook:
+        """The newest price file, with the user's own prices before it.
+
+        Raises:
+            ConfigurationError: a row of `[[prices]]` in ftctl.toml makes no sense.
+        """
+        from orchestrator.domain.own_rows import own_prices
+        from orchestrator.usecases.dated import newest_prices
+
+        rows, file = self.settings.rows("prices"), self.settings.config_file
+        return newest_prices().with_own(own_prices(rows, file))
+
+    @cached_property
+    def listed_lifecycle(self) -> Lifecycle:
+        """The newest retirement file, with the user's own dates before it; reads no database.
+
+        Raises:
+            ConfigurationError: a row of `[[lifecycle]]` in ftctl.toml makes no sense.
+        """
+        from orchestrator.domain.own_rows import own_dates
+        from orchestrator.usecases.dated import newest_lifecycle
+
+        rows, file = self.settings.rows("lifecycle"), self.settings.config_file
+        return newest_lifecycle().with_own(own_dates(rows, file))
+
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        """The same, and what providers said of single models, where there is a ledger."""
+        return self.listed_lifecycle
 
     def retriever(self, passages: Sequence[Passage]) -> Retriever:
         """An index over passages."""

@@ -19,7 +19,6 @@ from orchestrator.grading.registry import grader_for, make_grader
 from orchestrator.usecases import arms as arm_names
 from orchestrator.usecases import compare as comparing
 from orchestrator.usecases.answering import Desk
-from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 from orchestrator.usecases.judging import Bench, read_human_labels
 from orchestrator.usecases.measuring import measure
 from orchestrator.usecases.samples import read_samples, select
@@ -90,7 +89,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
     )
     plan = _plan(options, chosen)
     grader = make_grader(plan.grader)
-    till = Till(book=newest_prices(), kind=job.kind, limit=options.max_cost)
+    till = Till(book=app.prices, kind=job.kind, limit=options.max_cost)
     desk = Desk(
         run=None,
         chat=app.provider(job.provider),
@@ -177,7 +176,7 @@ def _bench(app: wiring.App, grader: Grader, options: _Options) -> Bench | None:
 
 
 def _cheapest(app: wiring.App, kind: str) -> str | None:
-    return newest_prices().cheapest_base(kind, newest_lifecycle(), app.clock.now().date())
+    return app.prices.cheapest_base(kind, app.listed_lifecycle, app.clock.now().date())
 
 
 def _announce(chosen: SampleSet, arms: list[str], plan: Plan) -> None:

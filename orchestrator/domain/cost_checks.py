@@ -22,7 +22,7 @@ def _tunable(e: Evidence) -> Measured | None:
         return Measured(Status.PASS, "the weights are on a machine of one's own")
     if e.retirement is None:
         return None
-    retires = e.retirement.retires
+    retires = e.retirement.serving_ends
     if retires is None:
         return Measured(Status.PASS, "no retirement is announced", e.retirement.source)
     days = (retires - e.today).days

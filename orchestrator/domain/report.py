@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Checkpoint, Job, MetricPoint
-    from orchestrator.domain.prices import Lifecycle, PriceBook
+    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.prices import PriceBook
 
 # So many points of a curve are kept: more than a screen has.
 _MOST_POINTS = 200

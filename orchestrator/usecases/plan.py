@@ -15,13 +15,16 @@ from orchestrator.domain.dataset import Dataset, Split
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.job import Hyperparameters, Method
 from orchestrator.domain.prices import Amount
+from orchestrator.usecases.lifetimes import notes as last_words
+from orchestrator.usecases.lifetimes import refuse_untrainable
 from orchestrator.usecases.submit import Intent, PreparedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from orchestrator.domain.prices import Lifecycle, PriceBook
+    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities
 
@@ -130,8 +133,11 @@ def plan(
     Raises:
         DatasetInvalid: a file has errors; nothing was sent.
         UsageError: the provider cannot do what was asked.
+        AnswerIsNo: the provider takes no training jobs for the model any more.
     """
     _check(request, capabilities)
+    sold_by, today = capabilities.prices or request.profile.kind, now.date()
+    refuse_untrainable(lifecycle, sold_by, request.model, request.method, today)
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="ftctl-") as folder:
         training = _prepared(request, Split.TRAIN, Path(folder), now, notes)
@@ -149,7 +155,7 @@ def plan(
             epochs=epochs,
             estimate=_estimate(request, capabilities, prices, training.dataset, epochs),
             billed=billed,
-            warnings=(*notes, *_retirement(request, capabilities, lifecycle, now)),
+            warnings=(*notes, *last_words(lifecycle, sold_by, request.model, today)),
         )
 
 
@@ -212,20 +218,3 @@ def _estimate(
         epochs=epochs,
         tier=str(tier).lower() if tier else None,
     )
-
-
-def _retirement(
-    request: Request, capabilities: Capabilities, lifecycle: Lifecycle, now: datetime
-) -> tuple[str, ...]:
-    found = lifecycle.find(capabilities.prices or "", request.model)
-    if found is None:
-        return ()
-    today, notes = now.date(), []
-    for day, what in (
-        (found.training_ends, "takes no new training jobs"),
-        (found.retires, "stops answering, tuned models included"),
-    ):
-        if day is not None:
-            when = "since" if day <= today else "from"
-            notes.append(f"{request.model} {what} {when} {day} ({(day - today).days} days)")
-    return tuple(notes)
