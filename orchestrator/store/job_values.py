@@ -9,6 +9,7 @@ from orchestrator.domain.job import (
     Hyperparameters,
     Job,
     JobEvent,
+    JobOptions,
     JobStatus,
     Method,
     Origin,
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.job import Checkpoint
     from orchestrator.domain.ledger import History
+
+# One JSON column holds everything that was chosen; a hyperparameter never has this name.
+_OPTIONS = "options"
 
 
 def transition_row(job: Job, before: JobStatus | None, at: datetime, reason: str) -> dict[str, Any]:
@@ -44,21 +48,24 @@ def to_row(job: Job) -> dict[str, Any]:
         "method": str(job.method),
         "status": str(job.status),
         "origin": str(job.origin),
-        "hyperparameters": job.hyperparameters.as_wire(),
+        "hyperparameters": {**job.hyperparameters.as_wire(), **_options(job)},
         "error": dataclasses.asdict(job.error) if job.error else None,
         "raw": dict(job.raw) if job.raw is not None else None,
     }
+    del row["options"]
     return row
 
 
 def from_row(row: RowMapping) -> Job:
     """A row as a job."""
     values = dict(row)
+    chosen = dict(row["hyperparameters"])
     values |= {
         "method": Method(row["method"]),
         "status": JobStatus(row["status"]),
         "origin": Origin(row["origin"]),
-        "hyperparameters": Hyperparameters(**row["hyperparameters"]),
+        "options": JobOptions.from_json(chosen.pop(_OPTIONS, {})),
+        "hyperparameters": Hyperparameters(**chosen),
         "error": RemoteError(**row["error"]) if row["error"] else None,
     }
     return Job(**values)
@@ -86,3 +93,8 @@ def history_rows(job_id: str, history: History) -> list[tuple[Table, list[dict[s
         (metric_rows, [{"job_id": job_id, **point._asdict()} for point in metrics.values()]),
         (checkpoint_rows, [checkpoint_row(job_id, point) for point in checkpoints.values()]),
     ]
+
+
+def _options(job: Job) -> dict[str, Any]:
+    chosen = job.options.as_json()
+    return {_OPTIONS: chosen} if chosen else {}
