@@ -21,6 +21,8 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("origin", sa.String(length=16), nullable=False, server_default="ftctl")
         )
+    # Where the recorded samples lie, so that a later comparison can be typed as it must be.
+    op.add_column("recordings", sa.Column("test_file", sa.Text(), nullable=True))
     op.create_table(
         "remote_files",
         sa.Column("account", sa.String(length=64), nullable=False),
@@ -62,6 +64,8 @@ def downgrade() -> None:
     """Take the tables away; jobs without data stay, and point at the empty file."""
     op.drop_table("moves")
     op.drop_table("remote_files")
+    with op.batch_alter_table("recordings", schema=None) as batch_op:
+        batch_op.drop_column("test_file")
     connection = op.get_bind()
     bare = connection.scalar(sa.text("SELECT count(*) FROM jobs WHERE training IS NULL"))
     if bare:

@@ -61,6 +61,10 @@ Example:
             "orchestrator.cli.adopt:adopt",
             "Bring what an account had before ftctl into the ledger.",
         ),
+        "evacuate": (
+            "orchestrator.cli.evacuate:evacuate",
+            "Plan the move of every tuned model before it stops.",
+        ),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
         "db": ("orchestrator.cli.db:db", "Look after the database."),
