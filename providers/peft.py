@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.errors import ConfigurationError, ProviderUnreachable
 from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
+from orchestrator.domain.recipe import RateMeaning
 from providers.connection import Address, address, required_key
 from providers.dialect import Dialect
 from providers.embedded import EmbeddedWorker, require_worker
@@ -41,6 +42,7 @@ DIALECT = Dialect(
         idempotency_key=True,
         min_rows=1,
         pause=True,
+        rate=RateMeaning.OF_THE_BASE,
         prices=None,
     ),
     status_words={

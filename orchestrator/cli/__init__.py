@@ -65,6 +65,10 @@ Example:
             "orchestrator.cli.evacuate:evacuate",
             "Plan the move of every tuned model before it stops.",
         ),
+        "migrate": (
+            "orchestrator.cli.migrate:migrate",
+            "Make a job anew at another provider, and prepare the proof.",
+        ),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
         "db": ("orchestrator.cli.db:db", "Look after the database."),

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from orchestrator.grading.grader import Grader
     from orchestrator.usecases.samples import SampleSet
 
+# Margins are typed in points and kept as proportions.
+_SAME = 1e-9
+
 EXAMPLE = """\b
 Example:
   ftctl compare JOB --test test.jsonl
@@ -109,6 +112,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         cheapest=partial(_cheapest, app),
         measure=measure(desk, plan, grader, progress.answers()),
     )
+    _remind(app, job, plan)
     names = options.arms or arm_names.DEFAULT_ARMS
     made = arm_names.make_arms(names, context, source=options.source)
     _announce(chosen, [arm.name for arm in made], plan)
@@ -177,6 +181,21 @@ def _bench(app: wiring.App, grader: Grader, options: _Options) -> Bench | None:
 
 def _cheapest(app: wiring.App, kind: str) -> str | None:
     return app.prices.cheapest_base(kind, app.listed_lifecycle, app.clock.now().date())
+
+
+def _remind(app: wiring.App, job: Job, plan: Plan) -> None:
+    """Of a job that replaces another: whether this is the comparison that was fixed for it."""
+    move = app.moves.of(job.id)
+    if move is None or plan.margin is None:
+        return
+    fixed = f"{100 * move.parity.margin:g} points on {move.created_at:%Y-%m-%d}"
+    if abs(plan.margin - move.parity.margin) < _SAME:
+        say(f"the margin is the one that was fixed before: {fixed} ({move.parity.digest[:12]})")
+    else:
+        say(
+            f"WARNING: the margin of this move was fixed at {fixed}; this comparison uses"
+            f" {100 * plan.margin:g}, and proves less"
+        )
 
 
 def _announce(chosen: SampleSet, arms: list[str], plan: Plan) -> None:

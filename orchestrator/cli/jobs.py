@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.domain.job import Job
+    from orchestrator.domain.move import Move
 
 
 @click.command(epilog="\b\nExample:\n  ftctl status\n  ftctl status 7k2 --watch")
@@ -33,8 +35,9 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
     if watch:
         profile = app.settings.profile(job.provider)
         job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
+    move = _move(app, job)
     if as_json:
-        print_json(tell.as_json(job))
+        print_json(tell.as_json(job, move))
         return
     click.echo(
         tell.page(
@@ -43,6 +46,7 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             app.jobs.metrics(job.id),
             app.jobs.checkpoints(job.id),
             app.jobs.transitions(job.id),
+            move,
         )
     )
 
@@ -114,6 +118,17 @@ def resolve(
     else:
         job = control.resolve_as_absent(job, app.ledger(say))
     _print_job(job, as_json=as_json)
+
+
+def _move(app: wiring.App, job: Job) -> Move | None:
+    """The move that made a job, with a recording that was made since."""
+    move = app.moves.of(job.id)
+    if move is None:
+        return None
+    from orchestrator.usecases.migrate import completed
+
+    source = app.jobs.get(move.source_id)
+    return replace(move, parity=completed(move.parity, source, app.recordings))
 
 
 def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> None:

@@ -98,7 +98,7 @@ def submit(
             say(line)
         if dry_run:
             return _print_dry_run(plan, as_json=as_json)
-        _ask(plan, yes=yes or as_json)
+        ask(plan, yes=yes or as_json)
         provider = app.provider(request.profile.name)
         ledger = app.ledger(say)
         job = submitting.record(plan.intent(provider.account), ledger, again=again)
@@ -151,6 +151,11 @@ def _print_outcome(job: Job, estimate: object, *, as_json: bool) -> int:
         step = tell.next_step(job)
         if step:
             say(f"next: {step}")
+    return exit_code(job)
+
+
+def exit_code(job: Job) -> ExitCode:
+    """What a job that was just submitted says to the shell."""
     if job.status is JobStatus.UNKNOWN:
         say("no clear answer came back; `ftctl sync` finds out and never submits it twice")
         return ExitCode.TRY_LATER
@@ -166,7 +171,7 @@ def _flag(param: str | None) -> str | None:
     return next((FLAGS[part] for part in reversed(parts) if part in FLAGS), None)
 
 
-def _ask(plan: Plan, *, yes: bool) -> None:
+def ask(plan: Plan, *, yes: bool) -> None:
     """Ask a person before money is spent; scripts have said what they want by calling."""
     if yes or not plan.costs_money or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table, printable
+from orchestrator.domain.evacuation import recording_name
 from orchestrator.domain.job import JobStatus, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
+    from orchestrator.domain.move import Move, ParityPlan
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NEXT = {
@@ -31,8 +34,9 @@ _NEXT = {
 }
 
 
-def as_json(job: Job) -> dict[str, Any]:
+def as_json(job: Job, move: Move | None = None) -> dict[str, Any]:
     """What `status --json` prints for a job; described in schemas/status.schema.json."""
+    moved = {"migrated_from": move.source_id, "next": next_step(job, move.parity)} if move else {}
     return {
         "id": job.id,
         "status": str(job.status),
@@ -54,13 +58,25 @@ def as_json(job: Job) -> dict[str, Any]:
         "estimate_usd": job.estimate_usd,
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
         "origin": str(job.origin),
+        **moved,
     }
 
 
-def next_step(job: Job) -> str | None:
-    """What to type next."""
+def next_step(job: Job, parity: ParityPlan | None = None) -> str | None:
+    """What to type next; of a job that replaces another, the comparison that was prepared."""
+    if parity is not None and job.status is JobStatus.SUCCEEDED:
+        return parity.command(job.id)
     template = _NEXT.get(job.status)
     return template.format(id=job.id) if template else None
+
+
+def record_command(source: Job, test: str) -> str:
+    """What freezes the answers of a job's model."""
+    model, file = shlex.quote(str(source.tuned_model)), shlex.quote(test)
+    return (
+        f"ftctl record {model} --provider {source.provider} --test {file}"
+        f" --name {recording_name(source)}"
+    )
 
 
 def table(jobs: Iterable[Job], now: datetime) -> None:
@@ -87,9 +103,13 @@ def page(
     metrics: Sequence[MetricPoint],
     checkpoints: Sequence[Checkpoint],
     transitions: Sequence[Transition],
+    move: Move | None = None,
 ) -> str:
     """One job whole, for a person."""
     lines = [f"job {job.id}  {job.status}"]
+    if move is not None:
+        margin = f"margin {100 * move.parity.margin:g} points ({move.parity.digest[:12]})"
+        lines.append(f"  {'in place of':<15} job {move.source_id}; {margin}")
     lines += [f"  {name:<15} {value}" for name, value in _facts(job) if value not in {None, ""}]
     for name, points in _curves(metrics).items():
         values = [point.value for point in points]
@@ -101,7 +121,7 @@ def page(
     if events:
         lines.append("  last events")
         lines += [f"    {event_line(event)}" for event in _talk(events)[-5:]]
-    step = next_step(job)
+    step = next_step(job, move.parity if move else None)
     if step:
         lines.append(f"  next: {step}")
     return printable("\n".join(map(_one_line, lines)))

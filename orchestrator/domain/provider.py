@@ -12,6 +12,7 @@ from orchestrator.domain.job import (
     Method,
     RemoteError,
 )
+from orchestrator.domain.recipe import RateMeaning
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ class Capabilities:
         pause: jobs can be paused and resumed.
         integrations: a job can report its run to Weights & Biases.
         training_types: where and how a job may run, in the provider's words.
+        rate: what its learning-rate multiplier multiplies.
         prices: the name under which the price file lists it; None when it bills nothing itself.
     """
 
@@ -52,6 +54,7 @@ class Capabilities:
     pause: bool = False
     integrations: bool = False
     training_types: tuple[str, ...] = ()
+    rate: RateMeaning = RateMeaning.UNPUBLISHED
     prices: str | None = None
 
 

@@ -37,9 +37,11 @@ from orchestrator.domain.provider import JobRequest
 from orchestrator.usecases.polling import minded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
+    from orchestrator.domain.move import Move
     from orchestrator.domain.provider import Provider, RemoteFile, RemoteJob
     from orchestrator.usecases.ledger import Ledger
 
@@ -74,13 +76,20 @@ class Intent:
     estimate_usd: float | None = None
 
 
-def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
+def record(
+    intent: Intent,
+    ledger: Ledger,
+    *,
+    again: bool = False,
+    move: Callable[[Job], Move] | None = None,
+) -> Job:
     """Keep the bytes and commit the intent; nothing has been sent yet.
 
     Args:
         intent: what is wanted; its files are valid.
         ledger: where it is written.
         again: ask for the same training a second time within a day.
+        move: makes the move that the job is part of; it is committed with the intent.
 
     Raises:
         UsageError: the same training was asked for within a day.
@@ -111,7 +120,7 @@ def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
         created_at=now,
         updated_at=now,
     )
-    ledger.jobs.add(job)
+    ledger.jobs.add(job, move(job) if move else None)
     failpoints.reach("submit.intent_written")
     return job
 

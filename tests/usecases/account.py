@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Account:
     host: Simulator
     memory: InMemory
     files: list[str]
+    others: dict[str, Simulator] = field(default_factory=dict)
 
     def add(
         self,
@@ -58,7 +59,7 @@ class Account:
         }
         with self.memory.change() as state:
             now = 1_760_000_000 + len(state["jobs"])
-            serial = f"{len(state['jobs']):032x}"
+            serial = f"{len(state['jobs']):08x}" + "0" * 24
             record = jobs.create(state, body, self.host.dialect, serial, now)
             for look in range(looks):
                 jobs.advance(state, record, self.host.dialect, now + look)

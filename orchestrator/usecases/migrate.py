@@ -1,0 +1,331 @@
+"""Making a job anew at another provider: its data, its recipe, and the proof that is to follow.
+
+The new job goes through the ordinary submission: the same validation, the same price question, the
+same promise. The move is committed together with the intent, and with it the margin of the
+comparison, before there is an answer of the new model.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.errors import DatasetInvalid, UsageError
+from orchestrator.domain.job import JobOptions, JobStatus
+from orchestrator.domain.move import Move, ParityPlan
+from orchestrator.domain.recipe import (
+    How,
+    Line,
+    Target,
+    Translation,
+    lines_json,
+    recipe_json,
+    recipe_of,
+    translate,
+)
+from orchestrator.usecases import plan as planning
+from orchestrator.usecases.answering import asked_digest
+from orchestrator.usecases.carrying import carry
+from orchestrator.usecases.samples import read_samples, said, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from orchestrator.domain.answerbook import Recording, Recordings
+    from orchestrator.domain.job import Job
+    from orchestrator.domain.ledger import DatasetStore, JobStore
+    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.move import Moves
+    from orchestrator.domain.prices import PriceBook
+    from orchestrator.domain.profile import Profile
+    from orchestrator.domain.provider import Capabilities
+    from orchestrator.domain.recipe import Recipe
+    from orchestrator.usecases.carrying import Carried
+    from orchestrator.usecases.submit import PreparedFile
+
+_WITHOUT_MODEL = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.REJECTED})
+# A recording that lacks more of the rows was made on another file.
+_MOST_LACKING = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What was typed.
+
+    Attributes:
+        source: the job whose model is to be replaced.
+        test: rows that both models are measured on, and that the new one is not trained on.
+        recording: the old model's frozen answers; the newest of that model when None.
+        margin: the largest loss that does not matter, as a proportion.
+        allow_loss: leave out rows that the target cannot hold.
+    """
+
+    source: Job
+    profile: Profile
+    model: str
+    test: Path | None = None
+    recording: str | None = None
+    margin: float = 0.03
+    allow_loss: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    """A move that is ready to be submitted.
+
+    Attributes:
+        lines: what became of every setting and of the data.
+        plan: the submission, validated and priced.
+        parity: the comparison, fixed.
+    """
+
+    wish: Wish
+    recipe: Recipe
+    lines: Sequence[Line]
+    plan: planning.Plan
+    parity: ParityPlan
+
+    def move(self, job: Job) -> Move:
+        """The move that a new job is part of."""
+        return Move(
+            job_id=job.id,
+            source_id=self.wish.source.id,
+            recipe={"from": recipe_json(self.recipe), "lines": lines_json(self.lines)},
+            parity=self.parity,
+            created_at=job.created_at,
+        )
+
+
+def earlier(wish: Wish, jobs: JobStore, moves: Moves) -> Job | None:
+    """The job of the same move that was asked for before, unless it ended without a model."""
+    for move in moves.from_job(wish.source.id):
+        job = jobs.get(move.job_id)
+        same = (job.provider, job.model) == (wish.profile.name, wish.model)
+        if same and job.status not in _WITHOUT_MODEL:
+            return job
+    return None
+
+
+@contextmanager
+def prepare(
+    wish: Wish,
+    *,
+    meaning: Capabilities,
+    capabilities: Capabilities,
+    datasets: DatasetStore,
+    recordings: Recordings,
+    prices: PriceBook,
+    lifecycle: Lifecycle,
+    now: datetime,
+) -> Iterator[Migration]:
+    """Translate, carry the data over, validate and price; the files live while the block runs.
+
+    Args:
+        wish: what was typed.
+        meaning: what the old provider can do, by which its recipe is read.
+        capabilities: what the new one can do.
+        datasets: where the data lies.
+        recordings: where the old model's answers lie.
+        prices: of training.
+        lifecycle: of models.
+        now: the time.
+
+    Raises:
+        UsageError: the data is not here, or the target cannot do it.
+        DatasetInvalid: the target cannot hold the data, and no loss was allowed.
+    """
+    source = wish.source
+    original = _present(datasets, source.data)
+    parity = parity_plan(wish, recordings)
+    held_out = (
+        {said(each) for each in read_samples(Path(parity.test_file))}
+        if (parity.test_file)
+        else set()
+    )
+    recipe = recipe_of(source, meaning.rate)
+    target = Target(
+        profile=wish.profile.name,
+        model=wish.model,
+        meaning=capabilities.rate,
+        suffix_limit=capabilities.suffix_limit,
+    )
+    translation = translate(recipe, target)
+    with tempfile.TemporaryDirectory(prefix="ftctl-") as folder:
+        training = _carry(wish, original, Path(folder), held_out)
+        validation = _validation(wish, datasets, Path(folder), held_out)
+        request = _request(wish, translation, training, validation)
+        with planning.plan(request, capabilities, prices, lifecycle, now) as plan:
+            yield Migration(
+                wish=wish,
+                recipe=recipe,
+                lines=[
+                    *translation.lines,
+                    *_data_lines("training data", source.training, training),
+                    *_data_lines("validation data", source.validation, validation),
+                ],
+                plan=_named(plan, source),
+                parity=parity,
+            )
+
+
+def parity_plan(wish: Wish, recordings: Recordings) -> ParityPlan:
+    """The comparison with the old model, as far as it can be fixed now.
+
+    Raises:
+        UsageError: the recording is of another model, or was made on other rows than `test`.
+    """
+    found = _recording(wish, recordings)
+    file = wish.test or _recorded_on(found)
+    if found is not None and file is not None:
+        _refuse_other_rows(found, file, recordings)
+    return ParityPlan(
+        margin=wish.margin,
+        recording=found.name if found else None,
+        test=found.test if found else None,
+        test_file=str(file.absolute()) if file else None,
+    )
+
+
+def completed(parity: ParityPlan, source: Job, recordings: Recordings) -> ParityPlan:
+    """The same plan with a recording that was made since; its margin stays as it was fixed."""
+    if parity.recording is not None:
+        return parity
+    found = _newest(source, recordings)
+    if found is None:
+        return parity
+    file = parity.test_file or found.test_file
+    return replace(parity, recording=found.name, test=found.test, test_file=file)
+
+
+def _recording(wish: Wish, recordings: Recordings) -> Recording | None:
+    if wish.recording is None:
+        return _newest(wish.source, recordings)
+    found = recordings.get(wish.recording)
+    if found.model != wish.source.tuned_model:
+        raise UsageError(
+            f"The recording '{found.name}' is of {found.model}, not of {wish.source.tuned_model}.",
+            hint="ftctl recordings",
+        )
+    return found
+
+
+def _newest(source: Job, recordings: Recordings) -> Recording | None:
+    return next(
+        (each for each in recordings.all() if each.finished and each.model == source.tuned_model),
+        None,
+    )
+
+
+def _recorded_on(recording: Recording | None) -> Path | None:
+    if recording is None or recording.test_file is None:
+        return None
+    path = Path(recording.test_file)
+    return path if path.is_file() else None
+
+
+def _refuse_other_rows(recording: Recording, file: Path, recordings: Recordings) -> None:
+    answers = recordings.frozen(recording.name)
+    samples = select(read_samples(file), []).samples
+    lacking = sum(asked_digest(each.messages, each.tools) not in answers for each in samples)
+    if lacking > _MOST_LACKING * len(samples):
+        raise UsageError(
+            f"The recording '{recording.name}' has no answer to {lacking} of {len(samples)} rows of"
+            f" {file}: it was made on another file.",
+            hint="give the file it was made on with --test, or another --recording",
+        )
+
+
+def _present(datasets: DatasetStore, digest: str) -> Path:
+    path = datasets.path(digest)
+    if not path.is_file():
+        raise UsageError(
+            f"The bytes of dataset {digest[:12]} are no longer in the store.",
+            hint="ftctl dataset list",
+        )
+    return path
+
+
+def _carry(wish: Wish, path: Path, folder: Path, held_out: set[str]) -> Carried:
+    carried = carry(
+        path,
+        folder,
+        kind=wish.profile.kind,
+        method=wish.source.method,
+        held_out=held_out,
+        allow_loss=wish.allow_loss,
+    )
+    if carried.kept == 0:
+        raise DatasetInvalid(
+            "No row of the training data is left: all of them are in the test set.",
+            hint="give rows with --test that the old model was not trained on",
+        )
+    return carried
+
+
+def _validation(
+    wish: Wish, datasets: DatasetStore, folder: Path, held_out: set[str]
+) -> Carried | None:
+    digest = wish.source.validation
+    if digest is None or not datasets.path(digest).is_file():
+        return None
+    return carry(
+        datasets.path(digest),
+        folder,
+        kind=wish.profile.kind,
+        method=wish.source.method,
+        held_out=held_out,
+        allow_loss=wish.allow_loss,
+    )
+
+
+def _request(
+    wish: Wish, translation: Translation, training: Carried, validation: Carried | None
+) -> planning.Request:
+    return planning.Request(
+        profile=wish.profile,
+        model=wish.model,
+        training=training.path,
+        validation=validation.path if validation and validation.kept else None,
+        method=wish.source.method,
+        hyperparameters=translation.hyperparameters,
+        options=JobOptions(grader=wish.source.options.grader),
+        suffix=translation.suffix,
+        seed=translation.seed,
+    )
+
+
+def _data_lines(name: str, digest: str | None, carried: Carried | None) -> list[Line]:
+    if digest is None:
+        return []
+    if carried is None:
+        why = "its bytes are not in the store"
+        return [Line(name, digest[:12], None, How.LEFT, why)]
+    old, new = _rows(carried.rows), _rows(carried.kept)
+    lines = [
+        Line(name, _rows(count), None, How.TRANSLATED, f"left out: {why}")
+        for why, count in carried.left_out.items()
+    ]
+    lines += [Line(name, old, new, How.TRANSLATED, change) for change in carried.changes]
+    return lines or [Line(name, old, new, How.KEPT, f"byte for byte, {digest[:12]}")]
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _named(plan: planning.Plan, source: Job) -> planning.Plan:
+    """The plan with files that are called after where they came from, not after a draft."""
+
+    def called(prepared: PreparedFile, what: str) -> PreparedFile:
+        name = f"{what} data of job {source.id}"
+        return replace(prepared, dataset=replace(prepared.dataset, source=name))
+
+    return replace(
+        plan,
+        training=called(plan.training, "training"),
+        validation=called(plan.validation, "validation") if plan.validation else None,
+    )
