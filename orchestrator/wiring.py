@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.archive import Archive
-    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
+    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
     from orchestrator.domain.move import Moves
     from orchestrator.domain.prices import PriceBook
@@ -106,6 +106,13 @@ class App:
         return SqlGates(self.engine)
 
     @cached_property
+    def model_dates(self) -> ModelDates:
+        """What providers said of their models' last days."""
+        from orchestrator.store.model_dates import SqlModelDates
+
+        return SqlModelDates(self.engine)
+
+    @cached_property
     def comparisons(self) -> ComparisonStore:
         """Comparisons, answers and reports."""
         from orchestrator.store.comparisons import ComparisonStore
@@ -147,8 +154,18 @@ class App:
 
     @cached_property
     def lifecycle(self) -> Lifecycle:
-        """The same, and what providers said of single models, where there is a ledger."""
-        return self.listed_lifecycle
+        """The same, and what providers said of single models; a ledger is not made for that."""
+        if not self.has_ledger:
+            return self.listed_lifecycle
+        return self.listed_lifecycle.with_told(self.model_dates.all())
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a database already."""
+        from orchestrator.store.database import sqlite_file
+
+        file = sqlite_file(self.settings.database_url)
+        return file is None or file.is_file()
 
     def retriever(self, passages: Sequence[Passage]) -> Retriever:
         """An index over passages."""
@@ -176,6 +193,7 @@ class App:
             jobs=self.jobs,
             datasets=self.datasets,
             gates=self.gates,
+            dates=self.model_dates,
             clock=self.clock,
             provider=self.provider,
             claim=self.claim,

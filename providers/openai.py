@@ -29,6 +29,7 @@ DIALECT = Dialect(
         pause=True,
         integrations=True,
         prices="openai",
+        model_dates=True,
     ),
     status_words={
         "validating_files": JobStatus.QUEUED,

@@ -21,14 +21,14 @@ from providers.embedded import EmbeddedWorker, require_worker
 from providers.wire import WireProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
 
     from orchestrator.domain.chat import ChatRequest
     from orchestrator.domain.profile import Profile
-    from orchestrator.domain.provider import JobRequest, RemoteJob, Sink
+    from orchestrator.domain.provider import JobRequest, RemoteJob, RemoteModel, Sink
     from providers.connection import Transport
     from providers.retry import Retry
 
@@ -114,6 +114,11 @@ class EmbeddedProvider(WireProvider):
         """See the port."""
         self._ensure(look=True)
         return super().file_content(file_id, sink)
+
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the worker, which is started for that."""
+        self._ensure()
+        return super().models()
 
     def close(self) -> None:
         """Give back connections and let the worker go; a job that runs keeps it."""

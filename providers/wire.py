@@ -30,13 +30,22 @@ if TYPE_CHECKING:
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
     from orchestrator.domain.job import Checkpoint, JobEvent
     from orchestrator.domain.profile import Profile
-    from orchestrator.domain.provider import JobRequest, Provider, RemoteFile, RemoteJob, Sink
+    from orchestrator.domain.provider import (
+        JobRequest,
+        Provider,
+        RemoteFile,
+        RemoteJob,
+        RemoteModel,
+        Sink,
+    )
     from providers.connection import Transport
     from providers.dialect import Dialect
 
     Raw = Mapping[str, Any]
 
 PAGE = 100
+# The list of models is read on the side: it must not hold up what it is read beside.
+MODELS_TIMEOUT = 10.0
 # Where ids of events change between calls, a second page cannot be asked for: one long one is.
 LONG_PAGE = 1000
 
@@ -229,6 +238,14 @@ class WireProvider:
             return response
 
         return answers.chat_answer(self._ask(send), seconds)
+
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the account, in one request that is not repeated."""
+        timeout = min(self._connection.where.timeout, MODELS_TIMEOUT)
+        raw = self._border.answer(
+            lambda: self._connection.client().models.with_raw_response.list(timeout=timeout)
+        )
+        return answers.remote_models(raw)
 
     def close(self) -> None:
         """Give back connections."""

@@ -71,6 +71,11 @@ Example:
         ),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
+        "models": (
+            "orchestrator.cli.models:models",
+            "Tell until when models can be trained and answer.",
+        ),
+        "prices": ("orchestrator.cli.prices:prices", "List dated prices, and check them."),
         "db": ("orchestrator.cli.db:db", "Look after the database."),
         "worker": ("orchestrator.cli.worker:worker", "Run the self-hosted worker."),
         "simulator": (

@@ -37,7 +37,7 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
         job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
     move = _move(app, job)
     if as_json:
-        print_json(tell.as_json(job, move))
+        print_json(tell.as_json(job, tell.model_ends(job, app.lifecycle), move))
         return
     click.echo(
         tell.page(
@@ -46,7 +46,8 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             app.jobs.metrics(job.id),
             app.jobs.checkpoints(job.id),
             app.jobs.transitions(job.id),
-            move,
+            [*tell.life_facts(job, app.lifecycle, app.clock.now()), *tell.move_facts(move)],
+            move.parity if move else None,
         )
     )
 
@@ -150,7 +151,7 @@ def _print_job(job: Job, *, as_json: bool) -> None:
 def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     jobs = app.jobs.all()
     if as_json:
-        print_json([tell.as_json(job) for job in jobs])
+        print_json([tell.as_json(job, tell.model_ends(job, app.lifecycle)) for job in jobs])
         return
     if not jobs:
         say(

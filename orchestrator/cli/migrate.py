@@ -10,7 +10,7 @@ import click
 from orchestrator import wiring
 from orchestrator.cli import progress, tell
 from orchestrator.cli.output import json_option, print_json, print_table, say
-from orchestrator.cli.submit import ask, exit_code
+from orchestrator.cli.submit import ask, exit_code, refuse_closed_account
 from orchestrator.domain.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def _recorded(
         now=app.clock.now(),
     ) as migration:
         _show(migration)
+        if not again:
+            refuse_closed_account(app, wish.profile)
         if dry_run:
             return None, migration
         ask(migration.plan, yes=yes)

@@ -123,9 +123,7 @@ def recordings(ctx: click.Context, /, *, as_json: bool) -> int:
 def _warn(app: wiring.App, kind: str, model: str) -> None:
     ends = app.lifecycle.answers_until(kind, model)
     if ends is not None and ends.day is not None:
-        say(
-            f"{model} stops answering on {ends.day}, in {ends.days_left(app.clock.now().date())} days"
-        )
+        say(f"{model} retires on {ends.day}, in {ends.days_left(app.clock.now().date())} days")
 
 
 def _plain(recording: Recording) -> dict[str, Any]:

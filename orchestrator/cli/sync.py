@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator import wiring
+from orchestrator.cli import tell
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.errors import ExitCode
 from orchestrator.domain.job import JobStatus
@@ -58,6 +59,8 @@ def sync(ctx: click.Context, everything: bool, as_json: bool) -> int:
     else:
         for each in done.changes:
             click.echo(f"{each.job.id}  {each.before} → {each.job.status}")
+            for line in tell.ways_out(each.job, app.listed_lifecycle, app.clock.now()):
+                say(line)
         for name, error in done.unreachable:
             say(f"{name}: {error.message}")
     return _exit_code(done)

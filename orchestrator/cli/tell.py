@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
+    from orchestrator.domain.lifecycle import Ending, Lifecycle
     from orchestrator.domain.move import Move, ParityPlan
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -34,8 +35,14 @@ _NEXT = {
 }
 
 
-def as_json(job: Job, move: Move | None = None) -> dict[str, Any]:
-    """What `status --json` prints for a job; described in schemas/status.schema.json."""
+def as_json(job: Job, ends: Ending | None = None, move: Move | None = None) -> dict[str, Any]:
+    """What `status --json` prints for a job; described in schemas/status.schema.json.
+
+    Args:
+        job: the job.
+        ends: when its tuned model stops answering, if it has one and a day is known.
+        move: what it replaces, if it replaces something.
+    """
     moved = {"migrated_from": move.source_id, "next": next_step(job, move.parity)} if move else {}
     return {
         "id": job.id,
@@ -58,8 +65,31 @@ def as_json(job: Job, move: Move | None = None) -> dict[str, Any]:
         "estimate_usd": job.estimate_usd,
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
         "origin": str(job.origin),
+        "tuned_model_ends": ends.day.isoformat() if ends and ends.day else None,
         **moved,
     }
+
+
+def model_ends(job: Job, lifecycle: Lifecycle) -> Ending | None:
+    """When a job's tuned model stops answering; None when it has none or nothing is known."""
+    row = lifecycle.of_job(job) if job.tuned_model else None
+    return row.ending("serving_ends") if row else None
+
+
+def ways_out(job: Job, lifecycle: Lifecycle, now: datetime) -> list[str]:
+    """What to do when the provider no longer trains for the account at all."""
+    from orchestrator.usecases.lifetimes import closed_job
+
+    advice = closed_job(lifecycle, job, now.date()) if job.status is JobStatus.REJECTED else None
+    return [advice.message, f"ways out: {advice.hint}"] if advice else []
+
+
+def move_facts(move: Move | None) -> list[tuple[str, str]]:
+    """What a job replaces, and the margin that was fixed for it."""
+    if move is None:
+        return []
+    margin = f"margin {100 * move.parity.margin:g} points ({move.parity.digest[:12]})"
+    return [("in place of", f"job {move.source_id}; {margin}")]
 
 
 def next_step(job: Job, parity: ParityPlan | None = None) -> str | None:
@@ -103,13 +133,12 @@ def page(
     metrics: Sequence[MetricPoint],
     checkpoints: Sequence[Checkpoint],
     transitions: Sequence[Transition],
-    move: Move | None = None,
+    more: Sequence[tuple[str, str]] = (),
+    parity: ParityPlan | None = None,
 ) -> str:
-    """One job whole, for a person."""
+    """One job whole, for a person; `more` are facts from elsewhere, name and value."""
     lines = [f"job {job.id}  {job.status}"]
-    if move is not None:
-        margin = f"margin {100 * move.parity.margin:g} points ({move.parity.digest[:12]})"
-        lines.append(f"  {'in place of':<15} job {move.source_id}; {margin}")
+    lines += [f"  {name:<15} {value}" for name, value in more]
     lines += [f"  {name:<15} {value}" for name, value in _facts(job) if value not in {None, ""}]
     for name, points in _curves(metrics).items():
         values = [point.value for point in points]
@@ -121,10 +150,23 @@ def page(
     if events:
         lines.append("  last events")
         lines += [f"    {event_line(event)}" for event in _talk(events)[-5:]]
-    step = next_step(job, move.parity if move else None)
+    step = next_step(job, parity)
     if step:
         lines.append(f"  next: {step}")
     return printable("\n".join(map(_one_line, lines)))
+
+
+def life_facts(job: Job, lifecycle: Lifecycle, now: datetime) -> list[tuple[str, str]]:
+    """Until when the job's tuned model answers, and what a closed account can still do."""
+    facts = []
+    ends = model_ends(job, lifecycle)
+    if ends is not None and ends.day is not None:
+        left = (ends.day - now.date()).days
+        when = "since" if left <= 0 else "until"
+        did = "has not answered" if left <= 0 else "answers"
+        said = f"{ends.said.origin}, {ends.said.read_on}"
+        facts.append(("lifetime", f"{did} {when} {ends.day} ({left} days; {said})"))
+    return facts + [("", line) for line in ways_out(job, lifecycle, now)]
 
 
 def event_line(event: JobEvent) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from orchestrator.domain.job import Job
+
 SOON_DAYS = 182
 WARN_DAYS = 90
 ANYTHING = "*"
@@ -174,6 +176,9 @@ class Lifecycle:
     cut_offs: Sequence[CutOff] = ()
     closed_codes: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[tuple[str, str], ModelDate] = field(default_factory=dict)
+    _rows: dict[tuple[str, str], Retirement | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any], digest: str = "") -> Lifecycle:
@@ -216,6 +221,11 @@ class Lifecycle:
             return row
         return _as_told(row or Retirement(provider=provider, model=base), told)
 
+    def of_job(self, job: Job) -> Retirement | None:
+        """All that is known of a job's tuned model; of its base where the tuned name says nothing."""
+        tuned = self.find(job.kind, job.tuned_model) if job.tuned_model else None
+        return tuned or self.find(job.kind, job.model)
+
     def training_ends(self, provider: str, model: str) -> Ending | None:
         """From which day on no new job is taken for a base model (of a tuned one, its base).
 
@@ -255,6 +265,9 @@ class Lifecycle:
     ) -> Alternatives:
         """What can be trained on that day instead of a model, longest-lived first.
 
+        `elsewhere` holds the same base at other providers, then what trains any model, then models
+        without an announced end.
+
         Args:
             provider: where the model was to be trained.
             model: base, or tuned model whose base is meant; it is left out of `here`.
@@ -267,6 +280,7 @@ class Lifecycle:
         there = [r for r in usable if r.provider != provider]
         same = [row for row in there if row.model != ANYTHING and same_model(row.model, base)]
         lasting = [row for row in there if row not in same and row.training_ends is None]
+        lasting.sort(key=lambda row: row.model != ANYTHING)
         return Alternatives(sorted(here, key=_lifetime), sorted(same, key=_lifetime) + lasting)
 
     def trainable(self, provider: str, today: date, method: str | None = None) -> list[Retirement]:
@@ -281,7 +295,12 @@ class Lifecycle:
         return ends is not None and ends - today < timedelta(days=SOON_DAYS)
 
     def _listed(self, provider: str, base: str) -> Retirement | None:
-        return next((row for row in self.models if row.covers(provider, base)), None)
+        # A ledger of many jobs asks for few bases, each of them often.
+        key = (provider, base)
+        if key not in self._rows:
+            found = (row for row in self.models if row.covers(provider, base))
+            self._rows[key] = next(found, None)
+        return self._rows[key]
 
     def _distinct(self) -> list[Retirement]:
         """The rows that speak for their model: of two of one model, the first."""

@@ -16,7 +16,7 @@ from orchestrator.domain.recipe import RateMeaning
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
     from pathlib import Path
 
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
@@ -41,6 +41,7 @@ class Capabilities:
         training_types: where and how a job may run, in the provider's words.
         rate: what its learning-rate multiplier multiplies.
         prices: the name under which the price file lists it; None when it bills nothing itself.
+        model_dates: its list of models says when each of them ends.
     """
 
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
@@ -56,6 +57,7 @@ class Capabilities:
     training_types: tuple[str, ...] = ()
     rate: RateMeaning = RateMeaning.UNPUBLISHED
     prices: str | None = None
+    model_dates: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +145,20 @@ class Sink(Protocol):
     def truncate(self, size: int, /) -> int:
         """Forget what follows."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteModel:
+    """A model as the provider lists it.
+
+    Attributes:
+        serving_ends: from that day on it no longer answers; None when the provider names no day.
+        training_ends: from that day on it takes no training jobs.
+    """
+
+    id: str
+    serving_ends: date | None = None
+    training_ends: date | None = None
 
 
 class FileHost(Protocol):
@@ -256,6 +272,14 @@ class Provider(FileHost, JobHost, ChatHost, Protocol):
 
     def check(self) -> ProviderCheck:
         """Ask the cheapest question that needs the key."""
+        ...
+
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the account, in one quick request that is not repeated.
+
+        Raises:
+            TryLater: no answer, or none that is a list.
+        """
         ...
 
     def close(self) -> None:

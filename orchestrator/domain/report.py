@@ -122,7 +122,7 @@ def build(inputs: Inputs) -> Report:
     """The report; the same inputs give the same report."""
     job, today = inputs.job, inputs.now.date()
     checklist = inputs.checklist.with_policy(inputs.answers.policy)
-    retirement = inputs.lifecycle.find(job.kind, job.model)
+    retirement = inputs.lifecycle.of_job(job)
     costs = costs_of(
         Purse(
             job=job,

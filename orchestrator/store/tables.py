@@ -6,6 +6,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Date,
     Float,
     ForeignKey,
     Index,
@@ -172,4 +173,24 @@ move_rows = Table(
     Column("margin", Float, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+model_date_rows = Table(
+    "model_dates",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("provider", String(32), nullable=False),
+    Column("serving_ends", Date),
+    Column("training_ends", Date),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+model_poll_rows = Table(
+    "model_polls",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("error", Text),
 )

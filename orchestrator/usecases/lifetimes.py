@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # The built-in profile of a kind is called like the kind, but for the worker's.
 _PROFILES = {"peft": "local"}
 _FEW = 4
+_ELSEWHERE = 3
 
 
 class Advice(NamedTuple):
@@ -53,7 +54,7 @@ def refuse_untrainable(
         )
     ends = row.ending("training_ends")
     raise AnswerIsNo(
-        f"{provider} takes no training jobs for {model} since {ends.day} ({who_says(ends)}).",
+        f"{provider} has taken no training jobs for {model} since {ends.day} ({who_says(ends)}).",
         hint=hint,
     )
 
@@ -66,7 +67,10 @@ def notes(lifecycle: Lifecycle, provider: str, model: str, today: date) -> tuple
         if not known:
             return ()
         return (f"nothing is known of {model} at {provider}; listed there are {_few(known)}",)
-    found = [f"{row.model} at {provider}: {row.note}"] if row.note else []
+    steps = _steps(lifecycle, provider, today)
+    # What the steps say of a provider, the notes of its models say again.
+    told = row.note and row.model != ANYTHING and not steps
+    found = [f"{row.model} at {provider}: {row.note}"] if told else []
     training = row.ending("training_ends")
     if training.day is not None:
         left = training.days_left(today)
@@ -74,7 +78,7 @@ def notes(lifecycle: Lifecycle, provider: str, model: str, today: date) -> tuple
             f"{provider} takes training jobs for {row.model} until {training.day}"
             f" ({left} days left)"
         )
-    return (*found, *last_days(row, today), *_steps(lifecycle, provider, today))
+    return (*found, *last_days(row, today), *steps)
 
 
 def last_days(row: Retirement, today: date) -> tuple[str, ...]:
@@ -162,7 +166,9 @@ def _instead(lifecycle: Lifecycle, provider: str, model: str, method: str, today
     ways = []
     if here:
         ways.append(f"here --model {_few([_lasting(row) for row in here])}")
-    ways += [f"--provider {profile_of(row.provider)} {_model(row)}" for row in elsewhere[:_FEW]]
+    ways += [
+        f"--provider {profile_of(row.provider)} {_model(row)}" for row in elsewhere[:_ELSEWHERE]
+    ]
     better = "or say what you know better under [[lifecycle]] in ftctl.toml"
     return " · ".join([*ways, better])
 
@@ -191,6 +197,6 @@ def _steps(lifecycle: Lifecycle, provider: str, today: date) -> list[str]:
 
 def _accepted_since(jobs: Iterable[Job], refused: Job) -> bool:
     return any(
-        job.account == refused.account and job.remote_id and job.created_at > refused.created_at
+        job.account == refused.account and job.remote_id and job.created_at >= refused.created_at
         for job in jobs
     )

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import failpoints
 from orchestrator.domain.errors import AnswerIsNo, ConfigurationError, Conflict, TryLater
 from orchestrator.domain.job import JobStatus
+from orchestrator.usecases.model_dates import ask_for_dates
 from orchestrator.usecases.polling import minded, shut_until
 from orchestrator.usecases.refresh import refresh, refresh_all
 from orchestrator.usecases.settle import SETTLE, settle_doubt
@@ -20,10 +22,11 @@ from orchestrator.usecases.submit import advance
 from orchestrator.usecases.tally import Pass, Tally, Waiting, total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from orchestrator.domain.job import Job
+    from orchestrator.domain.ledger import Watched
     from orchestrator.domain.provider import Provider
     from orchestrator.usecases.ledger import Ledger
 
@@ -48,17 +51,29 @@ def sync(ledger: Ledger, *, settle: timedelta = SETTLE, everything: bool = False
     jobs = ledger.jobs
     for job in jobs.all(UNSETTLED) if everything else jobs.due(UNSETTLED, ledger.clock.now()):
         by_profile[job.provider].append(job)
-    if not by_profile:
-        return Pass()
-    workers = min(len(by_profile), _MAX_PROVIDERS_AT_ONCE)
-    with ThreadPoolExecutor(workers, thread_name_prefix="sync") as pool:
-        tallies = list(
-            pool.map(
-                lambda item: _sync_profile(item[0], item[1], ledger, settle), by_profile.items()
-            )
-        )
+    tallies = _at_once(
+        [partial(_sync_profile, name, some, ledger, settle) for name, some in by_profile.items()]
+    )
+    # After the jobs: an account whose gate they shut is not asked, and no job waits for a list.
+    silent = {name for tally in tallies for name, _ in tally.unreachable}
+    watched = [w for w in ledger.dates.due(ledger.clock.now()) if w.profile not in silent]
+    tallies += _at_once([partial(_ask_for_dates, each, ledger) for each in watched])
     failpoints.reach("sync.ended")
     return total(tallies)
+
+
+def _at_once(parts: Sequence[Callable[[], Tally]]) -> list[Tally]:
+    if not parts:
+        return []
+    workers = min(len(parts), _MAX_PROVIDERS_AT_ONCE)
+    with ThreadPoolExecutor(workers, thread_name_prefix="sync") as pool:
+        return list(pool.map(lambda part: part(), parts))
+
+
+def _ask_for_dates(watched: Watched, ledger: Ledger) -> Tally:
+    tally = Tally()
+    ask_for_dates(watched, ledger, tally)
+    return tally
 
 
 def sync_job(job: Job, provider: Provider, ledger: Ledger, *, settle: timedelta = SETTLE) -> Job:

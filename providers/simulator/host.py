@@ -99,6 +99,11 @@ class SimulatedHost:
         with self._memory.change() as state:
             state["deployments"][name] = model
 
+    def date_model(self, model: str, **fields: Any) -> None:
+        """Let the list of models say more of one: `shutdown_date`, `deprecation`."""
+        with self._memory.change() as state:
+            state["model_dates"][model] = fields
+
     def advance(self, looks: int = 1) -> None:
         """Move every job on."""
         with self._memory.change() as state:

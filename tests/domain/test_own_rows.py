@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tomllib
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -92,6 +94,16 @@ def test_a_date_that_makes_no_sense_is_one_sentence(rows, said):
     with pytest.raises(ConfigurationError, match=said) as refused:
         own_dates(rows, "f.toml")
     assert refused.value.hint
+
+
+def test_the_example_of_the_page_is_taken():
+    page = (Path(__file__).parents[2] / "docs" / "prices-and-dates.md").read_text("utf-8")
+    (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    tables = tomllib.loads(toml)
+    (price,) = own_prices(tables["prices"], "ftctl.toml")
+    (dates,) = own_dates(tables["lifecycle"], "ftctl.toml")
+    assert (price.usd, price.unit, price.source) == (1.2, "hour", "our agreement")
+    assert dates.changes == {"training_ends": date(2027, 6, 1)}
 
 
 def test_days_may_be_toml_days_texts_times_or_none():
