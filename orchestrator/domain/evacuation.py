@@ -382,7 +382,12 @@ def _switch(tenant: Tenant, ends: date, today: date) -> Step:
 def _delete(tenant: Tenant, ends: date) -> Step:
     where = tenant.job.provider
     told = f"delete its files at {where} when nothing asks for them; the model ends on {ends}"
-    return Step(name="delete", state=State.DUE, what=told)
+    files = [file for file in (tenant.job.training_file, tenant.job.validation_file) if file]
+    gone = tenant.data.have is Have.LOST
+    typed = f"ftctl files delete --provider {where} {shlex.join(files)}"
+    return Step(
+        name="delete", state=State.DUE, what=told, command=typed if files and not gone else None
+    )
 
 
 def _late(step: Step, today: date) -> Step:
