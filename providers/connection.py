@@ -216,6 +216,9 @@ class Connection:
             api_key=self.where.key,
             base_url=self.where.url,
             max_retries=0,
+            # Named here too: the SDK takes a client whose timeout is httpx's own default for one
+            # that has none, and waits ten minutes.
+            timeout=self._timeout(),
             http_client=self._http(),
             default_headers=self.where.headers(),
             default_query=dict(self.where.query),
@@ -227,9 +230,8 @@ class Connection:
     def _http(self) -> httpx2.Client:
         import httpx2
 
-        timeout = self.where.timeout
         return httpx2.Client(
-            timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+            timeout=self._timeout(),
             trust_env=False,
             follow_redirects=False,
             proxy=self.where.proxy if self._transport is None else None,
@@ -237,6 +239,12 @@ class Connection:
             transport=self._transport() if self._transport else None,
             auth=_bearer(self.where),
         )
+
+    def _timeout(self) -> httpx2.Timeout:
+        import httpx2
+
+        timeout = self.where.timeout
+        return httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
 
     def _certificates(self) -> ssl.SSLContext:
 
