@@ -88,7 +88,7 @@ def migrate(
     job, migration = _made(app, wish, dry_run=dry_run, yes=yes or as_json, again=again)
     if job is None:
         assert migration is not None
-        _print_dry_run(migration, as_json=as_json)
+        _print_dry_run(app, migration, as_json=as_json)
         return ExitCode.DONE
     job = _sent(app, job, wait=wait)
     _print(app, wish, job, migration, as_json=as_json)
@@ -172,11 +172,11 @@ def _show(migration: Migration) -> None:
         say(line)
 
 
-def _print_dry_run(migration: Migration, *, as_json: bool) -> None:
+def _print_dry_run(app: wiring.App, migration: Migration, *, as_json: bool) -> None:
     if as_json:
         print_json(_plain(migration.wish, None, migration, migration.parity))
         return
-    _say_parity(migration.wish.source, migration.parity, "NEWJOB")
+    _say_parity(app, migration.wish.source, migration.parity, "NEWJOB")
     say("dry run: nothing was sent or written")
 
 
@@ -194,18 +194,28 @@ def _print(
     click.echo(f"{job.id}  {job.status}" + (f"  {job.tuned_model}" if job.tuned_model else ""))
     if job.error:
         say(f"the provider says: {job.error.message}")
-    _say_parity(wish.source, parity, job.id)
+    _say_parity(app, wish.source, parity, job.id)
     step = tell.next_step(job, parity)
     if step and not step.startswith("ftctl compare"):
         say(f"next: {step}")
 
 
-def _say_parity(source: Job, parity: ParityPlan, job_id: str) -> None:
+def _say_parity(app: wiring.App, source: Job, parity: ParityPlan, job_id: str) -> None:
+    from orchestrator.usecases.compare import expected_parity_rows
+
     say(f"margin {100 * parity.margin:g} points, fixed now ({parity.digest[:12]})")
     if parity.recording is None:
         test = parity.test_file or "TEST.jsonl"
         say(f"no recording of {source.tuned_model} is known; while it still answers:")
         say(f"  {tell.record_command(source, test)}")
+    else:
+        rows = app.recordings.get(parity.recording).rows
+        fewest = min(expected_parity_rows(parity.margin).values())
+        if rows < fewest:
+            say(
+                f"{rows:,} rows are recorded, and parity within that margin takes {fewest:,} at the"
+                " very least: record more while the old model answers"
+            )
     say(f"when the new model answers: {parity.command(job_id)}")
 
 

@@ -49,6 +49,7 @@ class Data:
 
     Attributes:
         path: where the bytes lie; None unless they are kept.
+        errors: findings that its own provider's rules refuse.
         note: why it is lost.
     """
 
@@ -56,6 +57,7 @@ class Data:
     digest: str | None = None
     rows: int | None = None
     path: str | None = None
+    errors: int = 0
     note: str = ""
 
 
@@ -234,6 +236,9 @@ def _data(tenant: Tenant, ends: date) -> Step:
     data, job = tenant.data, tenant.job
     if data.have is Have.KEPT:
         told = f"{data.rows:,} training rows in the store, {str(data.digest)[:12]}"
+        if data.errors:
+            typed = f"ftctl validate {shlex.quote(str(data.path))}"
+            told += f"; {data.errors:,} errors in them, to be mended or left out: {typed}"
         return Step(name="data", state=State.DONE, what=told)
     if data.have is Have.NOT_FETCHED:
         return Step(

@@ -178,6 +178,7 @@ def _plain_data(data: Data) -> dict[str, Any]:
         "digest": data.digest,
         "rows": data.rows,
         "path": data.path,
+        "errors": data.errors,
         "note": data.note,
     }
 

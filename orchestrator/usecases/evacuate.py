@@ -112,7 +112,9 @@ def _data(
         path = datasets.path(digest)
         if path.is_file():
             rows = datasets.get(digest).rows
-            return Data(have=Have.KEPT, digest=digest, rows=rows, path=str(path))
+            file = files.get(remote_id) if remote_id else None
+            errors = file.errors if file else 0
+            return Data(have=Have.KEPT, digest=digest, rows=rows, path=str(path), errors=errors)
         return Data(have=Have.LOST, digest=digest, note="its bytes are no longer in the store")
     file = files.get(remote_id) if remote_id else None
     if file is None:

@@ -32,7 +32,7 @@ from orchestrator.usecases.carrying import carry
 from orchestrator.usecases.samples import read_samples, said, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from orchestrator.domain.answerbook import Recording, Recordings
@@ -167,7 +167,7 @@ def prepare(
                     *_data_lines("training data", source.training, training),
                     *_data_lines("validation data", source.validation, validation),
                 ],
-                plan=_named(plan, source),
+                plan=_named(plan, source, {str(training.path): str(original)}),
                 parity=parity,
             )
 
@@ -305,7 +305,10 @@ def _data_lines(name: str, digest: str | None, carried: Carried | None) -> list[
         why = "its bytes are not in the store"
         return [Line(name, digest[:12], None, How.LEFT, why)]
     old, new = _rows(carried.rows), _rows(carried.kept)
-    lines = [
+    lines = []
+    if carried.left_out:
+        lines.append(Line(name, old, new, How.TRANSLATED, "without what is left out"))
+    lines += [
         Line(name, _rows(count), None, How.TRANSLATED, f"left out: {why}")
         for why, count in carried.left_out.items()
     ]
@@ -317,15 +320,25 @@ def _rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
-def _named(plan: planning.Plan, source: Job) -> planning.Plan:
-    """The plan with files that are called after where they came from, not after a draft."""
+def _named(plan: planning.Plan, source: Job, origins: Mapping[str, str]) -> planning.Plan:
+    """The plan with files that are called after where they came from, not after a draft.
+
+    Args:
+        plan: whose warnings name files, too.
+        source: the job they belong to.
+        origins: draft → the file in the store that it was made from.
+    """
 
     def called(prepared: PreparedFile, what: str) -> PreparedFile:
         name = f"{what} data of job {source.id}"
         return replace(prepared, dataset=replace(prepared.dataset, source=name))
 
+    warnings = list(plan.warnings)
+    for draft, origin in origins.items():
+        warnings = [warning.replace(draft, origin) for warning in warnings]
     return replace(
         plan,
+        warnings=tuple(warnings),
         training=called(plan.training, "training"),
         validation=called(plan.validation, "validation") if plan.validation else None,
     )

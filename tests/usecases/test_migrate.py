@@ -134,7 +134,8 @@ def test_rows_of_the_test_set_are_not_trained_on(
     found = migrated(ftctl, source, "--test", test)
     held_out = [line for line in found["lines"] if line["name"] == "training data"]
     assert [(line["old"], line["why"]) for line in held_out] == [
-        ("9 rows", "left out: held out: they are in the test set")
+        ("24 rows", "without what is left out"),
+        ("9 rows", "left out: held out: they are in the test set"),
     ]
     app = ftctl.app()
     assert app.datasets.get(app.jobs.get(found["id"]).data).rows == 15
@@ -158,7 +159,7 @@ def test_what_the_target_cannot_hold_is_named_and_refused(
     assert "--allow-loss" in refused.err
     assert account.others["box"].ledger == []
     found = migrated(ftctl, remote, "--to", "box", "--model", "smollm2", "--allow-loss")
-    (line,) = [each for each in found["lines"] if each["name"] == "training data"]
+    _, line = [each for each in found["lines"] if each["name"] == "training data"]
     assert line["old"] == "1 row"
     assert "image" in line["why"]
 
