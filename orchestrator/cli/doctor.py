@@ -12,6 +12,7 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.domain.errors import ExitCode, FtctlError
+from orchestrator.domain.prices import STALE_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,6 +148,18 @@ def _clock(app: wiring.App) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def _dated(app: wiring.App) -> Iterator[Finding]:
+    book, lifecycle = app.prices, app.listed_lifecycle
+    oldest = min(book.compiled, lifecycle.compiled)
+    old = (app.clock.now().date() - oldest).days > STALE_DAYS
+    own = sum(price.own for price in book.prices)
+    yield Finding(
+        "prices and dates", _LOOK if old else _GOOD,
+        f"files of {oldest}; {own} prices of your own",
+        "a newer ftctl has newer ones; ftctl prices check" if old else None,
+    )  # fmt: skip
+
+
 def _polling(_app: wiring.App) -> Iterator[Finding]:
     there = shutil.which("crontab") or shutil.which("systemctl")
     yield Finding(
@@ -163,5 +176,6 @@ _CHECKS: dict[str, Callable[[wiring.App], Iterator[Finding]]] = {
     "profiles": _profiles,
     "worker": _worker,
     "clock": _clock,
+    "prices and dates": _dated,
     "polling": _polling,
 }

@@ -162,3 +162,6 @@ def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     tell.table(shown, app.clock.now())
     if len(shown) < len(jobs):
         say(f"{len(jobs) - len(shown)} older jobs; --all shows them")
+    ending = tell.ending_soon(jobs, app.lifecycle, app.clock.now())
+    if ending:
+        say(f"{ending}; see: ftctl models --expiring")

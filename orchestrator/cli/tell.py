@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.output import print_table, printable
 from orchestrator.domain.evacuation import recording_name
 from orchestrator.domain.job import JobStatus, Origin
+from orchestrator.domain.lifecycle import WARN_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,6 +75,16 @@ def model_ends(job: Job, lifecycle: Lifecycle) -> Ending | None:
     """When a job's tuned model stops answering; None when it has none or nothing is known."""
     row = lifecycle.of_job(job) if job.tuned_model else None
     return row.ending("serving_ends") if row else None
+
+
+def ending_soon(jobs: Iterable[Job], lifecycle: Lifecycle, now: datetime) -> str | None:
+    """How many tuned models are about to stop answering; None when none is."""
+    left = [ends.days_left(now.date()) for job in jobs if (ends := model_ends(job, lifecycle))]
+    count = sum(days is not None and 0 < days <= WARN_DAYS for days in left)
+    if not count:
+        return None
+    models = "1 tuned model stops" if count == 1 else f"{count} tuned models stop"
+    return f"{models} answering within {WARN_DAYS} days"
 
 
 def ways_out(job: Job, lifecycle: Lifecycle, now: datetime) -> list[str]:

@@ -19,6 +19,7 @@ from orchestrator.grading.submission import check_columns, columns_of, not_run_h
 from orchestrator.usecases.dated import newest_request_limits
 from orchestrator.usecases.lifetimes import notes as last_words
 from orchestrator.usecases.lifetimes import refuse_untrainable
+from orchestrator.usecases.price_check import own_notes
 from orchestrator.usecases.request_limits import Wanted
 from orchestrator.usecases.submit import Intent, PreparedFile
 
@@ -161,7 +162,11 @@ def plan(
             epochs=epochs,
             estimate=_estimate(request, capabilities, prices, training.dataset, epochs),
             billed=billed,
-            warnings=(*notes, *last_words(lifecycle, sold_by, request.model, today)),
+            warnings=(
+                *notes,
+                *own_notes(prices, sold_by, request.model),
+                *last_words(lifecycle, sold_by, request.model, today),
+            ),
         )
 
 

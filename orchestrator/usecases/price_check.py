@@ -146,6 +146,16 @@ def chosen(
     ]
 
 
+def own_notes(book: PriceBook, provider: str, model: str) -> tuple[str, ...]:
+    """Which of the user's own prices count when a model is trained there, for a plan."""
+    return tuple(
+        f"the price of {price.kind} ({price.tier}) is yours, from ftctl.toml: ${price.usd:g}"
+        + (f" instead of ${listed.usd:g}" if (listed := book.listed(price)) else "")
+        for price in chosen(book, provider, model, ("train", "train_hour"))
+        if price.own
+    )
+
+
 def _is_of(listed: str, wanted: str) -> bool:
     base = base_model(listed)
     return listed == wanted or same_model(base, base_model(wanted))

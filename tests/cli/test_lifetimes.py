@@ -128,6 +128,19 @@ class TestModels:
         assert "answers until 2027-06-30 (222 days; ftctl.toml" in ftctl("status", job).out
         assert ftctl("status", job, "--json").json["tuned_model_ends"] == "2027-06-30"
 
+    def test_the_list_of_jobs_and_the_doctor_point_there(self, ftctl: Ftctl):
+        tuned(ftctl)
+        assert "1 tuned model stops answering within 90 days" in ftctl("status").err
+        found = ftctl("doctor", "--json").json["findings"]
+        (dates,) = [each for each in found if each["check"] == "prices and dates"]
+        assert (dates["state"], "2026-11-20" in dates["detail"]) == ("good", True)
+        ftctl.clock = on("2027-02-01")
+        found = ftctl("doctor", "--json").json["findings"]
+        (dates,) = [each for each in found if each["check"] == "prices and dates"]
+        assert dates["state"] == "look"
+        configure(ftctl, '[[lifecycle]]\nprovider = "openai"\n')
+        assert ftctl("doctor").code == 3
+
 
 class TestPrices:
     def test_a_list_for_people_and_for_scripts(self, ftctl: Ftctl):
@@ -181,7 +194,9 @@ class TestPrices:
             '[[prices]]\nprovider = "openai"\nmodel = "gpt-4.1-mini"\nkind = "train"\nusd = 10\n'
             "read_on = 2026-11-20\n",
         )
-        assert float(ftctl(*dry).json["estimate"]["usd"]) == pytest.approx(2 * float(before))
+        after = ftctl(*dry)
+        assert float(after.json["estimate"]["usd"]) == pytest.approx(2 * float(before))
+        assert "is yours, from ftctl.toml: $10 instead of $5" in after.err
 
     @pytest.mark.parametrize("command", [["prices", "list"], ["models"], ["prices", "check"]])
     def test_a_row_that_makes_no_sense_is_one_sentence(self, ftctl: Ftctl, command: list[str]):
