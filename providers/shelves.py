@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from orchestrator.domain.errors import ProviderRejected, RemoteNotFound
+from orchestrator.domain.errors import ProviderRejected, ProviderUnreachable, RemoteNotFound
 from providers import answers
 from providers.paging import every_item, items
 
@@ -128,8 +128,8 @@ class Shelves:
             return
         try:
             told = json.loads(said) if said.strip() else {}
-        except ValueError:
-            told = {}
+        except ValueError as error:
+            raise ProviderUnreachable(f"{self.name} answered with something, not JSON.") from error
         if isinstance(told, dict) and told.get("deleted") is False:
             raise ProviderRejected(f"{self.name} did not delete it, and does not say why.")
 
