@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.archive import Archive
+    from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
     from orchestrator.domain.move import Moves
@@ -271,6 +272,16 @@ def capabilities(profile: Profile) -> Capabilities:
     )
     with contextlib.closing(providers.build(rehearsal)) as provider:
         return provider.capabilities
+
+
+def capabilities_of(application: App, job: Job) -> Capabilities:
+    """What a job's provider can do, also when its profile was taken away since."""
+    from orchestrator.domain.profile import Profile
+
+    settings = application.settings
+    if job.provider in settings.profile_names():
+        return capabilities(settings.profile(job.provider))
+    return capabilities(Profile(name=job.provider, kind=job.kind, home=settings.home))
 
 
 def upgrade_database(application: App) -> tuple[str | None, str, Path | None]:

@@ -61,6 +61,7 @@ def remote_job(
         training_file=_text(raw.get("training_file")),
         validation_file=_text(raw.get("validation_file")),
         method=_method(raw),
+        grader=_table(_table(raw.get("method")).get("reinforcement")).get("grader"),
         suffix=_text(raw.get("user_provided_suffix")) or _text(raw.get("suffix")),
         seed=_count(raw.get("seed")),
         created_at=moment(raw.get("created_at")),

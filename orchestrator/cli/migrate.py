@@ -119,10 +119,9 @@ def _recorded(
     from orchestrator.usecases.migrate import prepare
     from orchestrator.usecases.submit import record
 
-    source = app.settings.profile(wish.source.provider)
     with prepare(
         wish,
-        meaning=wiring.capabilities(source),
+        meaning=wiring.capabilities_of(app, wish.source),
         capabilities=wiring.capabilities(wish.profile),
         datasets=app.datasets,
         recordings=app.recordings,

@@ -132,6 +132,7 @@ class RemoteJob:
         token: the token of our intent, wherever it travelled; None when it carries none.
         hyperparameters: what the provider chose or echoed.
         method: None when the provider used a word we do not know, or none.
+        grader: reinforcement: who rewards an answer, as the provider echoes it.
         raw: the answer as it came.
     """
 
@@ -146,6 +147,7 @@ class RemoteJob:
     training_file: str | None = None
     validation_file: str | None = None
     method: Method | None = None
+    grader: Mapping[str, Any] | None = None
     suffix: str | None = None
     seed: int | None = None
     created_at: datetime | None = None

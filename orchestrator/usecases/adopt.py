@@ -16,7 +16,7 @@ from orchestrator.domain import failpoints
 from orchestrator.domain.archive import Purpose
 from orchestrator.domain.errors import ConfigurationError, Conflict, ProviderRejected
 from orchestrator.domain.ids import new_id, new_token
-from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method, Origin
+from orchestrator.domain.job import Hyperparameters, Job, JobOptions, JobStatus, Method, Origin
 from orchestrator.domain.ledger import History
 from orchestrator.usecases.fetching import Wanted
 from orchestrator.usecases.polling import minded
@@ -164,13 +164,14 @@ def files_of(remote: RemoteJob) -> list[Wanted]:
 
 
 def chosen(told: Mapping[str, object]) -> Hyperparameters:
-    """The numbers among a provider's hyperparameters, as far as we know them."""
-    known: dict[str, int | float] = {}
+    """What is chosen among a provider's hyperparameters, as far as we know them."""
+    known: dict[str, int | float | str] = {}
     for each in dataclasses.fields(Hyperparameters):
         value = told.get(each.name)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            whole = "int" in str(each.type)
-            known[each.name] = int(value) if whole else float(value)
+            known[each.name] = int(value) if "int" in str(each.type) else float(value)
+        elif isinstance(value, str) and value != "auto" and "str" in str(each.type):
+            known[each.name] = value
     return Hyperparameters(**known)  # type: ignore[arg-type]
 
 
@@ -260,6 +261,7 @@ def _job(remote: RemoteJob, files: Mapping[str, ArchivedFile], run: _Run) -> Job
         model=remote.model,
         method=remote.method or Method.SUPERVISED,
         hyperparameters=chosen(remote.hyperparameters),
+        options=JobOptions(grader=remote.grader if isinstance(remote.grader, dict) else None),
         suffix=remote.suffix[:64] if remote.suffix else None,
         seed=remote.seed,
         training=_digest(remote.training_file, files),

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 import providers
-from orchestrator.domain.job import JobStatus, Origin
+from orchestrator.domain.job import JobStatus, Method, Origin
 from orchestrator.domain.profile import Profile
 from orchestrator.domain.provider import Provider, Sink
 from orchestrator.resources import schema
@@ -138,6 +138,36 @@ def test_jobs_of_our_own_are_not_doubled(ftctl: Ftctl, account: Account, tmp_pat
     assert app.jobs.get(submitted["id"]).origin is Origin.FTCTL
     assert len(app.jobs.all()) == 2
     app.close()
+
+
+def test_an_intent_in_doubt_is_left_to_sync(ftctl: Ftctl, account: Account, tmp_path: Path):
+    account.host.order_fault("create_job", "drop_after_accept")
+    doubtful = ftctl(
+        "submit", tmp_path / "first.jsonl", "--provider", "openai",
+        "--model", "gpt-4.1-mini-2025-04-14", "--json",
+    ).json  # fmt: skip
+    assert doubtful["status"] == "unknown"
+    found = adopted(ftctl)
+    assert (found["listed"], found["ours"], found["adopted"]) == (1, 1, 0)
+    ftctl("sync", "--all")
+    assert ftctl("status", doubtful["id"], "--json").json["status"] == "queued"
+    assert adopted(ftctl)["ours"] == 1
+
+
+def test_a_grader_and_the_words_of_reinforcement_come_along(ftctl: Ftctl, account: Account):
+    grader = {"type": "string_check", "name": "same", "operation": "eq", "input": "a"}
+    remote = account.add(
+        method="reinforcement", hyperparameters={"reasoning_effort": "low", "eval_interval": 5}
+    )
+    with account.memory.change() as state:
+        state["jobs"][remote]["grader"] = grader
+    adopted(ftctl)
+    app = ftctl.app()
+    job = app.jobs.find(remote)
+    app.close()
+    assert (job.method, job.hyperparameters.reasoning_effort) == (Method.REINFORCEMENT, "low")
+    assert job.hyperparameters.eval_interval == 5
+    assert job.options.grader == grader
 
 
 def test_the_jobs_of_a_lost_ledger_keep_their_tokens(ftctl: Ftctl, account: Account):

@@ -228,6 +228,13 @@ def test_a_recording_of_other_rows_or_another_model_is_refused(
     assert "is of ft:" in refused.err
 
 
+def test_the_old_profile_may_be_gone(ftctl: Ftctl, account: Account, source: str):
+    config = ftctl.home / "ftctl.toml"
+    before = config.read_text()
+    config.write_text(before.replace("[providers.openai]", "[providers.renamed]"))
+    assert lines(migrated(ftctl, source, "--dry-run"))["learning rate"][2] == "kept"
+
+
 def test_a_job_without_a_model_or_without_data_cannot_move(ftctl: Ftctl, account: Account):
     running = account.add(3)
     account.lose(account.files[1])
