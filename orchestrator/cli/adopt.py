@@ -129,7 +129,8 @@ def _print_files(found: Adopted, fetcher: Fetcher | None) -> None:
     click.echo(f"  files: {said}; {fetcher.fetched} fetched now ({fetcher.bytes / 1e6:,.1f} MB)")
     flawed = [file for file in found.files.values() if file.errors]
     if flawed:
-        say(f"{len(flawed)} training files have errors; they are kept as they are")
+        many = "1 training file has" if len(flawed) == 1 else f"{len(flawed)} training files have"
+        say(f"{many} errors, kept as they are; ftctl evacuate says whose")
     for file in found.files.values():
         if file.note and file.digest:
             say(f"{file.remote_id}: {file.note}")

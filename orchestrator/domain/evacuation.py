@@ -258,15 +258,12 @@ def _data(tenant: Tenant, ends: date) -> Step:
 def _test(tenant: Tenant, ends: date, today: date) -> Step:
     name, validation = "test set", tenant.validation
     if tenant.recording:
-        return Step(name=name, state=State.DONE, what=f"{tenant.recording.rows:,} recorded rows")
+        rows = tenant.recording.rows
+        return Step(name=name, state=State.DONE, what=f"{rows:,} recorded rows{_few(rows)}")
     if validation and validation.have is Have.KEPT:
         rows = validation.rows or 0
-        few = f", and {rows:,} decide little" if rows < FEW_ROWS else ""
-        return Step(
-            name=name,
-            state=State.DONE,
-            what=f"no test set is known; its {rows:,} validation rows were not trained on{few}",
-        )
+        told = f"no test set is known; its {rows:,} validation rows were not trained on{_few(rows)}"
+        return Step(name=name, state=State.DONE, what=told)
     if not tenant.answers_on(today):
         return Step(name=name, state=State.CLOSED, what="no test set is known")
     kept = tenant.data.have is Have.KEPT
@@ -393,6 +390,10 @@ def _delete(tenant: Tenant, ends: date) -> Step:
     return Step(
         name="delete", state=State.DUE, what=told, command=typed if files and not gone else None
     )
+
+
+def _few(rows: int) -> str:
+    return f", and so few decide little: {FEW_ROWS} or more are better" if rows < FEW_ROWS else ""
 
 
 def _late(step: Step, today: date) -> Step:

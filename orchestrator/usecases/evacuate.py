@@ -63,7 +63,9 @@ def evacuate(registry: Registry, today: date, *, provider: str | None = None) ->
         today: the day of the plan.
         provider: only models of that profile.
     """
-    recordings = {each.model: each for each in registry.recordings.all() if each.finished}
+    # Newest first, so that the last one that is written down for a model is the newest.
+    found = reversed(registry.recordings.all())
+    recordings = {each.model: each for each in found if each.finished}
     archives: dict[str, Mapping[str, ArchivedFile]] = {}
     plans = []
     for job in registry.jobs.all():
