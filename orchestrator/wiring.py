@@ -8,12 +8,12 @@ import signal
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import config
 from orchestrator.domain import failpoints
 from orchestrator.domain.clock import Clock, SystemClock
-from orchestrator.domain.errors import LocalStateError
+from orchestrator.domain.errors import ConfigurationError, LocalStateError, MissingCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.archive import Archive
+    from orchestrator.domain.inbox import Inbox
     from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
     from orchestrator.domain.move import Moves
+    from orchestrator.domain.notification import Courier, Outbox
     from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.ledger import Ledger
+    from orchestrator.usecases.notifying import Told
 
 
 @dataclass
@@ -128,6 +131,50 @@ class App:
         return RecordingStore(self.engine)
 
     @cached_property
+    def outbox(self) -> Outbox:
+        """What others are still to be told."""
+        from orchestrator.store.notifications import SqlOutbox
+
+        return SqlOutbox(self.engine)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """Webhooks that came."""
+        from orchestrator.store.inbox import SqlInbox
+
+        return SqlInbox(self.engine)
+
+    @cached_property
+    def courier(self) -> Courier:
+        """What carries notifications."""
+        from orchestrator.hooks.couriers import Couriers
+
+        return Couriers(self.settings.environment, self.settings.notify_secret)
+
+    def tell_others(self, say: Callable[[str], None]) -> Told:
+        """Deliver what is due to everyone who wants to hear of it; no receiver can make it fail.
+
+        What cannot be delivered is said at its first try and at its last.
+        """
+        from orchestrator.usecases.notifying import Told, notify, worth_saying
+
+        try:
+            subscribers = self.settings.subscribers()
+        except ConfigurationError as error:
+            say(f"nobody is notified: {error.message}")
+            return Told()
+        if not subscribers:
+            return Told()
+        with self.claim("notifications") as ours:
+            # Somebody else is telling them already.
+            if not ours:
+                return Told()
+            told = notify(self.outbox, subscribers, self.courier, self.clock)
+        for line in worth_saying(told):
+            say(line)
+        return told
+
+    @cached_property
     def prices(self) -> PriceBook:
         """The newest price file, with the user's own prices before it.
 
@@ -190,6 +237,7 @@ class App:
         """The parts that submit and sync work with."""
         from orchestrator.usecases.ledger import Ledger, silent
 
+        self._enrol()
         return Ledger(
             jobs=self.jobs,
             datasets=self.datasets,
@@ -232,6 +280,13 @@ class App:
             for provider in self._open.values():
                 stack.callback(provider.close)
             self._open = {}
+
+    def _enrol(self) -> None:
+        """Whoever wants to be told hears of what this command is about to do, whenever it is told."""
+        # What is wrong with an entry is said where others are told, and holds up no job.
+        with contextlib.suppress(ConfigurationError):
+            if names := [each.name for each in self.settings.subscribers()]:
+                self.outbox.enrol(names)
 
     def _build(self, profile: Profile) -> Provider:
         if self.build_provider is not None:
@@ -343,3 +398,79 @@ def serve_simulator(host: str, port: int, dialect: str, *, on_ready: Callable[[s
     from providers.simulator import serve_simulator as serve
 
     serve(host, port, dialect, on_ready=on_ready)
+
+
+def serve_webhooks(
+    application: App,
+    profile: str,
+    where: tuple[str, int],
+    *,
+    on_ready: Callable[[str], None],
+    say: Callable[[str], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Take in signed webhooks of a profile's account until told to stop.
+
+    Args:
+        application: the wired application.
+        profile: whose secret they are signed with, and whose jobs they are about.
+        where: address and port; 0 takes a free one.
+        on_ready: is told the URL once the port is bound.
+        say: is told a line for each webhook, from several threads.
+        stop: set it to end; SIGTERM and SIGINT do, too.
+
+    Raises:
+        MissingCredentials: there is no secret.
+        OSError: the port cannot be had.
+    """
+    from orchestrator.hooks.receiver import Door, Receiver
+    from orchestrator.usecases.webhooks import LookOut, hear
+
+    keys = _webhook_keys(application.settings, profile)
+    ledger, provider = application.ledger(say), application.provider(profile)
+    inbox, stop = application.inbox, stop or threading.Event()
+    with LookOut(provider, ledger, idle=lambda: application.tell_others(say)) as look_out:
+
+        def take(webhook_id: str, said: Mapping[str, Any]) -> None:
+            heard = hear(webhook_id, said, inbox, provider.account, ledger)
+            say(heard.line)
+            if heard.job_id is not None:
+                look_out.add(heard.job_id)
+
+        door = Door(keys=keys, clock=application.clock, take=take, say=say)
+        with Receiver(where, door) as receiver, _until_signalled(stop):
+            receiver.start()
+            on_ready(receiver.url)
+            stop.wait()
+
+
+def _webhook_keys(settings: Settings, profile: str) -> tuple[bytes, ...]:
+    from orchestrator.domain.signature import secrets_of
+
+    settings.profile(profile)
+    variable, found = settings.webhook_secret(profile)
+    where = variable or "the credentials file"
+    keys = secrets_of(found or "", where)
+    if not keys:
+        raise MissingCredentials(
+            f"There is no webhook secret for '{profile}'.",
+            hint=f"export {variable}=whsec_..."
+            if variable
+            else f'webhook_secret_env = "..." under [providers.{profile}]',
+        )
+    return keys
+
+
+@contextlib.contextmanager
+def _until_signalled(stop: threading.Event) -> Iterator[None]:
+    """A wish to end sets the event; nothing is cut off in its middle."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wishes = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(each, lambda *_: stop.set()) for each in wishes]
+    try:
+        yield
+    finally:
+        for each, handler in zip(wishes, before, strict=True):
+            signal.signal(each, handler)

@@ -95,6 +95,14 @@ Example:
             "orchestrator.cli.simulator:simulator",
             "Rehearse against a provider that costs nothing.",
         ),
+        "webhooks": (
+            "orchestrator.cli.webhooks:webhooks",
+            "Hear from the provider that a job has ended.",
+        ),
+        "notifications": (
+            "orchestrator.cli.notifications:notifications",
+            "Who is told when a job ends.",
+        ),
         "doctor": ("orchestrator.cli.doctor:doctor", "Look over the whole installation."),
         "cron": ("orchestrator.cli.cron:cron", "Print the line that polls for you."),
     },

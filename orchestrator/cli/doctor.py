@@ -130,6 +130,17 @@ def _profiles(app: wiring.App) -> Iterator[Finding]:
             yield Finding(f"profile {name}", _LOOK, f"{env} is not set", f"export {env}=...")
 
 
+def _notified(app: wiring.App) -> Iterator[Finding]:
+    settings = app.settings
+    for each in settings.subscribers():
+        missing = each.secret is not None and settings.notify_secret(each) is None
+        yield Finding(
+            f"notify {each.name}", _LOOK if missing else _GOOD,
+            f"{each.secret} is not set" if missing else each.target,
+            f"export {each.secret}=whsec_..." if missing else None,
+        )  # fmt: skip
+
+
 def _worker(_app: wiring.App) -> Iterator[Finding]:
     there = importlib.util.find_spec("ftctl_worker") is not None
     yield Finding(
@@ -174,6 +185,7 @@ _CHECKS: dict[str, Callable[[wiring.App], Iterator[Finding]]] = {
     "database": _database,
     "files": _files,
     "profiles": _profiles,
+    "notify": _notified,
     "worker": _worker,
     "clock": _clock,
     "prices and dates": _dated,

@@ -42,8 +42,10 @@ SYNC = (
     "sync.ended",
 )
 COMPARE = ("compare.asking", "compare.answered", "compare.kept")
+NOTIFY = ("notify.gathered", "notify.sent")
+WEBHOOKS = ("webhook.kept",)
 ADOPT = ("adopt.file_kept", "adopt.job_kept")
-NAMES = (*SUBMIT, *SYNC, *COMPARE, *ADOPT)
+NAMES = (*SUBMIT, *SYNC, *COMPARE, *NOTIFY, *WEBHOOKS, *ADOPT)
 
 
 def _go_on(_name: str) -> None:

@@ -48,7 +48,9 @@ def steer(
         move_on(state, int(body.get("looks", 1)), dialect, now, every=int(body.get("every", 1)))
     else:
         raise RefusedError(
-            404, "The simulator steers by ledger, faults, clock, deployments, model_dates, advance."
+            404,
+            "The simulator steers by ledger, faults, clock, deployments, model_dates, advance,"
+            " webhook.",
         )
     return {"ordered": verb}
 
