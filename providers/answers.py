@@ -220,18 +220,6 @@ def moment(value: Any) -> datetime | None:
         return None
 
 
-def _day(value: Any) -> date | None:
-    """A day, from text that begins with one or from Unix seconds; None for anything else."""
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value.strip()[:10])
-        except ValueError:
-            return None
-    # Zero is how some hosts write that there is none.
-    at = moment(value) if value else None
-    return at.date() if at else None
-
-
 def _token(raw: Raw, carrier: TokenCarrier) -> str | None:
     metadata = _text(_table(raw.get("metadata")).get(TOKEN_KEY))
     if metadata or carrier is not TokenCarrier.SUFFIX:
@@ -242,6 +230,18 @@ def _token(raw: Raw, carrier: TokenCarrier) -> str | None:
             return found[1]
     inside = _TOKEN_INSIDE.search(_text(raw.get("fine_tuned_model")) or "")
     return inside[1] if inside else None
+
+
+def _day(value: Any) -> date | None:
+    """A day, from text that begins with one or from Unix seconds; None for anything else."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value.strip()[:10])
+        except ValueError:
+            return None
+    # Zero is how some hosts write that there is none.
+    at = moment(value) if value else None
+    return at.date() if at else None
 
 
 def _event(at: datetime, raw: Raw) -> JobEvent:

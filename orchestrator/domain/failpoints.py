@@ -28,6 +28,8 @@ SUBMIT = (
     "submit.refused",
     "submit.accepted",
 )
+# Reached only by files that travel in parts.
+PARTS = ("submit.part_sent",)
 SYNC = (
     "sync.begun",
     "sync.claimed",
@@ -45,7 +47,7 @@ COMPARE = ("compare.asking", "compare.answered", "compare.kept")
 NOTIFY = ("notify.gathered", "notify.sent")
 WEBHOOKS = ("webhook.kept",)
 ADOPT = ("adopt.file_kept", "adopt.job_kept")
-NAMES = (*SUBMIT, *SYNC, *COMPARE, *NOTIFY, *WEBHOOKS, *ADOPT)
+NAMES = (*SUBMIT, *PARTS, *SYNC, *COMPARE, *NOTIFY, *WEBHOOKS, *ADOPT)
 
 
 def _go_on(_name: str) -> None:

@@ -126,6 +126,14 @@ def test_a_job_comes_whole(ftctl: Ftctl, account: Account):
     assert ftctl("status", job.id, "--json").json["origin"] == "adopted"
 
 
+def test_what_was_fetched_is_for_its_owner_alone(ftctl: Ftctl, account: Account):
+    account.add()
+    adopted(ftctl)
+    kept = [*(ftctl.home / "files").rglob("*"), *(ftctl.home / "datasets").rglob("*")]
+    assert kept
+    assert all(path.stat().st_mode & 0o077 == 0 for path in kept)
+
+
 def test_jobs_of_our_own_are_not_doubled(ftctl: Ftctl, account: Account, tmp_path: Path):
     submitted = ftctl(
         "submit", tmp_path / "first.jsonl", "--provider", "openai",
