@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Raw = Mapping[str, Any]
 
+#: What the ledger keeps of a status; a longer one is no word.
+LONGEST_WORD = 64
 TOKEN_KEY = "ftctl_token"  # noqa: S105 - the name of a metadata field, not a secret
 
 _TOKEN = "[0-9a-hjkmnp-tv-z]{26}"  # noqa: S105 - its alphabet, not a secret
@@ -52,7 +54,7 @@ def remote_job(
     return RemoteJob(
         id=_id(raw, "job"),
         status=words.get(word),
-        remote_status=word,
+        remote_status=word[:LONGEST_WORD],
         model=_text(raw.get("model")) or "",
         token=_token(raw, carrier),
         tuned_model=_text(raw.get("fine_tuned_model")),

@@ -49,7 +49,9 @@ REMOVED = "[key removed]"
 
 _CHUNK = 1 << 18
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# Halves of characters, and NUL, which PostgreSQL keeps in no text.
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
+_ESCAPED = re.compile(r"\\u(?:d|0000)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +187,7 @@ class Border:
             raise self._not_json(kind) from error
         if not isinstance(body, dict):
             raise self._not_json(kind)
-        return _printable(body) if "\\ud" in text.lower() else body
+        return _printable(body) if _ESCAPED.search(text) else body
 
     def clean(self, text: str) -> str:
         """The text without the key."""
@@ -285,9 +287,9 @@ def _reason(error: openai.APIConnectionError) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """Without halves of characters, which no database takes."""
+    """Without the characters that some database does not take."""
     if isinstance(value, str):
-        return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+        return _UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, list):
         return [_printable(part) for part in value]
     if isinstance(value, dict):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from orchestrator.usecases.ledger import Ledger
 
 _THREADS = 8
+# Ours are half as long; a longer one was written by somebody else.
+_LONGEST_TOKEN = 64
 
 
 class Progress(NamedTuple):
@@ -201,7 +203,11 @@ def _begun(
         fetcher=fetcher,
         known={str(job.remote_id): job for job in mine},
         owners=owners,
-        strays={token: first for token, first in carriers.items() if token not in owners},
+        strays={
+            token: first
+            for token, first in carriers.items()
+            if token not in owners and len(token) <= _LONGEST_TOKEN
+        },
     )
 
 

@@ -37,6 +37,8 @@ PAGE = 100
 # With more jobs than this, the history of a job is fetched when it has ended, and not before.
 CHATTY = 20
 _THREADS = 8
+# What the ledger has room for; nothing that trains goes beyond it.
+_MOST_STEPS, _LONGEST_NAME = 2**31, 64
 _BATCH = 500
 _MISSED_APART = timedelta(seconds=60)
 
@@ -301,12 +303,13 @@ def metrics_of(events: Iterable[JobEvent]) -> list[MetricPoint]:
     for event in events:
         data = event.data or {}
         step = data.get("step")
-        if not isinstance(step, int):
+        if not isinstance(step, int) or not 0 <= step < _MOST_STEPS:
             continue
         points += [
             MetricPoint(step, name, float(value))
             for name, value in data.items()
             if name not in {"step", "total_steps"}
+            and len(name) <= _LONGEST_NAME
             and isinstance(value, int | float)
             and not isinstance(value, bool)
         ]

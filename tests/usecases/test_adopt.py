@@ -134,6 +134,29 @@ def test_what_was_fetched_is_for_its_owner_alone(ftctl: Ftctl, account: Account)
     assert all(path.stat().st_mode & 0o077 == 0 for path in kept)
 
 
+@pytest.mark.usefixtures("database")
+def test_whatever_an_account_says_it_comes_in(ftctl: Ftctl, account: Account):
+    event = {"object": "fine_tuning.job.event", "id": "e", "created_at": 1_760_000_000,
+             "level": "l" * 99, "message": "a\x00b\ud800 \u202e" + "x" * 5000, "type": "metrics",
+             "data": {"step": 2**40, "loss" * 40: 1.0, "train_loss": 0.5}}  # fmt: skip
+    with account.memory.change() as state:
+        state["files"][account.files[0]]["filename"] = "../../etc/\x00passwd\x1b[2J"
+    remote = account.add(
+        0, status="w" * 200, suffix="s" * 300, seed=2**62, events=[event, event],
+        error={"message": "\x00", "code": None, "param": None},
+        metadata={"ftctl_token": "t" * 200},
+    )  # fmt: skip
+    adopted(ftctl)
+    assert adopted(ftctl)["known"] == 1
+    app = ftctl.app()
+    job = app.jobs.find(remote)
+    assert (job.status, job.remote_status) == (JobStatus.QUEUED, "w" * 64)
+    assert len(app.jobs.events(job.id)) == 2
+    app.close()
+    assert "\x1b" not in ftctl("dataset", "list").out
+    assert ftctl("status", remote).code == ftctl("events", remote).code == 0
+
+
 def test_jobs_of_our_own_are_not_doubled(ftctl: Ftctl, account: Account, tmp_path: Path):
     submitted = ftctl(
         "submit", tmp_path / "first.jsonl", "--provider", "openai",
