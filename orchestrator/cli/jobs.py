@@ -126,7 +126,7 @@ def _move(app: wiring.App, job: Job) -> Move | None:
     move = app.moves.of(job.id)
     if move is None:
         return None
-    from orchestrator.usecases.migrate import completed
+    from orchestrator.usecases.parity import completed
 
     source = app.jobs.get(move.source_id)
     return replace(move, parity=completed(move.parity, source, app.recordings))

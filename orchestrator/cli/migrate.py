@@ -182,7 +182,7 @@ def _print_dry_run(app: wiring.App, migration: Migration, *, as_json: bool) -> N
 def _print(
     app: wiring.App, wish: Wish, job: Job, migration: Migration | None, *, as_json: bool
 ) -> None:
-    from orchestrator.usecases.migrate import completed
+    from orchestrator.usecases.parity import completed
 
     move = app.moves.of(job.id)
     assert move is not None

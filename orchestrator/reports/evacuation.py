@@ -6,13 +6,15 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.evacuation import Have, State, move_command
+from orchestrator.domain.evacuation import State, move_command
+from orchestrator.domain.tenant import Have
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import date
 
-    from orchestrator.domain.evacuation import Data, Departure, Route, Step
+    from orchestrator.domain.evacuation import Departure, Step
+    from orchestrator.domain.tenant import Data, Route
 
 _MARKUP = re.compile(r"([\\`*_<>|\[\]#])")
 _MARKS = {

@@ -6,19 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.archive import FileState
-from orchestrator.domain.evacuation import (
-    Data,
-    Departure,
-    Frozen,
-    Have,
-    Route,
-    Successor,
-    Tenant,
-    by_urgency,
-    depart,
-)
+from orchestrator.domain.evacuation import Departure, by_urgency, depart
 from orchestrator.domain.lifecycle import ANYTHING
 from orchestrator.domain.model_names import base_model, same_model
+from orchestrator.domain.tenant import Data, Frozen, Have, Route, Successor, Tenant
 from orchestrator.usecases.lifetimes import profile_of
 
 if TYPE_CHECKING:

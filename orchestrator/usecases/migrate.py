@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import DatasetInvalid, UsageError
 from orchestrator.domain.job import JobOptions, JobStatus
-from orchestrator.domain.move import Move, ParityPlan
+from orchestrator.domain.move import Move
 from orchestrator.domain.recipe import (
     How,
     Line,
@@ -27,19 +27,19 @@ from orchestrator.domain.recipe import (
     translate,
 )
 from orchestrator.usecases import plan as planning
-from orchestrator.usecases.answering import asked_digest
 from orchestrator.usecases.carrying import carry
-from orchestrator.usecases.samples import read_samples, said, select
+from orchestrator.usecases.parity import parity_plan
+from orchestrator.usecases.samples import read_samples, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from orchestrator.domain.answerbook import Recording, Recordings
+    from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, JobStore
     from orchestrator.domain.lifecycle import Lifecycle
-    from orchestrator.domain.move import Moves
+    from orchestrator.domain.move import Moves, ParityPlan
     from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from orchestrator.usecases.submit import PreparedFile
 
 _WITHOUT_MODEL = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.REJECTED})
-# A recording that lacks more of the rows was made on another file.
-_MOST_LACKING = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +138,9 @@ def prepare(
     """
     source = wish.source
     original = _present(datasets, source.data)
-    parity = parity_plan(wish, recordings)
+    parity = parity_plan(
+        source, recordings, margin=wish.margin, name=wish.recording, test=wish.test
+    )
     held_out = (
         {said(each) for each in read_samples(Path(parity.test_file))}
         if (parity.test_file)
@@ -170,73 +170,6 @@ def prepare(
                 plan=_named(plan, source, {str(training.path): str(original)}),
                 parity=parity,
             )
-
-
-def parity_plan(wish: Wish, recordings: Recordings) -> ParityPlan:
-    """The comparison with the old model, as far as it can be fixed now.
-
-    Raises:
-        UsageError: the recording is of another model, or was made on other rows than `test`.
-    """
-    found = _recording(wish, recordings)
-    file = wish.test or _recorded_on(found)
-    if found is not None and file is not None:
-        _refuse_other_rows(found, file, recordings)
-    return ParityPlan(
-        margin=wish.margin,
-        recording=found.name if found else None,
-        test=found.test if found else None,
-        test_file=str(file.absolute()) if file else None,
-    )
-
-
-def completed(parity: ParityPlan, source: Job, recordings: Recordings) -> ParityPlan:
-    """The same plan with a recording that was made since; its margin stays as it was fixed."""
-    if parity.recording is not None:
-        return parity
-    found = _newest(source, recordings)
-    if found is None:
-        return parity
-    file = parity.test_file or found.test_file
-    return replace(parity, recording=found.name, test=found.test, test_file=file)
-
-
-def _recording(wish: Wish, recordings: Recordings) -> Recording | None:
-    if wish.recording is None:
-        return _newest(wish.source, recordings)
-    found = recordings.get(wish.recording)
-    if found.model != wish.source.tuned_model:
-        raise UsageError(
-            f"The recording '{found.name}' is of {found.model}, not of {wish.source.tuned_model}.",
-            hint="ftctl recordings",
-        )
-    return found
-
-
-def _newest(source: Job, recordings: Recordings) -> Recording | None:
-    return next(
-        (each for each in recordings.all() if each.finished and each.model == source.tuned_model),
-        None,
-    )
-
-
-def _recorded_on(recording: Recording | None) -> Path | None:
-    if recording is None or recording.test_file is None:
-        return None
-    path = Path(recording.test_file)
-    return path if path.is_file() else None
-
-
-def _refuse_other_rows(recording: Recording, file: Path, recordings: Recordings) -> None:
-    answers = recordings.frozen(recording.name)
-    samples = select(read_samples(file), []).samples
-    lacking = sum(asked_digest(each.messages, each.tools) not in answers for each in samples)
-    if lacking > _MOST_LACKING * len(samples):
-        raise UsageError(
-            f"The recording '{recording.name}' has no answer to {lacking} of {len(samples)} rows of"
-            f" {file}: it was made on another file.",
-            hint="give the file it was made on with --test, or another --recording",
-        )
 
 
 def _present(datasets: DatasetStore, digest: str) -> Path:
