@@ -200,6 +200,22 @@ def test_the_comparison_is_fixed_before_there_is_a_result(
     assert (status["migrated_from"], status["next"]) == (source, parity["command"])
 
 
+def test_another_margin_than_the_fixed_one_is_said_aloud(
+    ftctl: Ftctl, account: Account, source: str, tmp_path: Path
+):
+    recorded(ftctl, tmp_path, source)
+    found = migrated(ftctl, source, "--to", "box", "--model", "smollm2", "--margin", "5")
+    account.others["box"].advance(9)
+    ftctl("sync", "--all")
+    command = found["parity"]["command"].split()[1:]
+    as_fixed = ftctl(*command)
+    assert "the margin is the one that was fixed before: 5 points" in as_fixed.err
+    wider = ftctl(*command[:-1], "9")
+    assert "WARNING: the margin of this move was fixed at 5 points" in wider.err
+    shown = ftctl("evacuate", "--provider", "openai").out
+    assert f"job {found['id']} at box: succeeded" in shown
+
+
 def test_a_recording_made_later_takes_its_place_in_the_command(
     ftctl: Ftctl, account: Account, source: str, tmp_path: Path
 ):
