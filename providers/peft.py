@@ -139,6 +139,10 @@ class EmbeddedProvider(WireProvider):
         self._ensure(look=True)
         return super()._ask(call)
 
+    def _client(self) -> OpenAI:
+        self._ensure()
+        return super()._client()
+
     def _ensure(self, *, look: bool = False) -> None:
         """Have a worker; `look` again even if we had one."""
         with self._starting:

@@ -197,7 +197,6 @@ def _check(request: Request, capabilities: Capabilities) -> None:
     newest_request_limits(request.profile.kind).check(
         Wanted(
             provider=provider,
-            model=request.model,
             method=request.method,
             hyperparameters=request.hyperparameters,
             options=request.options,

@@ -5,6 +5,7 @@ The numbers stand in the dated limits file, each with its source.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,6 @@ class Wanted:
     """The part of a request that limits speak of."""
 
     provider: str
-    model: str
     method: Method
     hyperparameters: Hyperparameters
     options: JobOptions
@@ -112,14 +112,6 @@ class RequestLimits:
             )
         if method in self.numbers["needs_validation"]["methods"] and not wanted.has_validation:
             yield f"{wanted.provider} wants a validation file for {method}", "--validation FILE"
-        table: Mapping[str, list[str]] = self.numbers["models"]["methods"]
-        for model, methods in table.items():
-            if _same(model, wanted.model) and method not in methods:
-                can = [name for name, each in table.items() if method in each]
-                yield (
-                    f"{wanted.model} cannot be trained by {method} at {wanted.provider}",
-                    f"--model {can[0]}" if can else f"--method {methods[0]}",
-                )
 
     def _of_suffix(self, wanted: Wanted) -> Iterator[tuple[str, str]]:
         if wanted.suffix is None:
@@ -159,7 +151,8 @@ def _of_number(
 ) -> Iterator[tuple[str, str]]:
     low, above, high = bound.get("low"), bound.get("above"), bound.get("high")
     fits = (
-        (low is None or value >= low)
+        math.isfinite(value)
+        and (low is None or value >= low)
         and (above is None or value > above)
         and (high is None or value <= high)
     )
@@ -172,7 +165,3 @@ def _of_number(
         f"{FLAGS[name]} {value} is out of bounds: {provider} takes {least}{most}",
         f"{FLAGS[name]} {nearest if nearest is not None else 'NUMBER'}",
     )
-
-
-def _same(listed: str, wanted: str) -> bool:
-    return wanted in {listed, re.sub(r"-\d{4}-\d{2}-\d{2}$", "", listed)}
