@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings
     from orchestrator.domain.adapter_ports import AdapterRepo
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.archive import Archive
     from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
     from orchestrator.domain.hosting import Hosted
     from orchestrator.domain.inbox import Inbox
+    from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.move import Moves
     from orchestrator.domain.notification import Courier, Outbox
     from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
@@ -94,6 +97,20 @@ class App:
         from orchestrator.store.datasets import SqlDatasetStore
 
         return SqlDatasetStore(self.engine, self.settings.home / "datasets")
+
+    @cached_property
+    def archive(self) -> Archive:
+        """What became of a provider's files."""
+        from orchestrator.store.archive import SqlArchive
+
+        return SqlArchive(self.engine, self.settings.home / "files")
+
+    @cached_property
+    def moves(self) -> Moves:
+        """Which job was made anew from which."""
+        from orchestrator.store.moves import SqlMoves
+
+        return SqlMoves(self.engine)
 
     @cached_property
     def gates(self) -> Gates:
@@ -476,6 +493,16 @@ def _actor() -> str:
     except KeyError:
         name = f"uid {os.getuid()}"
     return f"{name}@{os.uname().nodename}"
+
+
+def capabilities_of(application: App, job: Job) -> Capabilities:
+    """What a job's provider can do, also when its profile was taken away since."""
+    from orchestrator.domain.profile import Profile
+
+    settings = application.settings
+    if job.provider in settings.profile_names():
+        return capabilities(settings.profile(job.provider))
+    return capabilities(Profile(name=job.provider, kind=job.kind, home=settings.home))
 
 
 def upgrade_database(application: App) -> tuple[str | None, str, Path | None]:

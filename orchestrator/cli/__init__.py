@@ -84,6 +84,18 @@ Example:
             "orchestrator.cli.adapters:adapters",
             "Keep adapters: versions, aliases, proof that they still answer.",
         ),
+        "adopt": (
+            "orchestrator.cli.adopt:adopt",
+            "Bring what an account had before ftctl into the ledger.",
+        ),
+        "evacuate": (
+            "orchestrator.cli.evacuate:evacuate",
+            "Plan the move of every tuned model before it stops.",
+        ),
+        "migrate": (
+            "orchestrator.cli.migrate:migrate",
+            "Make a job anew at another provider, and prepare the proof.",
+        ),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
         "models": (

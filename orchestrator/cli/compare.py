@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from orchestrator.grading.grader import Grader
     from orchestrator.usecases.samples import SampleSet
 
+# Margins are typed in points and kept as proportions.
+_SAME = 1e-9
+
 EXAMPLE = """\b
 Example:
   ftctl compare JOB --test test.jsonl
@@ -85,7 +88,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
     options = _Options(**typed)  # type: ignore[arg-type]
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
-    training = read_samples(app.datasets.path(job.training))
+    training = read_samples(app.datasets.path(job.data))
     chosen = select(
         read_samples(options.test, slice_by=options.slice_by, group_by=options.group_by),
         training,
@@ -141,6 +144,7 @@ def _compared(
         measure=measure(desk, plan, grader, progress.answers()),
         pin=app.pin,
     )
+    _remind(app, job, plan)
     names = options.arms or arm_names.DEFAULT_ARMS
     made = arm_names.make_arms(names, context, source=options.source)
     _refuse_undeployed(app, job, made)
@@ -216,6 +220,21 @@ def _bench(app: wiring.App, grader: Grader, options: _Options) -> Bench | None:
 
 def _cheapest(app: wiring.App, kind: str) -> str | None:
     return app.prices.cheapest_base(kind, app.listed_lifecycle, app.clock.now().date())
+
+
+def _remind(app: wiring.App, job: Job, plan: Plan) -> None:
+    """Of a job that replaces another: whether this is the comparison that was fixed for it."""
+    move = app.moves.of(job.id)
+    if move is None or plan.margin is None:
+        return
+    fixed = f"{100 * move.parity.margin:g} points on {move.created_at:%Y-%m-%d}"
+    if abs(plan.margin - move.parity.margin) < _SAME:
+        say(f"the margin is the one that was fixed before: {fixed} ({move.parity.digest[:12]})")
+    else:
+        say(
+            f"WARNING: the margin of this move was fixed at {fixed}; this comparison uses"
+            f" {100 * plan.margin:g}, and proves less"
+        )
 
 
 def _announce(chosen: SampleSet, arms: list[str], plan: Plan) -> None:

@@ -71,7 +71,8 @@ COMPARE = (
 )
 NOTIFY = ("notify.gathered", "notify.sent")
 WEBHOOKS = ("webhook.kept",)
-NAMES = (*SUBMIT, *PARTS, *SYNC, *DEPLOY, *COMPARE, *NOTIFY, *WEBHOOKS)
+ADOPT = ("adopt.file_kept", "adopt.job_kept")
+NAMES = (*SUBMIT, *PARTS, *SYNC, *DEPLOY, *COMPARE, *NOTIFY, *WEBHOOKS, *ADOPT)
 
 
 def _go_on(_name: str) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.domain.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -81,6 +83,13 @@ class Method(StrEnum):
     SUPERVISED = "supervised"
     DPO = "dpo"
     REINFORCEMENT = "reinforcement"
+
+
+class Origin(StrEnum):
+    """Who asked for a job."""
+
+    FTCTL = "ftctl"
+    ADOPTED = "adopted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +209,8 @@ class Job:
         token: 128 bits carried to the provider, by which a lost job is found again.
         account: fingerprint of the account the request is for; never the key itself.
         provider: the profile's name.
-        training: digest of the training split in the dataset store.
+        training: digest of the training split in the dataset store; None for an adopted job whose
+            file was not to be had.
         validation: digest of the validation split, if there is one.
         training_file: the provider's id of the uploaded training split.
         status: our word; `remote_status` is the provider's own.
@@ -209,6 +219,7 @@ class Job:
         next_poll_at: when sync asks about it again; None for the next pass.
         version: counts changes; every change is a compare-and-swap on it.
         raw: the provider's last answer, as it came.
+        origin: who asked for it: ftctl, or another tool of the same account.
     """
 
     id: str
@@ -217,7 +228,7 @@ class Job:
     kind: str
     account: str
     model: str
-    training: str
+    training: str | None
     created_at: datetime
     updated_at: datetime
     method: Method = Method.SUPERVISED
@@ -242,6 +253,22 @@ class Job:
     next_poll_at: datetime | None = None
     version: int = 1
     raw: Mapping[str, Any] | None = None
+    origin: Origin = Origin.FTCTL
+
+    @property
+    def data(self) -> str:
+        """Digest of the training split.
+
+        Raises:
+            UsageError: its bytes are not here.
+        """
+        if self.training is None:
+            raise UsageError(
+                f"The training data of job {self.id} is not in the store: the file was gone, or was"
+                " not fetched.",
+                hint=f"ftctl adopt --provider {self.provider} --retry-files",
+            )
+        return self.training
 
 
 class Transition(NamedTuple):
