@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
+    from orchestrator.domain.pipeline import Pipelines
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.arms import Host
+    from orchestrator.usecases.evaluation import Shop
     from orchestrator.usecases.ledger import Ledger
 
 
@@ -100,6 +102,27 @@ class App:
         from orchestrator.store.recordings import RecordingStore
 
         return RecordingStore(self.engine)
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """What was done for the spec files that were applied."""
+        from orchestrator.store.pipelines import PipelineStore
+
+        return PipelineStore(self.engine)
+
+    def shop(self) -> Shop:
+        """The parts that comparisons are made with."""
+        from orchestrator.usecases.evaluation import Shop
+
+        return Shop(
+            datasets=self.datasets,
+            comparisons=self.comparisons,
+            recordings=self.recordings,
+            clock=self.clock,
+            provider=self.provider,
+            host=self.host,
+            retriever=self.retriever,
+        )
 
     def retriever(self, passages: Sequence[Passage]) -> Retriever:
         """An index over passages."""
