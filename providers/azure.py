@@ -56,10 +56,12 @@ def explain(refusal: Refusal) -> FtctlError | None:
 DIALECT = Dialect(
     kind="azure",
     capabilities=Capabilities(
-        methods=frozenset({Method.SUPERVISED, Method.DPO}),
+        methods=frozenset(Method),
         suffix_limit=40,
         needs_deployment=True,
         pause=True,
+        integrations=True,
+        training_types=TRAINING_TYPES,
         prices="azure",
     ),
     status_words={
@@ -112,8 +114,9 @@ class AzureProvider(WireProvider):
                 code="suffix",
             )
         body = super()._job_body(request)
-        if self._training_type:
-            body["extra_body"] = {"trainingType": self._training_type}
+        training_type = request.options.training_type or self._training_type
+        if training_type:
+            body["extra_body"] = {"trainingType": training_type}
         return body
 
     def _chat_body(self, request: ChatRequest) -> dict[str, Any]:

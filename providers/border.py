@@ -150,7 +150,12 @@ class Border:
         if refusal.status == 404 and not refusal.is_envelope:
             return self._wrong_door(refusal)
         refused = RemoteNotFound if refusal.status == 404 else ProviderRejected
-        return refused(self._sentence("said no", refusal), status=refusal.status, code=refusal.code)
+        return refused(
+            self._sentence("said no", refusal),
+            status=refusal.status,
+            code=refusal.code,
+            param=refusal.param,
+        )
 
     def _key_refused(self, refusal: Refusal) -> FtctlError:
         where = f" in {self.key_env}" if self.key_env else ""

@@ -24,9 +24,10 @@ BASE_URL = "https://api.openai.com/v1"
 DIALECT = Dialect(
     kind="openai",
     capabilities=Capabilities(
-        methods=frozenset({Method.SUPERVISED, Method.DPO}),
+        methods=frozenset(Method),
         metadata_filter=True,
         pause=True,
+        integrations=True,
         prices="openai",
     ),
     status_words={

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError, ProviderUnreachable
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import Address, address, required_key
 from providers.dialect import Dialect
@@ -36,7 +36,12 @@ BUILT_IN_MODELS = frozenset({"tiny", "smollm2"})
 DIALECT = Dialect(
     kind="peft",
     capabilities=Capabilities(
-        metadata_filter=True, idempotency_key=True, min_rows=1, pause=True, prices=None
+        methods=frozenset({Method.SUPERVISED, Method.DPO}),
+        metadata_filter=True,
+        idempotency_key=True,
+        min_rows=1,
+        pause=True,
+        prices=None,
     ),
     status_words={
         "validating_files": JobStatus.QUEUED,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator import wiring
 from orchestrator.cli import progress, tell
 from orchestrator.cli.output import json_option, print_json, say
+from orchestrator.cli.submit_options import (
+    hyperparameters_from,
+    options_from,
+    request_options,
+)
 from orchestrator.domain.errors import ConfigurationError, ExitCode
-from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method
+from orchestrator.domain.job import Job, JobStatus, Method
 
 if TYPE_CHECKING:
     from orchestrator.usecases.plan import Plan
@@ -37,15 +42,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     default=str(Method.SUPERVISED),
     show_default=True,
 )
-@click.option("--epochs", type=click.IntRange(1, 50), help="Passes over the data.  [default: auto]")
-@click.option("--batch-size", type=click.IntRange(1, 256), help="Examples a step.  [default: auto]")
-@click.option(
-    "--learning-rate-multiplier",
-    type=click.FloatRange(0, min_open=True),
-    help="Factor on the provider's own learning rate.  [default: auto]",
-)
-@click.option("--suffix", help="Goes into the tuned model's name.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Same data and seed, same result.")
+@request_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done and cost; send nothing.")
 @click.option("--again", is_flag=True, help="Submit although the same training ran within a day.")
 @click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
@@ -54,21 +51,18 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.pass_context
 def submit(
     ctx: click.Context,
+    /,
     training: Path,
     validation: Path | None,
     provider_name: str | None,
     model: str | None,
     method: str,
-    epochs: int | None,
-    batch_size: int | None,
-    learning_rate_multiplier: float | None,
-    suffix: str | None,
-    seed: int | None,
     dry_run: bool,
     again: bool,
     yes: bool,
     wait: bool,
     as_json: bool,
+    **chosen: Any,
 ) -> int:
     """Validate a dataset, upload it and start a fine-tuning job.
 
@@ -77,22 +71,21 @@ def submit(
     """
     from orchestrator.usecases import plan as planning
     from orchestrator.usecases import submit as submitting
-    from orchestrator.usecases.dated import newest_lifecycle, newest_prices
+    from orchestrator.usecases.dated import newest_lifecycle, newest_prices, newest_request_limits
 
     app = wiring.app(ctx)
+    profile = app.settings.profile(_default(app, "provider", provider_name))
+    limits = newest_request_limits(profile.kind)
     request = planning.Request(
-        profile=app.settings.profile(_default(app, "provider", provider_name)),
+        profile=profile,
         model=_default(app, "model", model),
         training=training,
         validation=validation,
         method=Method(method),
-        hyperparameters=Hyperparameters(
-            n_epochs=epochs,
-            batch_size=batch_size,
-            learning_rate_multiplier=learning_rate_multiplier,
-        ),
-        suffix=suffix,
-        seed=seed,
+        hyperparameters=hyperparameters_from(chosen),
+        options=options_from(chosen, limits.grader_source_bytes),
+        suffix=chosen["suffix"],
+        seed=chosen["seed"],
     )
     with planning.plan(
         request,
@@ -152,6 +145,9 @@ def _print_outcome(job: Job, estimate: object, *, as_json: bool) -> int:
         click.echo(f"{job.id}  {job.status}" + (f"  {job.tuned_model}" if job.tuned_model else ""))
         if job.error:
             say(f"the provider says: {job.error.message}")
+            flag = _flag(job.error.param)
+            if flag:
+                say(f"it names {flag}")
         step = tell.next_step(job)
         if step:
             say(f"next: {step}")
@@ -160,6 +156,14 @@ def _print_outcome(job: Job, estimate: object, *, as_json: bool) -> int:
         return ExitCode.TRY_LATER
     failed = job.status in {JobStatus.FAILED, JobStatus.REJECTED, JobStatus.CANCELLED}
     return ExitCode.NO if failed else ExitCode.DONE
+
+
+def _flag(param: str | None) -> str | None:
+    """What was typed for the field that the provider names, as in `method.dpo.beta`."""
+    from orchestrator.usecases.request_limits import FLAGS
+
+    parts = (param or "").replace("[", ".").split(".")
+    return next((FLAGS[part] for part in reversed(parts) if part in FLAGS), None)
 
 
 def _ask(plan: Plan, *, yes: bool) -> None:

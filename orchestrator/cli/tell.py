@@ -48,6 +48,7 @@ def as_json(job: Job) -> dict[str, Any]:
         else {"message": job.error.message, "code": job.error.code, "param": job.error.param},
         "method": str(job.method),
         "hyperparameters": job.hyperparameters.as_wire(),
+        "options": job.options.as_json(),
         "suffix": job.suffix,
         "trained_tokens": job.trained_tokens,
         "estimate_usd": job.estimate_usd,
@@ -159,6 +160,7 @@ def _facts(job: Job) -> list[tuple[str, object]]:
         ("remote status", job.remote_status),
         ("method", job.method),
         ("hyperparameters", knobs or "auto"),
+        ("options", ", ".join(_options(job))),
         ("training data", job.training[:12]),
         ("trained tokens", job.trained_tokens),
         ("created", f"{job.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"),
@@ -167,6 +169,14 @@ def _facts(job: Job) -> list[tuple[str, object]]:
             f"{error.message} ({error.code})" if error and error.code else error and error.message,
         ),
     ]
+
+
+def _options(job: Job) -> list[str]:
+    chosen = job.options.as_json()
+    grader = chosen.pop("grader", None)
+    told = [f"grader={grader.get('name')} ({grader.get('type')})"] if grader else []
+    told += [f"{key}={value}" for key, value in chosen.pop("metadata", {}).items()]
+    return told + [f"{name}={value}" for name, value in chosen.items()]
 
 
 def _curves(metrics: Sequence[MetricPoint]) -> dict[str, list[MetricPoint]]:

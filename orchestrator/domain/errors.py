@@ -87,11 +87,13 @@ class ProviderRejected(AnswerIsNo):
         hint: str | None = None,
         status: int | None = None,
         code: str | None = None,
+        param: str | None = None,
     ) -> None:
-        """Add the HTTP status and the provider's own error code."""
+        """Add the HTTP status, the provider's own error code and the field it names."""
         super().__init__(message, hint=hint)
         self.status = status
         self.code = code
+        self.param = param
 
 
 class RemoteNotFound(ProviderRejected):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.job import Hyperparameters, JobStatus, Method, RemoteError
+from orchestrator.domain.job import (
+    Hyperparameters,
+    JobOptions,
+    JobStatus,
+    Method,
+    RemoteError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -30,6 +36,8 @@ class Capabilities:
         max_file_bytes: largest training file.
         needs_deployment: a tuned model answers only after it is deployed.
         pause: jobs can be paused and resumed.
+        integrations: a job can report its run to Weights & Biases.
+        training_types: where and how a job may run, in the provider's words.
         prices: the name under which the price file lists it; None when it bills nothing itself.
     """
 
@@ -42,6 +50,8 @@ class Capabilities:
     max_file_bytes: int = 512 * 1024 * 1024
     needs_deployment: bool = False
     pause: bool = False
+    integrations: bool = False
+    training_types: tuple[str, ...] = ()
     prices: str | None = None
 
 
@@ -68,6 +78,7 @@ class JobRequest:
     validation_file: str | None = None
     method: Method = Method.SUPERVISED
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    options: JobOptions = field(default_factory=JobOptions)
     suffix: str | None = None
     seed: int | None = None
 

@@ -1,4 +1,4 @@
-"""The newest dated data files: prices, retirements, and the checklist."""
+"""The newest dated data files: prices, retirements, limits, and the checklist."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.checklist import Checklist
 from orchestrator.domain.prices import Lifecycle, PriceBook
 from orchestrator.resources import data
+from orchestrator.usecases.request_limits import RequestLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,11 @@ def newest_prices() -> PriceBook:
 def newest_lifecycle() -> Lifecycle:
     """The newest retirement file that ships with ftctl."""
     return Lifecycle.from_json(*_read(_newest("lifecycle")))
+
+
+def newest_request_limits(kind: str) -> RequestLimits:
+    """What that kind of provider takes in a request, by the newest limits file."""
+    return RequestLimits.of(_read(_newest("limits"))[0], kind)
 
 
 def default_checklist(stage: str = "after_run") -> Checklist:

@@ -13,8 +13,11 @@ from orchestrator.datasets.preparation import prepare
 from orchestrator.domain.cost import default_epochs
 from orchestrator.domain.dataset import Dataset, Split
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.job import Hyperparameters, Method
+from orchestrator.domain.job import Hyperparameters, JobOptions, Method
 from orchestrator.domain.prices import Amount
+from orchestrator.grading.submission import check_columns, columns_of, not_run_here
+from orchestrator.usecases.dated import newest_request_limits
+from orchestrator.usecases.request_limits import Wanted
 from orchestrator.usecases.submit import Intent, PreparedFile
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ class Request:
     validation: Path | None = None
     method: Method = Method.SUPERVISED
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    options: JobOptions = field(default_factory=JobOptions)
     suffix: str | None = None
     seed: int | None = None
 
@@ -100,6 +104,7 @@ class Plan:
             validation=self.validation,
             method=request.method,
             hyperparameters=request.hyperparameters,
+            options=request.options,
             suffix=request.suffix,
             seed=request.seed,
             estimate_usd=self.estimate.usd if self.billed else 0.0,
@@ -140,6 +145,7 @@ def plan(
             if request.validation
             else None
         )
+        _check_grader(request, training, validation, notes)
         epochs = request.hyperparameters.n_epochs or default_epochs(training.dataset.rows)
         billed = capabilities.prices is not None
         yield Plan(
@@ -154,14 +160,57 @@ def plan(
 
 
 def _check(request: Request, capabilities: Capabilities) -> None:
+    provider = request.profile.name
     if request.method not in capabilities.methods:
         can = ", ".join(sorted(capabilities.methods))
         raise UsageError(
-            f"Provider '{request.profile.name}' cannot train with {request.method}; it can: {can}."
+            f"Provider '{provider}' cannot train with {request.method}; it can: {can}."
         )
-    limit = capabilities.suffix_limit
-    if request.suffix is not None and not 1 <= len(request.suffix) <= limit:
-        raise UsageError(f"The suffix must have 1 to {limit} characters.")
+    longest = capabilities.suffix_limit
+    if request.suffix is not None and len(request.suffix) > longest:
+        raise UsageError(
+            f"--suffix has {len(request.suffix)} characters, and {provider} takes 1 to {longest}"
+            " characters."
+            if longest
+            else f"Provider '{provider}' takes no suffix.",
+            hint="a shorter --suffix" if longest else "leave --suffix away",
+        )
+    if request.options.metadata and not capabilities.metadata:
+        raise UsageError(f"Provider '{provider}' takes no metadata.", hint="leave --metadata away")
+    if request.options.wandb and not capabilities.integrations:
+        raise UsageError(f"Provider '{provider}' reports to nobody.", hint="leave --wandb away")
+    if request.options.training_type and not capabilities.training_types:
+        raise UsageError(
+            f"Provider '{provider}' knows no training types.", hint="leave --training-type away"
+        )
+    newest_request_limits(request.profile.kind).check(
+        Wanted(
+            provider=provider,
+            model=request.model,
+            method=request.method,
+            hyperparameters=request.hyperparameters,
+            options=request.options,
+            suffix=request.suffix,
+            seed=request.seed,
+            has_validation=request.validation is not None,
+        )
+    )
+
+
+def _check_grader(
+    request: Request, training: PreparedFile, validation: PreparedFile | None, notes: list[str]
+) -> None:
+    grader = request.options.grader
+    if grader is None:
+        return
+    columns = columns_of(grader)
+    for prepared in (training, validation):
+        if prepared is not None:
+            with prepared.content.open("rb") as lines:
+                check_columns(columns, lines, prepared.dataset.source)
+    why = not_run_here(grader)
+    if why:
+        notes.append(f"ftctl compare cannot run this grader: {why}")
 
 
 def _prepared(
@@ -204,7 +253,10 @@ def _estimate(
 ) -> Amount:
     if capabilities.prices is None:
         return Amount(0.0, "the provider bills nothing")
-    tier = request.profile.options.get("training_type")
+    if request.method is Method.REINFORCEMENT:
+        note = "unpriced: reinforcement is billed by the hour of training, not by tokens"
+        return Amount(None, note)
+    tier = request.options.training_type or request.profile.options.get("training_type")
     return prices.training_cost(
         provider=capabilities.prices,
         model=request.model,

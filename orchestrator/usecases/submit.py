@@ -25,7 +25,14 @@ from orchestrator.domain.errors import (
     UsageError,
 )
 from orchestrator.domain.ids import new_id, new_token
-from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method, RemoteError
+from orchestrator.domain.job import (
+    Hyperparameters,
+    Job,
+    JobOptions,
+    JobStatus,
+    Method,
+    RemoteError,
+)
 from orchestrator.domain.provider import JobRequest
 from orchestrator.usecases.polling import minded
 
@@ -61,6 +68,7 @@ class Intent:
     validation: PreparedFile | None = None
     method: Method = Method.SUPERVISED
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    options: JobOptions = field(default_factory=JobOptions)
     suffix: str | None = None
     seed: int | None = None
     estimate_usd: float | None = None
@@ -94,6 +102,7 @@ def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
         model=intent.model,
         method=intent.method,
         hyperparameters=intent.hyperparameters,
+        options=intent.options,
         suffix=intent.suffix,
         seed=intent.seed,
         training=intent.training.dataset.digest,
@@ -185,7 +194,8 @@ def _same_training(job: Job, intent: Intent) -> bool:
         intent.training.dataset.digest,
         validation,
     )
-    return mine == wanted and job.seed == intent.seed
+    same_grader = job.options.grader == intent.options.grader
+    return mine == wanted and job.seed == intent.seed and same_grader
 
 
 def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
@@ -306,6 +316,7 @@ def _request(job: Job) -> JobRequest:
         token=job.token,
         method=job.method,
         hyperparameters=job.hyperparameters,
+        options=job.options,
         suffix=job.suffix,
         seed=job.seed,
     )
@@ -323,6 +334,10 @@ def _rejected(job: Job, error: FtctlError, ledger: Ledger) -> Job:
         ledger.clock.now(),
         f"the provider said no: {error}",
         JobStatus.REJECTED,
-        error=RemoteError(message=error.message, code=getattr(error, "code", None)),
+        error=RemoteError(
+            message=error.message,
+            code=getattr(error, "code", None),
+            param=getattr(error, "param", None),
+        ),
         finished_at=ledger.clock.now(),
     )

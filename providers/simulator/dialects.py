@@ -28,6 +28,7 @@ class SimulatedDialect:
         changing_event_ids: an event has another id each time it is listed.
         newest_first: order of events.
         deployments: tuned models answer only when deployed.
+        methods: how it trains.
         nulls: fields are null that the description says never are.
     """
 
@@ -46,6 +47,7 @@ class SimulatedDialect:
     changing_event_ids: bool = False
     newest_first: bool = True
     deployments: bool = False
+    methods: tuple[str, ...] = ("supervised", "dpo", "reinforcement")
     nulls: bool = False
 
     def tuned_model(self, base: str, suffix: str | None, serial: str) -> str:
@@ -77,7 +79,11 @@ _DIALECTS = {
         nulls=True,
     ),
     "worker": SimulatedDialect(
-        name="worker", min_rows=1, metadata_filter=True, idempotency_key=True
+        name="worker",
+        min_rows=1,
+        metadata_filter=True,
+        idempotency_key=True,
+        methods=("supervised", "dpo"),
     ),
 }
 

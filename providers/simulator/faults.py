@@ -23,7 +23,7 @@ class Fault(StrEnum):
     ERROR_500 = "error_500"  #: 500; nothing took effect
     ERROR_500_AFTER_ACCEPT = "error_500_after_accept"  #: it took effect; 500
     RATE_LIMITED = "rate_limited"  #: 429; option `retry_after`
-    REFUSE = "refuse"  #: options `status`, `code`, `message`; nothing took effect
+    REFUSE = "refuse"  #: options `status`, `code`, `message`, `param`; nothing took effect
     HALF_BODY = "half_body"  #: it took effect; the answer ends in its middle
     CUT = "cut"  #: it took effect; the answer ends after `bytes`, its headers included
     HTML_200 = "html_200"  #: a page instead of an answer; nothing took effect

@@ -156,7 +156,7 @@ class SimulatedHost:
             return self._no(429, "Rate limit reached", "rate_limit_exceeded", headers=wish)
         status = int(options.get("status", 500 if fault is Fault.ERROR_500 else 400))
         message = options.get("message", "This was ordered to fail.")
-        return self._no(status, message, options.get("code"))
+        return self._no(status, message, options.get("code"), param=options.get("param"))
 
     def _spoilt(self, reply: Reply, fault: Fault, options: dict[str, Any]) -> Reply | None:
         if fault is Fault.DROP_AFTER_ACCEPT:

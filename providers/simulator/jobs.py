@@ -18,7 +18,22 @@ FINAL = frozenset({"succeeded", "failed", "cancelled"})
 STEPS_PER_LOOK = 10
 TOKENS_PER_ROW = 50
 
-_BOUNDS = {"n_epochs": (1, 50), "batch_size": (1, 256), "learning_rate_multiplier": (0, math.inf)}
+_COMMON: dict[str, tuple[float, float]] = {
+    "n_epochs": (1, 50),
+    "batch_size": (1, 256),
+    "learning_rate_multiplier": (0, math.inf),
+}
+_BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
+    "supervised": _COMMON,
+    "dpo": {**_COMMON, "beta": (0, 2)},
+    "reinforcement": {
+        **_COMMON,
+        "compute_multiplier": (0.00001, 10),
+        "eval_interval": (1, math.inf),
+        "eval_samples": (1, math.inf),
+    },
+}
+_EFFORTS = frozenset({"default", "low", "medium", "high"})
 
 
 def create(state: State, body: Any, dialect: SimulatedDialect, serial: str, now: int) -> Record:
@@ -40,6 +55,9 @@ def create(state: State, body: Any, dialect: SimulatedDialect, serial: str, now:
         "metadata": body.get("metadata"),
         "method": body.get("method", {"type": "supervised"})["type"],
         "hyperparameters": hyperparameters,
+        "grader": _grader(body),
+        "integrations": body.get("integrations") or [],
+        "training_type": body.get("trainingType"),
         "step": 0,
         "paused": False,
         "status": dialect.script[0],
@@ -126,9 +144,9 @@ def shown(record: Record, dialect: SimulatedDialect) -> dict[str, Any]:
         "hyperparameters": {"n_epochs": -1} if dialect.nulls else hyperparameters,
         "method": {
             "type": record["method"],
-            record["method"]: {"hyperparameters": hyperparameters},
+            record["method"]: {"hyperparameters": hyperparameters, **_graded(record)},
         },
-        "integrations": [],
+        "integrations": record.get("integrations", []),
         "user_provided_suffix": record["suffix"],
         "estimated_finish": None,
     }
@@ -157,13 +175,39 @@ def _checked(state: State, body: Any, dialect: SimulatedDialect) -> dict[str, An
     suffix = body.get("suffix")
     if suffix and (len(suffix) > dialect.suffix_limit or (dialect.deployments and "." in suffix)):
         raise RefusedError(400, f"'{suffix}' is no suffix this host takes.", param="suffix")
-    method = body.get("method", {})
-    chosen = method.get(method.get("type"), {}).get("hyperparameters", {})
-    for name, (low, high) in _BOUNDS.items():
-        value = chosen.get(name, "auto")
+    return _chosen(body.get("method", {"type": "supervised"}), dialect)
+
+
+def _chosen(method: Any, dialect: SimulatedDialect) -> dict[str, Any]:
+    kind = method.get("type")
+    if kind not in dialect.methods:
+        raise RefusedError(400, f"'{kind}' is no method of this host.", param="method.type")
+    own = method.get(kind, {})
+    chosen = own.get("hyperparameters", {})
+    for name, value in chosen.items():
+        where = f"method.{kind}.hyperparameters.{name}"
+        if name == "reasoning_effort" and kind == "reinforcement":
+            if value not in _EFFORTS:
+                raise RefusedError(400, f"'{value}' is no effort.", param=where)
+            continue
+        if name not in _BOUNDS[kind]:
+            raise RefusedError(400, f"Unknown parameter: '{name}'.", param=where)
+        low, high = _BOUNDS[kind][name]
         if value != "auto" and not low <= value <= high:
-            raise RefusedError(400, f"{value} is out of bounds for '{name}'.", param=name)
+            raise RefusedError(400, f"{value} is out of bounds for '{name}'.", param=where)
+    if kind == "reinforcement" and not isinstance(own.get("grader"), dict):
+        raise RefusedError(400, "A grader is required.", param="method.reinforcement.grader")
     return {name: value for name, value in chosen.items() if value != "auto"}
+
+
+def _grader(body: Any) -> Any:
+    method = body.get("method", {})
+    return method.get("reinforcement", {}).get("grader")
+
+
+def _graded(record: Record) -> dict[str, Any]:
+    grader = record.get("grader")
+    return {"grader": grader} if grader else {}
 
 
 def _unusable(state: State, record: Record, dialect: SimulatedDialect) -> str | None:

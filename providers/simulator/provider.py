@@ -26,9 +26,10 @@ KEY = "simulated-key"
 DIALECT = Dialect(
     kind="simulator",
     capabilities=Capabilities(
-        methods=frozenset({Method.SUPERVISED, Method.DPO}),
+        methods=frozenset(Method),
         metadata_filter=True,
         pause=True,
+        integrations=True,
         prices=None,
     ),
     status_words={
