@@ -58,7 +58,9 @@ def chat(request: ChatRequest, max_tokens: str) -> dict[str, Any]:
 def _method(request: JobRequest) -> dict[str, Any]:
     name = request.method.value
     told: dict[str, Any] = {}
-    chosen = request.hyperparameters.as_wire()
+    chosen: dict[str, Any] = {**request.hyperparameters.as_wire()}
+    if request.options.lora:
+        chosen["lora"] = dict(request.options.lora)
     if chosen:
         told["hyperparameters"] = chosen
     if request.options.grader is not None:

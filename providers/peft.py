@@ -41,6 +41,7 @@ DIALECT = Dialect(
         idempotency_key=True,
         min_rows=1,
         pause=True,
+        lora=True,
         prices=None,
     ),
     status_words={

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from orchestrator.domain.job import Hyperparameters, Job, Method
+    from orchestrator.domain.job import Hyperparameters, Job, JobOptions, Method
 
 _SHOWN = 12
 
@@ -49,6 +49,9 @@ class TrainingFacts:
     seed: int | None
     training: str
     validation: str | None
+    reward: Mapping[str, Any] | None = None
+    training_type: str | None = None
+    lora: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -66,6 +69,7 @@ def training_facts(
     model: str,
     method: Method,
     hyperparameters: Hyperparameters,
+    options: JobOptions,
     suffix: str | None,
     seed: int | None,
     training: str,
@@ -81,6 +85,9 @@ def training_facts(
         seed=seed,
         training=training,
         validation=validation,
+        reward=options.grader,
+        training_type=options.training_type,
+        lora=options.lora,
     )
 
 
@@ -91,6 +98,7 @@ def facts_of(job: Job) -> TrainingFacts:
         model=job.model,
         method=job.method,
         hyperparameters=job.hyperparameters,
+        options=job.options,
         suffix=job.suffix,
         seed=job.seed,
         training=job.training,

@@ -38,6 +38,7 @@ class Capabilities:
         pause: jobs can be paused and resumed.
         integrations: a job can report its run to Weights & Biases.
         training_types: where and how a job may run, in the provider's words.
+        lora: the shape of the adapter may be asked for.
         prices: the name under which the price file lists it; None when it bills nothing itself.
     """
 
@@ -52,6 +53,7 @@ class Capabilities:
     pause: bool = False
     integrations: bool = False
     training_types: tuple[str, ...] = ()
+    lora: bool = False
     prices: str | None = None
 
 

@@ -91,6 +91,7 @@ class TaskSpec:
     name: str
     data: DataSpec
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    lora: Mapping[str, Any] = field(default_factory=dict)
     suffix: str | None = None
     seed: int | None = None
     compare: CompareSpec | None = None
@@ -108,6 +109,7 @@ class MixedSpec:
 
     balance: bool = False
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    lora: Mapping[str, Any] = field(default_factory=dict)
     suffix: str | None = None
     seed: int | None = None
 
@@ -123,6 +125,7 @@ class Spec:
         single: the file describes one job and has no `tasks`.
         max_cost: dollars for training and comparisons together; None for no limit.
         out: folder of reports and of the summary.
+        reward: file with the grader of reinforcement; `wandb` and `metadata` as in the file.
     """
 
     path: Path
@@ -136,3 +139,7 @@ class Spec:
     mixed: MixedSpec | None = None
     max_cost: float | None = None
     notes: str = ""
+    reward: Path | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    wandb: Mapping[str, Any] = field(default_factory=dict)
+    training_type: str | None = None

@@ -64,6 +64,10 @@ def build(document: Document) -> Spec:
         mixed=_mixed(top),
         max_cost=top.get("budget", {}).get("max_cost"),
         notes=top.get("notes", ""),
+        reward=folder / top["reward"] if "reward" in top else None,
+        metadata=top.get("metadata", {}),
+        wandb=top.get("wandb", {}),
+        training_type=top.get("training_type"),
         out=folder / top.get("out", f"ftctl-{name}"),
     )
 
@@ -88,6 +92,7 @@ def _task(name: str, table: Mapping[str, Any], top: Mapping[str, Any], folder: P
         name=name,
         data=_data(table["data"], folder),
         hyperparameters=_hyperparameters(top, table),
+        lora={**top.get("lora", {}), **table.get("lora", {})},
         suffix=table.get("suffix") or (None if single else _suffix(top, name)),
         seed=table.get("seed", top.get("seed")),
         compare=_compare(compare, folder) if wanted else None,
@@ -104,6 +109,7 @@ def _mixed(top: Mapping[str, Any]) -> MixedSpec | None:
     return MixedSpec(
         balance=table.get("balance", False),
         hyperparameters=_hyperparameters(top, table),
+        lora={**top.get("lora", {}), **table.get("lora", {})},
         suffix=table.get("suffix") or _suffix(top, MIXED),
         seed=table.get("seed", top.get("seed")),
     )

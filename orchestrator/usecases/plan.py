@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +159,18 @@ def plan(
         )
 
 
+def revised(plan: Plan, request: Request, capabilities: Capabilities, prices: PriceBook) -> Plan:
+    """The same data under another request: checked and priced anew, not read again.
+
+    Raises:
+        UsageError: the provider cannot do what is asked.
+    """
+    _check(request, capabilities)
+    epochs = request.hyperparameters.n_epochs or default_epochs(plan.training.dataset.rows)
+    estimate = _estimate(request, capabilities, prices, plan.training.dataset, epochs)
+    return replace(plan, request=request, epochs=epochs, estimate=estimate)
+
+
 def _check(request: Request, capabilities: Capabilities) -> None:
     provider = request.profile.name
     if request.method not in capabilities.methods:
@@ -182,6 +194,10 @@ def _check(request: Request, capabilities: Capabilities) -> None:
     if request.options.training_type and not capabilities.training_types:
         raise UsageError(
             f"Provider '{provider}' knows no training types.", hint="leave --training-type away"
+        )
+    if request.options.lora and not capabilities.lora:
+        raise UsageError(
+            f"Provider '{provider}' chooses the adapter's shape itself.", hint="leave lora away"
         )
     newest_request_limits(request.profile.kind).check(
         Wanted(
