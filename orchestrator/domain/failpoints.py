@@ -42,7 +42,19 @@ SYNC = (
     "sync.ended",
 )
 COMPARE = ("compare.asking", "compare.answered", "compare.kept")
-NAMES = (*SUBMIT, *SYNC, *COMPARE)
+APPLY = (
+    "apply.begun",
+    "apply.recorded",
+    "apply.bound",
+    "apply.submitted",
+    "apply.followed",
+    "apply.chosen",
+    "apply.comparing",
+    "apply.comparison_bound",
+    "apply.compared",
+    "apply.reported",
+)
+NAMES = (*SUBMIT, *SYNC, *COMPARE, *APPLY)
 
 
 def _go_on(_name: str) -> None:
