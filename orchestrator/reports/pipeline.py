@@ -30,7 +30,7 @@ def point_rows(summary: Mapping[str, Any]) -> list[list[str]]:
             point["status"] or "",
             "" if point["value"] is None else f"{point['value']:.4f}",
             "" if point["trained_tokens"] is None else f"{point['trained_tokens']:,}",
-            dollars(point["usd"]),
+            _bill(point["usd"]),
             "chosen" if point["chosen"] else "",
         ]
         for task in summary["tasks"]
@@ -63,11 +63,8 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     cost = summary["cost"]
     said.append(
         f"training: {cost['trained_tokens']:,} tokens, "
-        + (
-            "unpriced"
-            if cost["training_usd"] is None
-            else f"estimated {dollars(cost['training_usd'])}"
-        )
+        + ("estimated at " if cost["training_usd"] else "")
+        + _bill(cost["training_usd"])
     )
     return said
 
@@ -84,6 +81,10 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
     if reports:
         lines += ["", "Reports: " + ", ".join(f"`{_cell(task['report'])}`" for task in reports)]
     return "\n".join(lines) + "\n"
+
+
+def _bill(usd: float | None) -> str:
+    return "no bill" if usd == 0 else dollars(usd)
 
 
 def _row(task: Mapping[str, Any], arms: Sequence[str]) -> list[str]:

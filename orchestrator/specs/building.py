@@ -39,7 +39,8 @@ def read_spec(path: Path) -> tuple[Document, Spec]:
     document = read_document(path)
     mistakes = [*document.mistakes]
     if document.value is not None:
-        mistakes += schema_mistakes(document)
+        told = {mistake.steps for mistake in mistakes}
+        mistakes += [each for each in schema_mistakes(document) if each.steps not in told]
     if not mistakes:
         mistakes += _together(document)
     if mistakes:

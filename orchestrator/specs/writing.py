@@ -10,8 +10,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML would read as the end of a line, or not at all."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def to_yaml(values: Mapping[str, Any]) -> str:
     """A YAML document that `read_yaml` reads back as the same values."""
-    return yaml.safe_dump(
-        dict(values), sort_keys=False, allow_unicode=True, default_flow_style=False, width=100
+    return yaml.dump(
+        dict(values),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=100,
     )

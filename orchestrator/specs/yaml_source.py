@@ -34,7 +34,7 @@ _WORDS = {
         'key: "text: with a colon"',
     ),
     "could not find expected ':'": ("A key without a colon.", "key: value"),
-    "expected a single document in the stream": ("A second document begins here (---).", None),
+    "but found another document": ("A second document begins here (---).", None),
 }
 
 

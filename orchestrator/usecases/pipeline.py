@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.spec import Spec, TaskSpec
     from orchestrator.specs.document import Document, Mistake, Steps
     from orchestrator.usecases.plan import Plan
+    from orchestrator.usecases.submit import PreparedFile
     from orchestrator.usecases.workshop import Workshop
 
 
@@ -232,7 +233,7 @@ class _Planner:
             try:
                 check_test_rows(files.test, profile, self.spec.method)
             except DatasetInvalid as error:
-                self._wrong((*steps, "data", "test"), error)
+                self._wrong((*steps, "data", "test"), error, files)
         return self._points(points_of(task), files, steps, profile, can)
 
     def _points(
@@ -251,9 +252,9 @@ class _Planner:
                 if found:
                     plan = planning.revised(found[0][1], request, can, newest_prices())
                 else:
-                    plan = self._first(request, can)
+                    plan = self._first(request, can, files)
             except (DatasetInvalid, UsageError) as error:
-                self._wrong((*steps, *self._steps_of(error, steps)), error)
+                self._wrong((*steps, *self._steps_of(error, steps)), error, files)
                 if isinstance(error, DatasetInvalid):
                     break
             else:
@@ -275,7 +276,7 @@ class _Planner:
             seed=point.seed,
         )
 
-    def _first(self, request: planning.Request, can: Capabilities) -> Plan:
+    def _first(self, request: planning.Request, can: Capabilities, files: TaskFiles) -> Plan:
         plan = self.stack.enter_context(
             planning.plan(
                 request,
@@ -285,8 +286,12 @@ class _Planner:
                 self.workshop.ledger.clock.now(),
             )
         )
-        self.warnings.extend(plan.warnings)
-        return plan
+        made_here = [str(path) for path in files.names]
+        self.warnings.extend(files.warnings)
+        self.warnings.extend(
+            warning for warning in plan.warnings if not any(path in warning for path in made_here)
+        )
+        return _called(plan, files)
 
     def _mixed(
         self,
@@ -309,12 +314,10 @@ class _Planner:
         made = TaskFiles(
             train=folder / "train.jsonl",
             validation=folder / "validation.jsonl" if "validation" in files else None,
+            # Rows of several tasks may repeat each other; that is no news worth a warning.
+            names={folder / f"{name}.jsonl": f"{self.spec.name} (mixed {name})" for name in files},
         )
-        # Rows of several tasks may repeat each other; that is no news worth a warning.
-        kept = list(self.warnings)
-        found = self._points(points_of(mixed), made, ("mixed",), profile, can)
-        self.warnings = kept
-        return found
+        return self._points(points_of(mixed), made, ("mixed",), profile, can)
 
     def _rehearsals(
         self,
@@ -340,7 +343,7 @@ class _Planner:
                         mixed=mixed,
                     )
                 except (DatasetInvalid, UsageError, ConfigurationError) as error:
-                    self._wrong(compare_steps(self.document, task.name), error)
+                    self._wrong(compare_steps(self.document, task.name), error, own)
                     break
                 found.append(rehearsal)
         return found
@@ -357,7 +360,7 @@ class _Planner:
                         return where
         return ()
 
-    def _wrong(self, steps: Steps, error: FtctlError) -> None:
+    def _wrong(self, steps: Steps, error: FtctlError, files: TaskFiles | None = None) -> None:
         self.only_data &= isinstance(error, DatasetInvalid)
         message = error.message.removesuffix(" Nothing was sent.")
         fix = error.hint
@@ -366,6 +369,8 @@ class _Planner:
             fix = (
                 fix.replace(flag, f"{field_name}:") if fix and not fix.startswith("ftctl") else fix
             )
+        if files is not None:
+            message, fix = files.named(message), files.named(fix) if fix else fix
         self.mistakes.append(self.document.mistake(steps, message, fix))
 
     def _refuse(self) -> None:
@@ -385,6 +390,20 @@ def winner(trainings: Sequence[Training], choice: Choice | None) -> Training | N
     if choice is None:
         return None
     return next((t for t in trainings if t.step == choice.step), None)
+
+
+def _called(plan: Plan, files: TaskFiles) -> Plan:
+    """The plan with files that were made here called by the names that people know."""
+
+    def known(prepared: PreparedFile) -> PreparedFile:
+        source = files.named(prepared.dataset.source)
+        return replace(prepared, dataset=replace(prepared.dataset, source=source))
+
+    return replace(
+        plan,
+        training=known(plan.training),
+        validation=known(plan.validation) if plan.validation else None,
+    )
 
 
 def spec_digest(document: Document) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.datasets.limits import targets
@@ -13,7 +13,7 @@ from orchestrator.domain.dataset import Split
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from orchestrator.domain.job import Method
@@ -23,11 +23,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFiles:
-    """A file for each split; a split that was not asked for is None."""
+    """A file for each split; a split that was not asked for is None.
+
+    Attributes:
+        names: how to call files that were made here: by the file they were made from.
+        warnings: what is worth a look in the one file that was cut.
+    """
 
     train: Path
     validation: Path | None = None
     test: Path | None = None
+    names: Mapping[Path, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+    def named(self, text: str) -> str:
+        """A text in which files that were made here go by the names that people know."""
+        for path, name in self.names.items():
+            text = text.replace(str(path), name)
+        return text
 
 
 def missing_files(data: DataSpec) -> Iterator[tuple[str, Path]]:
@@ -53,7 +66,8 @@ def files_of(data: DataSpec, folder: Path, *, profile: Profile, method: Method) 
     if data.whole is None:
         assert data.train is not None
         return TaskFiles(train=data.train, validation=data.validation, test=data.test)
-    prepare(data.whole, target=target_of(profile), method=method, count_tokens=False)
+    target = target_of(profile)
+    whole = prepare(data.whole, target=target, method=method, count_tokens=False)
     rows = read_rows(data.whole)
     made = cut(rows, data.sizes, seed=data.seed, group_by=data.group_by)
     files = write_splits(rows, made, folder)
@@ -63,6 +77,13 @@ def files_of(data: DataSpec, folder: Path, *, profile: Profile, method: Method) 
         train=files[Split.TRAIN],
         validation=files.get(Split.VALIDATION),
         test=files.get(Split.TEST),
+        names={path: f"{data.whole} ({split})" for split, path in files.items()},
+        warnings=[
+            f"{len(whole.findings)} warnings in {data.whole}: ftctl validate {data.whole}"
+            f" --for {target}"
+        ]
+        if whole.findings
+        else [],
     )
 
 
