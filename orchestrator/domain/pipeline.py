@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.job import Hyperparameters, Job, JobOptions, Method
 
 _SHOWN = 12
+_NAMES = {"training": "training rows", "validation": "validation rows", "test": "test rows"}
 
 
 class StepState(StrEnum):
@@ -110,7 +111,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What differs between the facts of two steps, in words."""
     old, new = _flat(before), _flat(after)
     return [
-        f"{name.replace('_', ' ')}: {_word(old.get(name))} → {_word(new.get(name))}"
+        f"{_NAMES.get(name, name.replace('_', ' '))}: {_word(old.get(name))} → {_word(new.get(name))}"
         for name in dict.fromkeys([*old, *new])
         if old.get(name) != new.get(name)
     ]
