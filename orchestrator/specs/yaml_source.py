@@ -71,6 +71,17 @@ def read_yaml(path: Path, text: str) -> Document:
     )
 
 
+def meaning(text: str) -> Any:
+    """What a word without quotes stands for: null, a truth, a number, or itself."""
+    if text in _NULL:
+        return None
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    if _INTEGER.match(text) and len(text) < 40:
+        return int(text)
+    return float(text) if _is_decimal(text) else text
+
+
 class _Maker:
     """From nodes to values."""
 
@@ -104,7 +115,7 @@ class _Maker:
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_PREFIX}seq":
             return [self.made(each, (*steps, index)) for index, each in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in _KNOWN_TAGS:
-            return node.value if node.tag == f"{_PREFIX}str" else _meaning(node.value)
+            return node.value if node.tag == f"{_PREFIX}str" else meaning(node.value)
         self._wrong(node, steps, f"The tag {node.tag} is not read here; write plain values.")
         return None
 
@@ -145,16 +156,6 @@ class _Maker:
 
     def _wrong(self, node: yaml.Node, steps: Steps, message: str, fix: str | None = None) -> None:
         self.mistakes.append(Mistake(message=message, fix=fix, steps=steps, place=_place(node)))
-
-
-def _meaning(text: str) -> Any:
-    if text in _NULL:
-        return None
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    if _INTEGER.match(text) and len(text) < 40:
-        return int(text)
-    return float(text) if _is_decimal(text) else text
 
 
 def _is_decimal(text: str) -> bool:

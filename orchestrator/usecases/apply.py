@@ -91,6 +91,7 @@ class _Application:
     measured: dict[str, Measured] = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
     spent: float = 0.0
+    down: FtctlError | None = None
 
     @property
     def spec(self) -> Spec:
@@ -119,6 +120,9 @@ class _Application:
         try:
             return act(training)
         except _ITS_OWN as error:
+            if isinstance(error, TryLater | ConfigurationError):
+                # The next training would meet the same wall.
+                self.down = error
             self.errors[step] = error
             self.workshop.ledger.say(f"{step}: {error.message}")
             return self.trainings.get(step, training)
@@ -164,6 +168,8 @@ class _Application:
         if training.job is not None and not failed:
             self._bind(training, training.job)
             return training
+        if self.down is not None:
+            raise self.down
         ledger = self.workshop.ledger
         provider = ledger.provider(self.spec.provider)
         job = record(training.plan.intent(provider.account), ledger, again=True)
@@ -204,9 +210,16 @@ class _Application:
         if self.how.wait:
             job = self.workshop.wait(job, provider)
         else:
-            job = sync_job(job, provider, self.workshop.ledger)
+            job = self._looked_at(job, provider)
         failpoints.reach("apply.followed")
         return with_job(training, job)
+
+    def _looked_at(self, job: Job, provider: Provider) -> Job:
+        try:
+            return sync_job(job, provider, self.workshop.ledger)
+        except Conflict:
+            # Cron was faster.
+            return self.workshop.ledger.jobs.get(job.id)
 
     def _of_task(self, name: str) -> list[Training]:
         return [t for t in self.trainings.values() if t.point.task == name]

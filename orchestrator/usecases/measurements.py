@@ -84,7 +84,7 @@ class Rehearsal:
 
 
 @dataclass(frozen=True)
-class _Nobody:
+class Nobody:
     """Answers nothing: a rehearsal asks nothing."""
 
     def chat(self, request: ChatRequest) -> ChatAnswer:
@@ -128,7 +128,7 @@ def rehearse(
     arms = make_arms(names, context, source=wanted.source)
     desk = Desk(
         run=None,
-        chat=_Nobody(),
+        chat=Nobody(),
         account=account or "",
         store=workshop.shop.comparisons,
         clock=workshop.ledger.clock,
@@ -216,7 +216,7 @@ def _as_if(plan: Plan, account: str) -> Job:
 def _host(workshop: Workshop, name: str) -> Host:
     """Who would answer at another profile; nothing is opened, so that no key is needed."""
     profile = workshop.profile(name)
-    return Host(name, profile.kind, "", _Nobody())
+    return Host(name, profile.kind, "", Nobody())
 
 
 def limited(wanted: Evaluation, dollars: float | None) -> Evaluation:

@@ -20,7 +20,7 @@ from orchestrator.usecases import plan as planning
 from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 from orchestrator.usecases.measurements import Rehearsal, rehearse, state_of
 from orchestrator.usecases.request_limits import FLAGS
-from orchestrator.usecases.sweep import Choice, known_choice
+from orchestrator.usecases.sweep import Choice, expected, known_choice
 from orchestrator.usecases.task_data import TaskFiles, check_test_rows, files_of, missing_files
 from orchestrator.usecases.trainings import Point, Training, make_training, options_of, points_of
 
@@ -57,6 +57,7 @@ class PipelinePlan:
         trainings: by task, in the order of the file; the mixed one last.
         comparisons: by task; the mixed adapter's after the task's own.
         choices: of sweeps that were chosen already, by task.
+        choosing_usd: dollars for sweeps that choose by asking; None when a price is not known.
     """
 
     spec: Spec
@@ -64,6 +65,7 @@ class PipelinePlan:
     trainings: Sequence[Training]
     comparisons: Sequence[PlannedComparison]
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    choosing_usd: float | None = 0.0
     warnings: Sequence[str] = ()
 
     @property
@@ -85,7 +87,7 @@ class PipelinePlan:
     @property
     def usd(self) -> float | None:
         """Everything that applying would spend; None when a price is not known."""
-        return _sum([self.training_usd, self.comparing_usd])
+        return _sum([self.training_usd, self.choosing_usd, self.comparing_usd])
 
     @property
     def is_done(self) -> bool:
@@ -187,6 +189,11 @@ class _Planner:
             trainings=trainings,
             comparisons=comparisons,
             choices=choices,
+            choosing_usd=_sum(
+                expected(task, by_task[task.name][0].plan, self.workshop)
+                for task in self.spec.tasks
+                if task.name not in choices
+            ),
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
 

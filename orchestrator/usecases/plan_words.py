@@ -23,6 +23,7 @@ def plan_json(plan: PipelinePlan) -> dict[str, Any]:
         "comparisons": [_comparison(planned) for planned in plan.comparisons],
         "cost": {
             "training_usd": plan.training_usd,
+            "choosing_usd": plan.choosing_usd,
             "comparing_usd": plan.comparing_usd,
             "usd": plan.usd,
             "committed_usd": plan.committed_usd,
@@ -45,6 +46,7 @@ def plan_lines(plan: PipelinePlan) -> list[str]:
         return [*lines, "everything exists; nothing to do"]
     lines.append(
         f"cost: training {_usd(plan.training_usd)}, comparisons {_usd(plan.comparing_usd)}"
+        + ("" if plan.choosing_usd == 0 else f", choosing {_usd(plan.choosing_usd)}")
         + (f", budget ${plan.spec.max_cost:g}" if plan.spec.max_cost is not None else "")
     )
     return lines

@@ -7,27 +7,30 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain import failpoints
+from orchestrator.domain.arm import Arm
 from orchestrator.domain.canonical import digest
 from orchestrator.domain.errors import AnswerIsNo
 from orchestrator.domain.evidence import loss_curves
 from orchestrator.domain.pipeline import Step
 from orchestrator.grading.registry import make_grader
-from orchestrator.usecases.answering import Desk
+from orchestrator.usecases.answering import Desk, estimate
 from orchestrator.usecases.arm_specs import parse_arm
 from orchestrator.usecases.arms import ArmContext, make_arm
 from orchestrator.usecases.dated import newest_prices
 from orchestrator.usecases.evaluation import Evaluation, fixed_plan
-from orchestrator.usecases.measurements import evaluation, limited
+from orchestrator.usecases.measurements import Nobody, evaluation, limited
 from orchestrator.usecases.measuring import measure
 from orchestrator.usecases.samples import SampleSet, read_samples
 from orchestrator.usecases.till import Till
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from orchestrator.domain.job import Job
     from orchestrator.domain.pipeline import History
     from orchestrator.domain.spec import TaskSpec
+    from orchestrator.usecases.plan import Plan
     from orchestrator.usecases.trainings import Training
     from orchestrator.usecases.workshop import Workshop
 
@@ -117,6 +120,33 @@ def choose(
     return choice
 
 
+def expected(task: TaskSpec, plan: Plan, workshop: Workshop) -> float | None:
+    """Dollars that choosing will cost, roughly; None when a price is not known."""
+    sweep = task.sweep
+    if sweep is None or sweep.choose_by == "validation_loss" or plan.validation is None:
+        return 0.0
+    path = plan.validation.content
+    rows, wanted = read_samples(path), _wanted(task, path)
+    arm = Arm(name="tuned", model=f"ft:{plan.request.model}", prompt=lambda sample: sample.messages)
+    fixed = fixed_plan(wanted, SampleSet(samples=rows, digest=""))
+    desk = Desk(
+        run=None,
+        chat=Nobody(),
+        account="",
+        store=workshop.shop.comparisons,
+        clock=workshop.ledger.clock,
+        till=Till(book=newest_prices(), kind=plan.request.profile.kind),
+    )
+    usd, _ = estimate(desk, [arm], rows, fixed)
+    return None if usd is None else usd * len(sweep.points)
+
+
+def _wanted(task: TaskSpec, path: Path) -> Evaluation:
+    if task.compare is None:
+        return Evaluation(test=path)
+    return evaluation(task.compare, path, path, ())
+
+
 def _facts(task: TaskSpec, trainings: Sequence[Training]) -> dict[str, Any]:
     assert task.sweep is not None
     compare = task.compare
@@ -147,10 +177,7 @@ def _scores(
     assert first.validation is not None
     path = workshop.shop.datasets.path(first.validation)
     rows = read_samples(path)
-    wanted = limited(
-        evaluation(task.compare, path, path, ()) if task.compare else Evaluation(test=path),
-        dollars,
-    )
+    wanted = limited(_wanted(task, path), dollars)
     plan = fixed_plan(wanted, SampleSet(samples=rows, digest=""))
     till = Till(book=newest_prices(), kind=first.kind, limit=wanted.max_cost)
     desk = Desk(
