@@ -5,18 +5,23 @@
 The host is simulated, in a process of its own, and answers at once; what differs is how it is asked.
 First pass: every job is new to the ledger's eyes. Second pass: nothing has changed. Third: one job
 in a hundred has ended. The plain loop asks for each job by its id, as the SDK's examples do; the
-plain list reads every page and compares nothing.
+plain list reads every page and compares nothing. Several passes at once, without the lock that keeps
+them apart, must make each change once; a host that accepts and never answers must delay no other.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import platform
 import resource
+import socket
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -25,10 +30,14 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from sqlalchemy import func, insert, select
+
 from orchestrator import config, wiring
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.ids import new_token
 from orchestrator.domain.job import JobStatus
+from orchestrator.store.job_values import to_row
+from orchestrator.store.tables import job_rows
 from orchestrator.usecases.sync import sync
 from providers.simulator import Simulator
 from tests.factories import DIGEST, a_dataset, a_job
@@ -36,7 +45,10 @@ from tests.factories import DIGEST, a_dataset, a_job
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from orchestrator.domain.job import Job
+
 ENDED_SHARE = 100
+PASSES = 8
 
 
 def main() -> None:
@@ -54,6 +66,9 @@ def main() -> None:
             app.clock.sleep(600)
             result[name] = measured(lambda: counted(app))
         app.close()
+        result[f"{PASSES} passes at once, no lock"] = overlapping(url, tokens)
+        alone, beside = (last_change(url, tokens, dead=dead) for dead in (False, True))
+        result["seconds until the last change"] = {"alone": alone, "beside a dead host": beside}
         result["SDK, one question a job"] = measured(lambda: plain_loop(url, count))
         result["SDK, every page"] = measured(lambda: plain_list(url))
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
@@ -63,6 +78,54 @@ def counted(app: wiring.App) -> dict[str, Any]:
     done = sync(app.ledger())
     assert not done.unreachable, done.unreachable
     return {"checked": done.checked, "changed": len(done.changes), "requests": done.requests}
+
+
+def overlapping(url: str, tokens: list[str]) -> dict[str, Any]:
+    """Processes that see the same news at the same time; each change must be in the ledger once."""
+    with tempfile.TemporaryDirectory() as folder:
+        installed(Path(folder), url, tokens).close()
+        start = time.perf_counter()
+        with multiprocessing.get_context("spawn").Pool(PASSES) as pool:
+            made = pool.map(one_pass, [folder] * PASSES, chunksize=1)
+        took = time.perf_counter() - start
+        app = opened(Path(folder))
+        written = Counter(len(app.jobs.transitions(job.id)) for job in app.jobs.all())
+        app.close()
+    return {
+        "changes": sum(made),
+        "of each pass": made,
+        "jobs by transitions": dict(written),
+        "seconds": round(took, 2),
+    }
+
+
+def one_pass(folder: str) -> int:
+    app = opened(Path(folder))
+    try:
+        return len(sync(app.ledger()).changes)
+    finally:
+        app.close()
+
+
+def last_change(url: str, tokens: list[str], *, dead: bool) -> float:
+    """Wall seconds until the ledger has the last change of a host that answers."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as mute:
+        app = installed(Path(folder), url, tokens, dead=mute.getsockname()[1] if dead else None)
+        start = time.perf_counter()
+        passing = threading.Thread(target=lambda: sync(app.ledger()))
+        passing.start()
+        running = select(func.count()).where(
+            job_rows.c.provider == "host", job_rows.c.status != JobStatus.QUEUED.value
+        )
+        while passing.is_alive():
+            passing.join(0.1)
+            with app.engine.connect() as connection:
+                if connection.scalar(running) == len(tokens):
+                    break
+        took = time.perf_counter() - start
+        passing.join()
+        app.close()
+    return round(took, 2)
 
 
 def plain_loop(url: str, count: int) -> dict[str, Any]:
@@ -146,36 +209,44 @@ def post(url: str, verb: str, **body: Any) -> None:
         pass
 
 
-def installed(home: Path, url: str, tokens: list[str]) -> wiring.App:
-    """A ledger that knows every job, as it was when it was queued."""
-    (home / "ftctl.toml").write_text(
-        f'[providers.host]\nkind = "openai"\nbase_url = "{url}"\napi_key_env = "KEY"\n'
-    )
-    settings = config.load({"FTCTL_HOME": str(home), "KEY": "sk-bench"}, cwd=home)
-    app = wiring.App(settings, clock=ManualClock())
+def installed(home: Path, url: str, tokens: list[str], dead: int | None = None) -> wiring.App:
+    """A ledger that knows every job, as it was when it was queued.
+
+    Args:
+        home: where it is made.
+        url: of the host.
+        tokens: of its jobs.
+        dead: the port of a second host with a hundred jobs, which accepts and never answers.
+    """
+    profile = '[providers.{}]\nkind = "openai"\nbase_url = "{}"\napi_key_env = "KEY"\ntimeout = 5\n'
+    profiles = [
+        profile.format("host", url),
+        profile.format("dead", f"http://127.0.0.1:{dead or 9}/v1"),
+    ]
+    (home / "ftctl.toml").write_text("\n".join(profiles))
+    app = opened(home)
     row = home / "row.jsonl"
     row.write_text("{}\n")
     app.datasets.keep(a_dataset(), row)
-    from sqlalchemy import insert
-
-    from orchestrator.store.job_values import to_row
-    from orchestrator.store.tables import job_rows
-
-    account = app.provider("host").account
-    first = a_job(provider="host", account=account, training=DIGEST, status=JobStatus.QUEUED)
-    made = first.created_at - timedelta(hours=3)
-    rows = [
-        to_row(
-            replace(
-                first, id=f"{number:012d}", token=token, remote_id=f"ftjob-{number:08d}",
-                created_at=made + timedelta(seconds=number),
-            )
-        )
-        for number, token in enumerate(tokens)
-    ]  # fmt: skip
+    waiting = [waiting_job(app, "host", number, token) for number, token in enumerate(tokens)]
+    if dead:
+        waiting += [waiting_job(app, "dead", 10**9 + n, new_token()) for n in range(100)]
     with app.engine.begin() as connection:
-        connection.execute(insert(job_rows), rows)
+        connection.execute(insert(job_rows), [to_row(job) for job in waiting])
     return app
+
+
+def opened(home: Path) -> wiring.App:
+    settings = config.load({"FTCTL_HOME": str(home), "KEY": "sk-bench"}, cwd=home)
+    return wiring.App(settings, clock=ManualClock())
+
+
+def waiting_job(app: wiring.App, host: str, number: int, token: str) -> Job:
+    job = a_job(
+        id=f"{number:012d}", provider=host, account=app.provider(host).account, training=DIGEST,
+        status=JobStatus.QUEUED, token=token, remote_id=f"ftjob-{number:08d}",
+    )  # fmt: skip
+    return replace(job, created_at=job.created_at + timedelta(seconds=number % 10_000 - 10_800))
 
 
 def machine() -> str:

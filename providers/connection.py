@@ -184,6 +184,9 @@ class Connection:
             api_key=self.where.key,
             base_url=self.where.url,
             max_retries=0,
+            # Named here too: the SDK takes a client whose timeout is httpx's own default for one
+            # that has none, and waits ten minutes.
+            timeout=self._timeout(),
             http_client=self._http(),
             # Named here, so that no variable of the environment can replace it.
             default_headers={"Authorization": f"Bearer {self.where.key}"},
@@ -195,15 +198,20 @@ class Connection:
     def _http(self) -> httpx2.Client:
         import httpx2
 
-        timeout = self.where.timeout
         return httpx2.Client(
-            timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+            timeout=self._timeout(),
             trust_env=False,
             follow_redirects=False,
             proxy=self.where.proxy if self._transport is None else None,
             verify=self._certificates(),
             transport=self._transport() if self._transport else None,
         )
+
+    def _timeout(self) -> httpx2.Timeout:
+        import httpx2
+
+        timeout = self.where.timeout
+        return httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
 
     def _certificates(self) -> ssl.SSLContext:
 

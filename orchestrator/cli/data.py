@@ -169,6 +169,8 @@ def split(
         click.echo(f"{path}  {made.counts.get(part, 0)} row(s)")
     if made.labels:
         say(f"every split has its share of the {made.labels} answers")
+    if any(sizes[part] > 1 and sizes[part] != made.counts.get(part, 0) for part in sizes):
+        say("rows with the same question stay together, so the sizes are near what was asked")
     if left := len(rows) - sum(made.counts.values()):
         say(f"{left} row(s) were not asked for and are left out")
     return ExitCode.DONE

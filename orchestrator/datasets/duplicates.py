@@ -37,9 +37,9 @@ class ExactDuplicates:
         self._hashes = array("q")
 
     def add(self, line: int, row: bytes) -> None:
-        """Take a row without its line end; lines come in order, and some not at all."""
-        self._fill(line - 1)
-        self._hashes.append(hash(row) or 1)
+        """Take a row without its line end; lines come about in order, and some not at all."""
+        self._fill(line)
+        self._hashes[line - 1] = hash(row) or 1
 
     def absorb(self, later: ExactDuplicates, lines: int) -> None:
         """Take in the rows of the part that comes after so many lines."""
@@ -48,7 +48,7 @@ class ExactDuplicates:
 
     def _fill(self, lines: int) -> None:
         """A line without a row has the hash 0, which no row has."""
-        if missing := lines - len(self._hashes):
+        if (missing := lines - len(self._hashes)) > 0:
             self._hashes.frombytes(bytes(8 * missing))
 
     def repeats(self) -> Iterator[Repeat]:

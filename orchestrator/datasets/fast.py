@@ -38,7 +38,8 @@ SPACED = b'{"messages": [{"role": "'
 _encode_into = msgspec.json.Encoder().encode_into
 _contents = attrgetter("content")
 _is_spaced = methodcaller("startswith", SPACED)
-_buffer = bytearray()
+# A buffer shrinks to what it holds: short rows and many rows at once would grow it anew each time.
+_buffer, _row_buffer = bytearray(), bytearray()
 
 
 def plain_texts(row: Chat, line: bytes) -> list[str] | None:
@@ -169,10 +170,10 @@ def _has_length(line: bytes, row: Chat, spaces: int) -> bool:
     """
     if not line.startswith(b'{"messages":'):
         return False
-    _encode_into(row, _buffer)
+    _encode_into(row, _row_buffer)
     end = (line[-1] == 10) + (line[-2] == 13)
-    spare = len(line) - len(_buffer) - end - (spaces if line[12] == 32 else 0)
-    return spare == 0 or (spare == _escapes([_buffer.decode()]) and line.isascii())
+    spare = len(line) - len(_row_buffer) - end - (spaces if line[12] == 32 else 0)
+    return spare == 0 or (spare == _escapes([_row_buffer.decode()]) and line.isascii())
 
 
 def _has_colons_of_keys(line: bytes, messages: Sequence[Message], weights: int) -> bool:

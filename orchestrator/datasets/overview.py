@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ def script_of(text: str) -> str:
     return letters.most_common(1)[0][0] if letters else ""
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def _script(letter: str) -> str:
     name = unicodedata.name(letter, "").split(" ", 1)[0].split("-", 1)[0]
     return {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana"}.get(name, name.capitalize())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.datasets.limits import Limits
-    from orchestrator.datasets.records import Row
+    from orchestrator.datasets.records import Message, Row
     from orchestrator.datasets.toolbox import Declared
 
 _RECORDS: dict[Method, type[Chat | Preference | Reinforcement]] = {
@@ -88,9 +89,7 @@ class RowReader:
             if texts is None or (self._look and not self._is_clean(line, texts)):
                 return None
             return row
-        if not self.has_plain_tools(row, line):
-            return None
-        return row if self._look is None or self._has_clean_tools(row, line) else None
+        return row if self.has_flawless_tools(row, line) else None
 
     def read(self, line: bytes) -> Reading:
         """Read one line, with or without its line end, without a byte-order mark.
@@ -111,15 +110,28 @@ class RowReader:
                 return Reading(None, strict.flaws)
         return self._judge(row, declared)
 
-    def has_plain_tools(self, row: Chat, line: bytes) -> bool:
+    def has_flawless_tools(self, row: Chat, line: bytes) -> bool:
         """Whether a row surely has tools that are declared, called and answered in order."""
         if row.tools is UNSET or row.functions is not UNSET:
             return False
         declared = self._toolbox.declared(bytes(row.tools))
-        return declared is not None and has_plain_tools(row, declared, line)
+        if declared is None or not has_plain_tools(row, declared, line):
+            return False
+        return self._look is None or self._has_clean_tools(row, line)
+
+    def are_clean(self, turns: list[list[Message]], lines: list[bytes]) -> bool:
+        """Whether the texts of plain rows surely hold nothing that is looked for.
+
+        Args:
+            turns: the messages of each row.
+            lines: the bytes they were read from.
+        """
+        if self._look is None:
+            return True
+        texts = list(map(_content, chain.from_iterable(turns)))
+        return self._is_clean(b"".join(lines), texts)
 
     def _is_clean(self, line: bytes, texts: list[str]) -> bool:
-        """Whether the texts of plain turns surely hold nothing that is looked for."""
         return (
             not self._look(line)  # type: ignore[misc]
             and texts == list(map(str.strip, texts))

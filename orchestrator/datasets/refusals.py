@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.datasets.encodings import likely_encoding
 from orchestrator.datasets.finding import Flaw
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ class Refusal(NamedTuple):
 
 def explain_utf8(line: bytes, error: UnicodeDecodeError) -> Flaw:
     """The byte that is not UTF-8 and the likely reason."""
-    fields = {"byte": line[error.start], "reason": _why_not_utf8(line, error)}
+    damage, encoding = _damage(line, error), likely_encoding(line)
+    fields = {
+        "byte": line[error.start],
+        "reason": damage or f"it looks like {encoding.words}",
+        "encoding": encoding.name,
+    }
     return Flaw("not-utf-8", column=error.start + 1, fields=fields)
 
 
@@ -47,7 +53,8 @@ def explain_refusal(text: str, error: JSONDecodeError) -> Refusal:
     return _wrong_token(text, at)
 
 
-def _why_not_utf8(line: bytes, error: UnicodeDecodeError) -> str:
+def _damage(line: bytes, error: UnicodeDecodeError) -> str | None:
+    """How bytes that were meant as UTF-8 are broken; None when they were not."""
     byte = line[error.start]
     if error.reason == "unexpected end of data":
         return "the file ends inside a character"
@@ -55,9 +62,7 @@ def _why_not_utf8(line: bytes, error: UnicodeDecodeError) -> str:
         return "an overlong encoding"
     if byte == 0xED:
         return "a surrogate, which UTF-8 does not encode"
-    if 0x80 <= byte <= 0x9F:
-        return "it looks like Windows-1252"
-    return "it looks like Latin-1 or Windows-1252"
+    return None
 
 
 _OVERLONG = {bytes((0xE0, second)) for second in range(0x80, 0xA0)} | {

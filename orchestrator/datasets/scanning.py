@@ -23,6 +23,7 @@ from orchestrator.datasets.reading import (
     physical_lines,
     skip_rest_of_line,
 )
+from orchestrator.datasets.records import Chat
 from orchestrator.datasets.sniffing import BOM
 from orchestrator.datasets.tally import TokenTally
 from orchestrator.domain.job import Method
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.datasets.duplicates import Seen
     from orchestrator.datasets.finding import Finding, Flaw
     from orchestrator.datasets.reader import Reading
-    from orchestrator.datasets.records import Message, Row
+    from orchestrator.datasets.records import Row
 
 
 _LF, _CR, _SPACE = 10, 13, b" \t\r\n"
@@ -117,9 +118,9 @@ class Tallied:
 class _Batch(NamedTuple):
     """Rows that are looked at together."""
 
-    lines: list[bytes]
-    turns: list[list[Message]]
     numbers: list[int]
+    lines: list[bytes]
+    rows: list[Chat]
 
 
 class Scan:
@@ -200,41 +201,77 @@ class Scan:
             for number, line in enumerate(physical_lines(stream), 1):
                 self._read_line(stream, number, line)
         else:
-            self._read_form(stream)
+            self._read_batches(stream)
 
-    def _read_form(self, stream: BinaryIO) -> None:
-        """The form alone is looked at for several rows at once; a finding is worth a closer look."""
-        decode, has_plain_tools = self._reader.decode, self._reader.has_plain_tools
+    def _read_batches(self, stream: BinaryIO) -> None:
+        """Several plain rows are looked at together; a finding is worth a closer look at each.
+
+        Rows with tools pass them by: they have nothing in common with plain rows.
+        """
+        decode, reader = self._reader.decode, self._reader
         many = _Batch([], [], [])
-        lines, turns, numbers = many
+        numbers, lines, rows = many
         for number, line in enumerate(physical_lines(stream), 1):
             try:
                 row: Any = decode(line)
             except (ValueError, RecursionError):
-                self._read_line(stream, number, line)
-                continue
-            if len(line) > _LONG:
+                row = None
+            if row is None or len(line) > _LONG:
+                self._take_many(stream, many)
                 self._read_line(stream, number, line)
             elif row.tools is UNSET:  # Any other key would show in the length.
-                lines.append(line)
-                turns.append(row.messages)
                 numbers.append(number)
+                lines.append(line)
+                rows.append(row)
                 if len(lines) == _AT_ONCE:
                     self._take_many(stream, many)
-            elif line[-1] == _LF and line[-2] != _CR and has_plain_tools(row, line):
-                self._count_clean(number)
+            elif line[-1] == _LF and line[-2] != _CR and reader.has_flawless_tools(row, line):
+                self._take_at_once(number, line, row)
             else:
+                self._take_many(stream, many)
                 self._read_line(stream, number, line)
         self._take_many(stream, many)
 
     def _take_many(self, stream: BinaryIO, many: _Batch) -> None:
-        if many.lines and are_plain(many.turns, many.lines):
-            self._count_clean(many.numbers[-1], len(many.lines))
-        else:
-            for number, line in zip(many.numbers, many.lines, strict=True):
+        numbers, lines, rows = many
+        if not rows:
+            return
+        turns = [row.messages for row in rows]
+        if not are_plain(turns, lines):
+            for number, line in zip(numbers, lines, strict=True):
                 self._read_line(stream, number, line)
+        elif self._reader.are_clean(turns, lines):
+            self._count_clean(numbers[-1], len(lines))
+            self._look_at_all(many)
+        else:
+            for number, line, row in zip(numbers, lines, rows, strict=True):
+                if self._reader.are_clean([row.messages], [line]):
+                    self._take_at_once(number, line, row, plain=True)
+                else:
+                    self._read_line(stream, number, line)
         for held in many:
             held.clear()
+
+    def _take_at_once(self, number: int, line: bytes, row: Chat, *, plain: bool = False) -> None:
+        self._count_clean(number)
+        self._look_at(number, line, row, plain=plain)
+
+    def _look_at_all(self, many: _Batch) -> None:
+        tally = self.done.tally
+        if self._checks.content:
+            for number, line, row in zip(*many, strict=True):
+                self._take_row(number, line.strip(_SPACE), row, (), plain=True)
+        elif tally:
+            for number, row in zip(many.numbers, many.rows, strict=True):
+                if cut := tally.add_plain(number, row.messages):
+                    self.report(number, [cut])
+
+    def _look_at(self, number: int, line: bytes, row: Chat, *, plain: bool) -> None:
+        """What is asked of a row without flaw."""
+        if self._checks.content:
+            self._take_row(number, line.strip(_SPACE), row, (), plain=plain)
+        else:
+            self._count_tokens(number, row, plain=plain)
 
     def _count_clean(self, number: int, rows: int = 1) -> None:
         self.done.lines = max(self.done.lines, number)
@@ -242,9 +279,20 @@ class Scan:
         self.done.lf += rows
 
     def _is_curious(self) -> bool:
-        """Whether anything is asked of a row that has no flaw."""
-        checks = self._checks
-        return checks.content or checks.count_tokens or self._listeners.any_rows
+        """Whether every row is wanted in the order of the lines."""
+        return self._checks.near or self._listeners.any_rows
+
+    def _count_tokens(self, number: int, row: Row, *, plain: bool) -> None:
+        tally = self.done.tally
+        if tally is None:
+            return
+        # A row without tools that was taken at first sight holds roles and texts alone.
+        if plain and isinstance(row, Chat) and row.tools is UNSET:
+            cut = tally.add_plain(number, row.messages)
+        else:
+            cut = tally.add(number, row)
+        if cut:
+            self.report(number, [cut])
 
     def _read_line(self, stream: BinaryIO, number: int, line: bytes) -> None:
         self.done.lines = max(self.done.lines, number)
@@ -272,7 +320,7 @@ class Scan:
         stripped = line.strip(_SPACE)
         if self._listeners.on_row:
             self._listeners.on_row(stripped)
-        self._take_row(number, stripped, row, ())
+        self._take_row(number, stripped, row, (), plain=True)
 
     def _take(self, number: int, line: bytes, reading: Reading, shift: int = 0) -> None:
         row, flaws = reading
@@ -288,12 +336,18 @@ class Scan:
         if row is not None:
             self._take_row(number, stripped, row, flaws)
 
-    def _take_row(self, number: int, stripped: bytes, row: Row, flaws: Sequence[Flaw]) -> None:
+    def _take_row(
+        self,
+        number: int,
+        stripped: bytes,
+        row: Row,
+        flaws: Sequence[Flaw],
+        *,
+        plain: bool = False,
+    ) -> None:
         if self._checks.content:
             self.done.exact.add(number, stripped)
-        tally = self.done.tally
-        if tally and (cut := tally.add(number, row)):
-            self.report(number, [cut])
+        self._count_tokens(number, row, plain=plain)
         if not flaws:
             self._compare(number, row)
         if self._checks.content and self._checks.compare:

@@ -213,4 +213,21 @@ def _deal(
         given[target] += len(group)
         for row in group:
             splits[row.place] = target
+    _even_out(splits, [group[0].place for group in groups if len(group) == 1], quotas, given)
     return splits
+
+
+def _even_out(
+    splits: list[Split | None],
+    alone: Sequence[int],
+    quotas: Mapping[Split | None, float],
+    given: dict[Split | None, int],
+) -> None:
+    """Rows that are alone go over until the sizes are as asked; larger groups may forbid it."""
+    for place in reversed(alone):
+        here = splits[place]
+        needy = max(quotas, key=lambda split: quotas[split] - given[split])
+        if given[needy] < quotas[needy] and given[here] > quotas[here]:
+            splits[place] = needy
+            given[here] -= 1
+            given[needy] += 1

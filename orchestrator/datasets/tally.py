@@ -11,10 +11,10 @@ from orchestrator.datasets.finding import Flaw
 from orchestrator.datasets.tokens import NoTokenizer, counter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from orchestrator.datasets.limits import Limits
-    from orchestrator.datasets.records import Row
+    from orchestrator.datasets.records import Message, Row
     from orchestrator.datasets.tokens import TokenCounter
 
 
@@ -90,16 +90,21 @@ class TokenTally:
 
     def add(self, line: int, row: Row) -> Flaw | None:
         """Count a row; the flaw of one that is too long."""
-        if self._counter is None:
-            return None
+        return self._add(line, self._counter.count_row, row) if self._counter else None
+
+    def add_plain(self, line: int, messages: Sequence[Message]) -> Flaw | None:
+        """The same for a row whose messages are a role and a text, and nothing else."""
+        return self._add(line, self._counter.count_plain, messages) if self._counter else None
+
+    def _add(self, line: int, count: Callable[[Any], int], counted: object) -> Flaw | None:
         try:
-            tokens = self._counter.count_row(row)
+            tokens = count(counted)
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic of the tokenizer is no Exception
             self._counter, self.trouble = None, f"the tokenizer failed on line {line} ({error})"
             return None
-        self._lengths[tokens] += 1
+        self._lengths[tokens] = self._lengths.get(tokens, 0) + 1
         longest = self._longest
         if len(longest) < _LONGEST or tokens > longest[0][0]:
             self._remember(tokens, -line)

@@ -7,6 +7,8 @@ import functools
 import hashlib
 import importlib
 import tempfile
+from itertools import repeat
+from operator import attrgetter, contains
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +18,16 @@ from msgspec import UNSET
 from orchestrator.datasets.content import texts_of
 from orchestrator.datasets.extras import has_package
 from orchestrator.datasets.open_models import is_model_folder, open_model
-from orchestrator.datasets.records import ROLES, Answer, Assistant, Function, Preference, Tool, User
+from orchestrator.datasets.records import (
+    ROLES,
+    Answer,
+    Assistant,
+    Chat,
+    Function,
+    Preference,
+    Tool,
+    User,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,6 +57,10 @@ class TokenCounter(Protocol):
 
     def count_row(self, row: Row) -> int:
         """The tokens of an example, form and tools included."""
+        ...
+
+    def count_plain(self, messages: Sequence[Message]) -> int:
+        """The tokens of an example whose messages are a role and a text, and nothing else."""
         ...
 
 
@@ -132,13 +147,14 @@ def _extras(message: Message | Answer, texts: list[str]) -> int:
 
 
 class _Remembering:
-    """Counts with a function, and keeps the counts of short texts that came before."""
+    """Counts texts with a function, and keeps the counts of short ones that came before."""
 
     context: int | None = None
 
-    def __init__(self, length: Callable[[str], int], encoding: str) -> None:
-        self._length = length
+    def __init__(self, lengths: Callable[[Sequence[str]], int], encoding: str) -> None:
+        self._lengths = lengths
         self._known: dict[str, int] = {}
+        self._forms: dict[tuple[type, ...], int] = {}
         self.encoding = encoding
 
     def count(self, texts: Sequence[str]) -> int:
@@ -146,7 +162,7 @@ class _Remembering:
         for text in texts:
             tokens = known.get(text)
             if tokens is None:
-                tokens = self._length(text)
+                tokens = self._lengths([text])
                 if len(known) < _REMEMBERED and len(text) < _SHORT:
                     known[text] = tokens
             total += tokens
@@ -156,7 +172,20 @@ class _Remembering:
         texts, form = row_texts(row)
         return self.count(texts) + form
 
+    def count_plain(self, messages: Sequence[Message]) -> int:
+        roles = tuple(map(type, messages))
+        form = self._forms.get(roles)
+        if form is None:
+            form = self.count([ROLES[role] for role in roles])
+            form += PER_EXAMPLE + PER_MESSAGE * len(roles)
+            if len(self._forms) < _REMEMBERED:
+                self._forms[roles] = form
+        first, *others = map(_contents, messages)
+        # Instructions repeat; to look for any other text among those known costs as much as it saves.
+        return form + self.count([first]) + self._lengths(others)
 
+
+_contents = attrgetter("content")
 # Roles, system prompts and tools repeat in every row; a few hundred of them are worth keeping.
 _REMEMBERED, _SHORT = 512, 20_000
 
@@ -167,7 +196,7 @@ class OpenCounter(_Remembering):
     def __init__(self, folder: str) -> None:
         """Read the folder."""
         self._model = open_model(folder)
-        super().__init__(self._model.count, Path(folder).name)
+        super().__init__(lambda texts: sum(map(self._model.count, texts)), Path(folder).name)
         self.context = self._model.context
 
     def count_row(self, row: Row) -> int:
@@ -181,17 +210,23 @@ class OpenCounter(_Remembering):
         tools = None if holder.tools is UNSET else msgspec.json.decode(holder.tools)
         return self._model.count(self._model.render(messages, tools))
 
+    def count_plain(self, messages: Sequence[Message]) -> int:
+        """The same for a row without tools."""
+        return self.count_row(Chat(messages=list(messages)))
+
 
 @functools.cache
 def _load(encoding: str) -> TokenCounter:
     tokenizer = _splintr(encoding)
     flat, ordinary = tokenizer.encode_flat, tokenizer.encode_ordinary
 
-    def length(text: str) -> int:
+    def lengths(texts: Sequence[str]) -> int:
         """The flat form makes no number of each token, but it reads special tokens as such."""
-        return len(ordinary(text)) if "<|" in text else len(flat(text)) // 4
+        if any(map(contains, texts, repeat("<|"))):
+            return sum(map(len, map(ordinary, texts)))
+        return sum(map(len, map(flat, texts))) // 4
 
-    return _Remembering(length, encoding)
+    return _Remembering(lengths, encoding)
 
 
 @functools.cache
@@ -207,7 +242,7 @@ def _load_quick() -> TokenCounter:
         path.write_bytes(vocabulary)
         native = importlib.import_module("fastokens._native")
         encode = native.Tokenizer.from_tiktoken(str(path), encoding=O200K).encode_ordinary
-    return _Remembering(lambda text: len(encode(text)), O200K)
+    return _Remembering(lambda texts: sum(map(len, map(encode, texts))), O200K)
 
 
 # The digest of the file that OpenAI publishes.

@@ -64,6 +64,14 @@ def test_the_same_question_stays_together() -> None:
     assert made.groups == 50
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_that_are_alone_make_up_for_questions_that_stay_together(seed: int) -> None:
+    rows = [row(f"question {max(n, 7)}?", f"{n}" * 30) for n in range(24)]
+    made = cut(rows, {Split.TRAIN: 16.0, Split.TEST: 8.0}, seed=seed)
+    assert made.counts == {Split.TRAIN: 16, Split.TEST: 8}
+    assert len({made.splits[n] for n in range(8)}) == 1
+
+
 @pytest.mark.parametrize(
     "sizes",
     [

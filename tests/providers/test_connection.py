@@ -131,3 +131,13 @@ def test_certificates_that_are_not_there_are_named(tmp_path: Path):
     provider = openai.build(profile("openai", "https://h/v1", tmp_path, options=options))
     with pytest.raises(ConfigurationError, match=r"none\.pem"):
         provider.check()
+
+
+@pytest.mark.parametrize("seconds", [1.0, 5.0, 30.0])
+def test_every_client_waits_as_long_as_it_was_told(seconds: float):
+    """5 s is the library's own default, which the SDK does not take for a wish."""
+    connection = Connection(Address(url="http://127.0.0.1:1/v1", key=KEY, timeout=seconds))
+    timeout = connection.client().timeout
+    assert isinstance(timeout, httpx2.Timeout)
+    assert (timeout.read, timeout.connect) == (seconds, min(seconds, 10.0))
+    connection.close()
