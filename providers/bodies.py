@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.domain.provider import TokenCarrier
 from providers.answers import TOKEN_KEY
 
 if TYPE_CHECKING:
@@ -14,15 +15,16 @@ if TYPE_CHECKING:
 def job(request: JobRequest, capabilities: Capabilities) -> dict[str, Any]:
     """Arguments of `fine_tuning.jobs.create`; what was not chosen is left to the host.
 
-    The token travels as metadata, and as `Idempotency-Key` where the host honours one.
+    The token travels where the host's capabilities say, and as `Idempotency-Key` where the host honours one.
     """
     options = request.options
-    own = {TOKEN_KEY: request.token} if capabilities.metadata else {}
+    in_metadata = capabilities.token_in is TokenCarrier.METADATA
+    own = {TOKEN_KEY: request.token} if in_metadata else {}
     body: dict[str, Any] = {
         "model": request.model,
         "training_file": request.training_file,
         "validation_file": request.validation_file,
-        "suffix": request.suffix,
+        "suffix": _suffix(request, capabilities),
         "seed": request.seed,
         "metadata": {**options.metadata, **own} or None,
         "integrations": [options.wandb.as_wire()] if options.wandb else None,
@@ -53,6 +55,12 @@ def chat(request: ChatRequest, max_tokens: str) -> dict[str, Any]:
     if request.tools:
         body["tools"] = [dict(tool) for tool in request.tools]
     return body
+
+
+def _suffix(request: JobRequest, capabilities: Capabilities) -> str | None:
+    if capabilities.token_in is not TokenCarrier.SUFFIX:
+        return request.suffix
+    return f"{request.suffix}-{request.token}" if request.suffix else request.token
 
 
 def _method(request: JobRequest) -> dict[str, Any]:

@@ -12,14 +12,14 @@ import ipaddress
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from orchestrator.domain.errors import ConfigurationError, MissingCredentials
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import httpx2
     from openai import OpenAI
@@ -29,6 +29,22 @@ if TYPE_CHECKING:
     Transport = Callable[[], httpx2.BaseTransport]
 
 CONNECT_TIMEOUT = 10.0
+
+
+class Tokens(Protocol):
+    """Where bearer tokens come from that end within the hour."""
+
+    def token(self) -> str:
+        """One that is good now; may be called from several threads.
+
+        Raises:
+            CredentialsRefused: nobody gives one. TryLater: nobody can be asked.
+        """
+        ...
+
+    def issued(self) -> Sequence[str]:
+        """Those that may still stand in an answer, so that none is ever shown."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +59,9 @@ class Address:
         project: OpenAI's header.
         proxy: URL of a proxy; none is taken from the environment.
         ca_file: certificates to trust instead of the system's.
+        key_header: the header that carries the key, where it is no bearer token.
+        query: sent with every request.
+        tokens: renews the bearer token of every request, instead of a key.
     """
 
     url: str
@@ -52,6 +71,19 @@ class Address:
     project: str | None = None
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    key_header: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    tokens: Tokens | None = field(default=None, repr=False)
+
+    def more_secrets(self) -> Sequence[str]:
+        """What must not be shown beside the key."""
+        return self.tokens.issued() if self.tokens else ()
+
+    def headers(self) -> dict[str, str]:
+        """What carries the key. Named here, so that no variable of the environment replaces it."""
+        if self.key_header:
+            return {self.key_header: self.key, "Authorization": ""}
+        return {"Authorization": f"Bearer {self.key}"}
 
 
 def address(profile: Profile, url: str, key: str) -> Address:
@@ -188,8 +220,8 @@ class Connection:
             # that has none, and waits ten minutes.
             timeout=self._timeout(),
             http_client=self._http(),
-            # Named here, so that no variable of the environment can replace it.
-            default_headers={"Authorization": f"Bearer {self.where.key}"},
+            default_headers=self.where.headers(),
+            default_query=dict(self.where.query),
         )
         client.organization = self.where.organization
         client.project = self.where.project
@@ -205,6 +237,7 @@ class Connection:
             proxy=self.where.proxy if self._transport is None else None,
             verify=self._certificates(),
             transport=self._transport() if self._transport else None,
+            auth=_bearer(self.where),
         )
 
     def _timeout(self) -> httpx2.Timeout:
@@ -220,6 +253,21 @@ class Connection:
                 self._ssl = _trusted(self.where)
             context: ssl.SSLContext = self._ssl
         return context
+
+
+def _bearer(where: Address) -> Callable[[httpx2.Request], httpx2.Request] | None:
+    """Gives every request the key as the host wants it, or the token that is good now."""
+    if where.tokens is None and where.key_header is None:
+        return None
+
+    def authorise(request: httpx2.Request) -> httpx2.Request:
+        if where.tokens is not None:
+            request.headers["Authorization"] = f"Bearer {where.tokens.token()}"
+        else:
+            request.headers.pop("Authorization", None)
+        return request
+
+    return authorise
 
 
 def _trusted(where: Address) -> ssl.SSLContext:

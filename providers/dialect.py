@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from orchestrator.domain.provider import Capabilities
     from providers.refusal import Explain
 
+# OpenAI's and Azure's: one request carries 512 MB, and parts make a file of 8 GB.
+LARGEST_REQUEST = 512 * 1024 * 1024
+LARGEST_FILE = 8 * 1024 * 1024 * 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
@@ -26,7 +30,7 @@ class Dialect:
         processed: words of a file that a job may use.
         failed: words of a file that none ever will.
         max_tokens: the field of a chat request that bounds the answer.
-        file_page: how many files a page of the list is asked to hold.
+        file_page: how many files a page of the list is asked to hold; None to ask for all.
         newest_event_first: how events are sorted.
         explain: better words for refusals the host is known for.
     """
@@ -37,6 +41,6 @@ class Dialect:
     processed: frozenset[str] = frozenset({"processed"})
     failed: frozenset[str] = frozenset({"error", "deleted"})
     max_tokens: str = "max_completion_tokens"
-    file_page: int = 1000
+    file_page: int | None = 1000
     newest_event_first: bool = True
     explain: Explain = explain_nothing

@@ -15,7 +15,7 @@ from orchestrator.domain.errors import ConfigurationError, ProviderUnreachable
 from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import Address, address, required_key
-from providers.dialect import Dialect
+from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
 from providers.embedded import EmbeddedWorker, require_worker
 from providers.wire import WireProvider
 
@@ -42,6 +42,9 @@ DIALECT = Dialect(
         min_rows=1,
         pause=True,
         lora=True,
+        max_file_bytes=LARGEST_FILE,
+        parts_above=LARGEST_REQUEST,
+        delete_model=True,
         prices=None,
     ),
     status_words={

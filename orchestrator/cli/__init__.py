@@ -52,6 +52,19 @@ Example:
         "pause": ("orchestrator.cli.jobs:pause", "Ask the provider to hold a job."),
         "resume": ("orchestrator.cli.jobs:resume", "Ask the provider to go on with a paused job."),
         "resolve": ("orchestrator.cli.jobs:resolve", "Settle a job that needs review."),
+        "results": (
+            "orchestrator.cli.results:results",
+            "Download the tables of training metrics of a job.",
+        ),
+        "checkpoints": (
+            "orchestrator.cli.checkpoints:checkpoints",
+            "List a job's checkpoints and share them.",
+        ),
+        "delete": (
+            "orchestrator.cli.results:delete",
+            "Delete a tuned model, or a job's record, at the provider.",
+        ),
+        "files": ("orchestrator.cli.files:files", "List and delete files at a provider."),
         "compare": ("orchestrator.cli.compare:compare", "Measure a tuned model against baselines."),
         "record": (
             "orchestrator.cli.record:record",

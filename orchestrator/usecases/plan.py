@@ -178,11 +178,11 @@ def _check(request: Request, capabilities: Capabilities) -> None:
         raise UsageError(
             f"Provider '{provider}' cannot train with {request.method}; it can: {can}."
         )
-    longest = capabilities.suffix_limit
+    longest = capabilities.free_suffix
     if request.suffix is not None and len(request.suffix) > longest:
         raise UsageError(
             f"--suffix has {len(request.suffix)} characters, and {provider} takes 1 to {longest}"
-            " characters."
+            f" characters{_beside_token(capabilities)}."
             if longest
             else f"Provider '{provider}' takes no suffix.",
             hint="a shorter --suffix" if longest else "leave --suffix away",
@@ -211,6 +211,11 @@ def _check(request: Request, capabilities: Capabilities) -> None:
             has_validation=request.validation is not None,
         )
     )
+
+
+def _beside_token(capabilities: Capabilities) -> str:
+    by_token = capabilities.free_suffix < capabilities.suffix_limit
+    return " beside the token by which a lost job is found" if by_token else ""
 
 
 def _check_grader(

@@ -33,7 +33,7 @@ from orchestrator.domain.job import (
     Method,
     RemoteError,
 )
-from orchestrator.domain.provider import JobRequest
+from orchestrator.domain.provider import JobRequest, TokenCarrier
 from orchestrator.usecases.polling import minded
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _same_training(job: Job, intent: Intent) -> bool:
 
 def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
     try:
-        training = _processed(job.training, provider, ledger)
+        training = _processed(job.training, provider, ledger, _own_name(job, provider))
         validation = _processed(job.validation, provider, ledger) if job.validation else None
     except AnswerIsNo as error:
         return _rejected(job, error, ledger)
@@ -217,9 +217,17 @@ def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
     )
 
 
-def _processed(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile:
+def _own_name(job: Job, provider: Provider) -> str | None:
+    """The training file's name where it must carry the token, so that each job has its own."""
+    carrier = provider.capabilities.token_in
+    return f"ftctl-{job.token}.jsonl" if carrier is TokenCarrier.FILE else None
+
+
+def _processed(
+    digest: str, provider: Provider, ledger: Ledger, own_name: str | None = None
+) -> RemoteFile:
     """The file at the provider, uploaded at most once, ready to be trained on."""
-    remote = _known(digest, provider, ledger) or _sent(digest, provider, ledger)
+    remote = _known(digest, provider, ledger, own_name) or _sent(digest, provider, ledger, own_name)
     waited = 0.0
     while not remote.processed:
         if remote.failed:
@@ -234,8 +242,10 @@ def _processed(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile:
     return remote
 
 
-def _known(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile | None:
-    upload = ledger.datasets.upload(provider.account, digest)
+def _known(
+    digest: str, provider: Provider, ledger: Ledger, own_name: str | None
+) -> RemoteFile | None:
+    upload = None if own_name else ledger.datasets.upload(provider.account, digest)
     if upload is not None:
         try:
             remote = provider.retrieve_file(upload.remote_id)
@@ -245,7 +255,7 @@ def _known(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile | None
             if not remote.failed:
                 return remote
     dataset = ledger.datasets.get(digest)
-    found = provider.find_file(dataset.upload_name, dataset.bytes)
+    found = provider.find_file(own_name or dataset.upload_name, dataset.bytes)
     if found is None or found.failed:
         return None
     failpoints.reach("submit.file_found")
@@ -253,14 +263,23 @@ def _known(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile | None
     return found
 
 
-def _sent(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile:
+def _sent(digest: str, provider: Provider, ledger: Ledger, own_name: str | None) -> RemoteFile:
     dataset = ledger.datasets.get(digest)
     ledger.say(f"uploading {dataset.rows} rows, {dataset.bytes:,} bytes to {provider.name}")
-    remote = provider.upload(ledger.datasets.path(digest), dataset.upload_name)
+    path, name = ledger.datasets.path(digest), own_name or dataset.upload_name
+    above = provider.capabilities.parts_above
+    if above is not None and dataset.bytes > above:
+        remote = provider.upload(path, name, lambda done, total: _progress(done, total, ledger))
+    else:
+        remote = provider.upload(path, name)
     failpoints.reach("submit.file_sent")
     _remember(digest, remote, provider, ledger)
     failpoints.reach("submit.file_remembered")
     return remote
+
+
+def _progress(done: int, total: int, ledger: Ledger) -> None:
+    ledger.say(f"uploaded {done:,} of {total:,} bytes ({100 * done // total} %)")
 
 
 def _remember(digest: str, remote: RemoteFile, provider: Provider, ledger: Ledger) -> None:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 ROUTES = (
     "create_job", "get_job", "list_jobs", "cancel_job", "pause_job", "resume_job", "events",
     "checkpoints", "upload_file", "get_file", "list_files", "file_content", "list_models",
-    "get_model", "chat", "train", "*",
+    "get_model", "chat", "train", "delete_file", "delete_model", "delete_job", "begin_upload",
+    "add_part", "end_upload", "cancel_upload", "list_permissions", "grant_permission",
+    "revoke_permission", "*",
 )  # fmt: skip
 
 

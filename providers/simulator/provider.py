@@ -9,7 +9,7 @@ from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import address
-from providers.dialect import Dialect
+from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
 from providers.simulator.exchange import call
 from providers.simulator.host import SimulatedHost
 from providers.simulator.state import InFile
@@ -29,6 +29,10 @@ DIALECT = Dialect(
         methods=frozenset(Method),
         metadata_filter=True,
         pause=True,
+        max_file_bytes=LARGEST_FILE,
+        parts_above=LARGEST_REQUEST,
+        checkpoint_sharing=True,
+        delete_model=True,
         integrations=True,
         prices=None,
     ),

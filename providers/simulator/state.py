@@ -28,6 +28,8 @@ _EMPTY: State = {
     "faults": [],
     "late": [],
     "shift": 0.0,
+    "uploads": {},
+    "permissions": {},
 }
 
 
