@@ -136,8 +136,16 @@ def make_ready(
     wanted: Evaluation,
     shop: Shop,
     progress: Callable[[Progress], None] | None = None,
+    till: Till | None = None,
 ) -> Ready:
     """Read the rows, make the arms and fix the plan; `few-shot:auto` may ask the model here.
+
+    Args:
+        job: whose tuned model is measured.
+        wanted: what is asked for.
+        shop: what it is made with.
+        progress: is told of every answer.
+        till: counts the money; one that holds `wanted.max_cost` when None.
 
     Raises:
         UsageError: what was asked for makes no sense.
@@ -147,14 +155,14 @@ def make_ready(
     chosen = chosen_rows(wanted, training)
     plan = fixed_plan(wanted, chosen)
     grader = make_grader(plan.grader)
-    book = newest_prices()
+    till = till or Till(book=newest_prices(), kind=job.kind, limit=wanted.max_cost)
     desk = Desk(
         run=None,
         chat=shop.provider(job.provider),
         account=job.account,
         store=shop.comparisons,
         clock=shop.clock,
-        till=Till(book=book, kind=job.kind, limit=wanted.max_cost),
+        till=till,
     )
     context = arm_names.ArmContext(
         job=job,

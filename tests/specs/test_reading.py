@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,22 @@ def test_the_schema_knows_every_key_there_is():
         "seen",
         "max_cost",
     }
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/specs.md"])
+def test_the_examples_on_the_pages_are_valid(tmp_path: Path, page: str):
+    text = (Path(__file__).resolve().parents[2] / page).read_text(encoding="utf-8")
+    blocks = list(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    assert blocks
+    for block in blocks:
+        whole = (
+            block
+            if "provider:" in block
+            else f"{HEAD}data: {{file: a, split: {{validation: 0.5}}}}\n{block}"
+        )
+        path = tmp_path / "example.yaml"
+        path.write_text(whole, encoding="utf-8")
+        read_spec(path)
 
 
 def test_every_key_has_a_title_and_a_description():
