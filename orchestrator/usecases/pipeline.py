@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,20 @@ from orchestrator.domain.canonical import digest
 from orchestrator.domain.errors import ConfigurationError, DatasetInvalid, ExitCode, UsageError
 from orchestrator.domain.pipeline import StepState
 from orchestrator.domain.spec import MIXED
+from orchestrator.grading.registry import make_grader
 from orchestrator.specs.building import compare_steps, task_steps
 from orchestrator.specs.document import SpecInvalid
 from orchestrator.usecases import plan as planning
+from orchestrator.usecases.arm_specs import parse_arm
 from orchestrator.usecases.dated import newest_lifecycle, newest_prices
-from orchestrator.usecases.measurements import Rehearsal, rehearse, state_of
+from orchestrator.usecases.measurements import Rehearsal, evaluation, rehearse, state_of
 from orchestrator.usecases.request_limits import FLAGS
 from orchestrator.usecases.sweep import Choice, expected, known_choice
 from orchestrator.usecases.task_data import TaskFiles, check_test_rows, files_of, missing_files
 from orchestrator.usecases.trainings import Point, Training, make_training, options_of, points_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.errors import FtctlError
@@ -143,11 +146,12 @@ class _Planner:
         plans = {
             task.name: self._plans(task, files[task.name], profile, can) for task in self.spec.tasks
         }
+        account = self._account()
+        rehearsals = self._rehearsals(plans, files, account)
         self._refuse()
         if self.spec.mixed is not None:
             plans[MIXED] = self._mixed(plans, profile, can)
             self._refuse()
-        account = self._account()
         history = self.workshop.pipelines.history(self.spec.name)
         ledger = self.workshop.ledger
         trainings = [
@@ -155,8 +159,6 @@ class _Planner:
             for each in plans.values()
             for point, plan in each
         ]
-        rehearsals = self._rehearsals(plans, files, account)
-        self._refuse()
         return self._compared(account, trainings, rehearsals, history)
 
     def _compared(
@@ -333,10 +335,13 @@ class _Planner:
         account: str | None,
     ) -> list[Rehearsal]:
         found = []
-        everything = [plans[task.name][0][1].training.content for task in self.spec.tasks]
+        everything = [points[0][1].training.content for points in plans.values() if points]
         for task in self.spec.tasks:
             own = files[task.name]
-            if task.compare is None or own is None or own.test is None:
+            if task.compare is None:
+                continue
+            if own is None or own.test is None or not plans[task.name]:
+                self._words(task)
                 continue
             for mixed in (False, True) if self.spec.mixed else (False,):
                 try:
@@ -354,6 +359,19 @@ class _Planner:
                     break
                 found.append(rehearsal)
         return found
+
+    def _words(self, task: TaskSpec) -> None:
+        """Arms and grader as far as they can be checked without rows."""
+        assert task.compare is not None
+        wanted = evaluation(task.compare, Path(), Path(), ())
+        steps = compare_steps(self.document, task.name)
+        checks: list[Callable[[], object]] = [lambda: make_grader(wanted.grader_name)]
+        checks += [partial(parse_arm, name) for name in wanted.arm_names]
+        for check in checks:
+            try:
+                check()
+            except UsageError as error:
+                self._wrong(steps, error)
 
     def _steps_of(self, error: FtctlError, steps: Steps) -> Steps:
         """Where the key stands that an error speaks of."""
