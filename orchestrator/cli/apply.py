@@ -111,8 +111,8 @@ def apply(
 
 @contextlib.contextmanager
 def _planned(ctx: click.Context, path: Path) -> Iterator[tuple[Document, PipelinePlan]]:
-    from orchestrator.specs.building import read_spec
-    from orchestrator.usecases.pipeline import plan_pipeline
+    from orchestrator.specs.whole import read_spec
+    from orchestrator.usecases.pipeline_planning import plan_pipeline
 
     document, spec = read_spec(path)
     with plan_pipeline(document, spec, _workshop(ctx)) as made:

@@ -138,8 +138,8 @@ def schema(as_json: bool) -> int:
 @json_option
 def check(file: Path, as_json: bool) -> int:
     """Check the file alone: no data is read and no provider looked up. Exit code 2: mistakes."""
-    from orchestrator.specs.building import read_spec
     from orchestrator.specs.document import SpecInvalid
+    from orchestrator.specs.whole import read_spec
 
     try:
         _, found = read_spec(file)

@@ -27,7 +27,7 @@ from orchestrator.domain.spec import MIXED
 from orchestrator.usecases import report as reporting
 from orchestrator.usecases.evaluation import Ready, make_ready
 from orchestrator.usecases.measurements import finished, limited
-from orchestrator.usecases.pipeline import winner
+from orchestrator.usecases.pipeline import winner, worth
 from orchestrator.usecases.submit import record, submit
 from orchestrator.usecases.summary import Measured, Outcome, summarise
 from orchestrator.usecases.sweep import Choice, choose
@@ -128,24 +128,20 @@ class _Application:
             return self.trainings.get(step, training)
 
     def _refuse_dear(self) -> None:
-        limit = self._limit()
-        if limit is None:
+        limit, plan = self._limit(), self.plan
+        if limit is None or plan.fits(limit):
             return
-        expected = self.plan.usd
-        committed = self.plan.committed_usd
-        if expected is None or committed is None:
+        if plan.usd is None or plan.spent_usd is None:
             raise UsageError(
                 "The budget cannot hold: something here has no price in the price file.",
                 hint="leave out the budget, or what is unpriced (ftctl plan says which)",
             )
-        done = self._compared_before()
-        if committed + done + expected > limit:
-            before = f", after ${committed + done:.2f} before" if committed + done else ""
-            raise UsageError(
-                f"This would cost about ${expected:.2f}{before}, more than the budget of "
-                f"${limit:g}; nothing was sent.",
-                hint="raise budget.max_cost, or take fewer rows, points or tasks",
-            )
+        before = f", after ${plan.spent_usd:.2f} before" if plan.spent_usd else ""
+        raise UsageError(
+            f"This would cost about ${plan.usd:.2f}{before}, more than the budget of ${limit:g}; "
+            "nothing was sent.",
+            hint="raise budget.max_cost, or take fewer rows, points or tasks",
+        )
 
     def _limit(self) -> float | None:
         given = [each for each in (self.spec.max_cost, self.how.max_cost) if each is not None]
@@ -158,9 +154,6 @@ class _Application:
             return None
         jobs = [t.job for t in self.trainings.values() if t.job is not None]
         return limit - sum(job.estimate_usd or 0.0 for job in jobs) - self.spent
-
-    def _compared_before(self) -> float:
-        return sum(_worth(c.result) for c in self.plan.comparisons if c.result is not None)
 
     def _started(self, training: Training) -> Training:
         """The training with a job: the one there is, or a new one whose intent is committed."""
@@ -264,7 +257,7 @@ class _Application:
         if found is None:
             found = self._asked(rehearsal, job, earlier)
             failpoints.reach("apply.compared")
-        self.spent += _worth(found)
+        self.spent += worth(found)
         folder = self.spec.out / rehearsal.step.removeprefix("compare:")
         if not all((folder / f"report.{kind}").is_file() for kind in reporting.FORMATS):
             reporting.write_report(self._report(job, found), folder, self.workshop.shop.comparisons)
@@ -336,11 +329,6 @@ class _Application:
             ),
             self.workshop.shop.comparisons,
         )
-
-
-def _worth(comparison: Comparison) -> float:
-    """What a comparison's answers cost, as if none had been known before."""
-    return sum((arm.usd_per_1000 or 0.0) * arm.answers / 1000 for arm in comparison.arms)
 
 
 def _paid(ready: Ready, comparison: str) -> float:

@@ -28,6 +28,7 @@ def plan_json(plan: PipelinePlan) -> dict[str, Any]:
             "usd": plan.usd,
             "committed_usd": plan.committed_usd,
             "max_cost": plan.spec.max_cost,
+            "fits": plan.fits(plan.spec.max_cost),
         },
         "warnings": list(plan.warnings),
         "mistakes": [],
@@ -49,6 +50,8 @@ def plan_lines(plan: PipelinePlan) -> list[str]:
         + ("" if plan.choosing_usd == 0 else f", choosing {_usd(plan.choosing_usd)}")
         + (f", budget ${plan.spec.max_cost:g}" if plan.spec.max_cost is not None else "")
     )
+    if not plan.fits(plan.spec.max_cost):
+        lines.append("more than the budget allows: apply will send nothing")
     return lines
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.dataset import Split
 from orchestrator.domain.job import Hyperparameters
-from orchestrator.specs.building import read_spec
 from orchestrator.specs.checking import spec_schema
 from orchestrator.specs.document import Mistake, SpecInvalid
 from orchestrator.specs.other_sources import read_json
+from orchestrator.specs.whole import read_spec
 from orchestrator.specs.writing import to_yaml
 from orchestrator.specs.yaml_source import read_yaml
 from orchestrator.usecases.evaluation import Evaluation
