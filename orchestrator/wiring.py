@@ -112,9 +112,12 @@ class App:
 
     def shop(self) -> Shop:
         """The parts that comparisons are made with."""
+        from orchestrator.usecases.dated import newest_lifecycle, newest_prices
         from orchestrator.usecases.evaluation import Shop
 
         return Shop(
+            prices=newest_prices(),
+            lifecycle=newest_lifecycle(),
             datasets=self.datasets,
             comparisons=self.comparisons,
             recordings=self.recordings,

@@ -17,10 +17,11 @@ from orchestrator.domain.spec import (
     SweepSpec,
     TaskSpec,
 )
-from orchestrator.specs.document import Document, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from orchestrator.specs.document import Document, Steps
 
 # Arms whose argument is a path.
 _RAG = "rag:"

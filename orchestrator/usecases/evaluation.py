@@ -13,7 +13,6 @@ from orchestrator.grading.registry import grader_for, make_grader
 from orchestrator.usecases import arms as arm_names
 from orchestrator.usecases import compare as comparing
 from orchestrator.usecases.answering import Desk
-from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 from orchestrator.usecases.judging import Bench, read_human_labels
 from orchestrator.usecases.measuring import measure
 from orchestrator.usecases.samples import read_samples, select
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore
+    from orchestrator.domain.prices import Lifecycle, PriceBook
     from orchestrator.domain.provider import Provider
     from orchestrator.domain.retrieval import Passage, Retriever
     from orchestrator.domain.sample import Sample
@@ -94,6 +94,8 @@ class Shop:
     comparisons: Comparisons
     recordings: Recordings
     clock: Clock
+    prices: PriceBook
+    lifecycle: Lifecycle
     provider: Callable[[str], Provider]
     host: Callable[[str], Host]
     retriever: Callable[[Sequence[Passage]], Retriever]
@@ -155,7 +157,7 @@ def make_ready(
     chosen = chosen_rows(wanted, training)
     plan = fixed_plan(wanted, chosen)
     grader = make_grader(plan.grader)
-    till = till or Till(book=newest_prices(), kind=job.kind, limit=wanted.max_cost)
+    till = till or Till(book=shop.prices, kind=job.kind, limit=wanted.max_cost)
     desk = Desk(
         run=None,
         chat=shop.provider(job.provider),
@@ -172,7 +174,7 @@ def make_ready(
         host=shop.host,
         retriever=shop.retriever,
         recordings=shop.recordings,
-        cheapest=partial(cheapest, shop.clock),
+        cheapest=partial(cheapest, shop),
         measure=measure(desk, plan, grader, progress),
     )
     return Ready(
@@ -222,9 +224,9 @@ def fixed_plan(wanted: Evaluation, chosen: SampleSet) -> Plan:
     )
 
 
-def cheapest(clock: Clock, kind: str) -> str | None:
+def cheapest(shop: Shop, kind: str) -> str | None:
     """The cheapest current base of a kind of provider."""
-    return newest_prices().cheapest_base(kind, newest_lifecycle(), clock.now().date())
+    return shop.prices.cheapest_base(kind, shop.lifecycle, shop.clock.now().date())
 
 
 def _proportion(points: float | None) -> float | None:

@@ -16,7 +16,6 @@ from orchestrator.grading.registry import make_grader
 from orchestrator.usecases.answering import Desk, estimate
 from orchestrator.usecases.arms import ArmContext, Host, make_arms
 from orchestrator.usecases.compare import expected_detectable
-from orchestrator.usecases.dated import newest_prices
 from orchestrator.usecases.evaluation import Evaluation, cheapest, chosen_rows, fixed_plan
 from orchestrator.usecases.judging import Bench
 from orchestrator.usecases.samples import read_samples
@@ -122,7 +121,7 @@ def rehearse(
         host=partial(_host, workshop),
         retriever=workshop.shop.retriever,
         recordings=workshop.shop.recordings,
-        cheapest=partial(cheapest, workshop.ledger.clock),
+        cheapest=partial(cheapest, workshop.shop),
     )
     names = [name.replace(_AUTO, _AUTO_SHOTS) for name in wanted.arm_names]
     arms = make_arms(names, context, source=wanted.source)
@@ -132,7 +131,7 @@ def rehearse(
         account=account or "",
         store=workshop.shop.comparisons,
         clock=workshop.ledger.clock,
-        till=Till(book=newest_prices(), kind=job.kind),
+        till=Till(book=workshop.shop.prices, kind=job.kind),
     )
     usd, _ = estimate(desk, arms, chosen.samples, fixed)
     grader = make_grader(fixed.grader)

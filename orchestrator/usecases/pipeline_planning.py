@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.datasets.mixing import mix
-from orchestrator.domain.errors import ConfigurationError, DatasetInvalid, ExitCode, UsageError
+from orchestrator.domain.errors import (
+    AnswerIsNo,
+    ConfigurationError,
+    DatasetInvalid,
+    ExitCode,
+    UsageError,
+)
 from orchestrator.domain.spec import MIXED
 from orchestrator.grading.registry import make_grader
 from orchestrator.specs.building import compare_steps, task_steps
 from orchestrator.specs.document import SpecInvalid
 from orchestrator.usecases import plan as planning
 from orchestrator.usecases.arm_specs import parse_arm
-from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 from orchestrator.usecases.measurements import Rehearsal, evaluation, rehearse, state_of
 from orchestrator.usecases.pipeline import PipelinePlan, PlannedComparison, total, winner
 from orchestrator.usecases.request_limits import FLAGS
@@ -195,14 +200,15 @@ class _Planner:
     ) -> list[tuple[Point, Plan]]:
         """The data is read once; every point is checked and priced by itself."""
         found: list[tuple[Point, Plan]] = []
+        shop = self.workshop.shop
         for point in points:
             try:
                 request = self._request(point, files, profile, can)
                 if found:
-                    plan = planning.revised(found[0][1], request, can, newest_prices())
+                    plan = planning.revised(found[0][1], request, can, shop.prices)
                 else:
                     plan = self._first(request, can, files)
-            except (DatasetInvalid, UsageError) as error:
+            except (AnswerIsNo, UsageError) as error:
                 self._wrong((*steps, *self._steps_of(error, steps)), error, files)
                 if isinstance(error, DatasetInvalid):
                     break
@@ -230,8 +236,8 @@ class _Planner:
             planning.plan(
                 request,
                 can,
-                newest_prices(),
-                newest_lifecycle(),
+                self.workshop.shop.prices,
+                self.workshop.shop.lifecycle,
                 self.workshop.ledger.clock.now(),
             )
         )

@@ -16,7 +16,6 @@ from orchestrator.grading.registry import make_grader
 from orchestrator.usecases.answering import Desk, estimate
 from orchestrator.usecases.arm_specs import parse_arm
 from orchestrator.usecases.arms import ArmContext, make_arm
-from orchestrator.usecases.dated import newest_prices
 from orchestrator.usecases.evaluation import Evaluation, fixed_plan
 from orchestrator.usecases.measurements import Nobody, evaluation, limited
 from orchestrator.usecases.measuring import measure
@@ -135,7 +134,7 @@ def expected(task: TaskSpec, plan: Plan, workshop: Workshop) -> float | None:
         account="",
         store=workshop.shop.comparisons,
         clock=workshop.ledger.clock,
-        till=Till(book=newest_prices(), kind=plan.request.profile.kind),
+        till=Till(book=workshop.shop.prices, kind=plan.request.profile.kind),
     )
     usd, _ = estimate(desk, [arm], rows, fixed)
     return None if usd is None else usd * len(sweep.points)
@@ -179,7 +178,7 @@ def _scores(
     rows = read_samples(path)
     wanted = limited(_wanted(task, path), dollars)
     plan = fixed_plan(wanted, SampleSet(samples=rows, digest=""))
-    till = Till(book=newest_prices(), kind=first.kind, limit=wanted.max_cost)
+    till = Till(book=workshop.shop.prices, kind=first.kind, limit=wanted.max_cost)
     desk = Desk(
         run=None,
         chat=workshop.shop.provider(first.provider),
