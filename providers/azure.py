@@ -18,7 +18,7 @@ from orchestrator.domain.errors import ConfigurationError, FtctlError, ProviderR
 from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities, TokenCarrier
 from providers.connection import address, fingerprint, required_key
-from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
+from providers.dialect import LARGEST_REQUEST, Dialect
 from providers.entra import AzureIdentity, EntraTokens
 from providers.wire import WireProvider
 
@@ -68,7 +68,7 @@ DIALECT = Dialect(
         suffix_limit=40,
         needs_deployment=True,
         pause=True,
-        max_file_bytes=LARGEST_FILE,
+        max_file_bytes=9 * 1024**3,
         parts_above=LARGEST_REQUEST,
         delete_model=True,
         delete_job=True,

@@ -7,6 +7,7 @@ of a service principal.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -107,15 +108,25 @@ class AzureIdentity:
         from azure.identity import DefaultAzureCredential
 
         if self._made is None:
+            # What it logs is told by the error, in one sentence.
+            logging.getLogger("azure").addHandler(logging.NullHandler())
             self._made = DefaultAzureCredential()
         try:
             issued: Issued = self._made.get_token(*scopes)
         except ClientAuthenticationError as error:
             raise CredentialsRefused(
-                f"Entra ID gives no token: {one_line(str(error))[:300]}", hint="az login"
+                f"Entra ID gives no token: {_why(error)}.", hint="az login"
             ) from error
         except AzureError as error:
             raise ProviderUnreachable(
                 f"Entra ID cannot be asked: {one_line(str(error))[:300]}"
             ) from error
         return issued
+
+
+def _why(error: Exception) -> str:
+    """The reason, without the list of everything that was tried."""
+    said = one_line(str(error)).rstrip(".")
+    if said.startswith("DefaultAzureCredential"):
+        return "there is no login of az, no managed identity and no service principal here"
+    return said[:300]

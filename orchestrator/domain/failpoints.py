@@ -28,6 +28,8 @@ SUBMIT = (
     "submit.refused",
     "submit.accepted",
 )
+# Reached only by files that travel in parts.
+PARTS = ("submit.part_sent",)
 SYNC = (
     "sync.begun",
     "sync.claimed",
@@ -54,7 +56,7 @@ APPLY = (
     "apply.compared",
     "apply.reported",
 )
-NAMES = (*SUBMIT, *SYNC, *COMPARE, *APPLY)
+NAMES = (*SUBMIT, *PARTS, *SYNC, *COMPARE, *APPLY)
 
 
 def _go_on(_name: str) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 GUARD_HOURS = 24
 _PROCESSING_SECONDS = 1800
 _KEY_ATTEMPTS = 3
+_FILE_MARGIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,15 +253,21 @@ def _known(
         except RemoteNotFound:
             ledger.datasets.forget_upload(provider.account, upload.remote_id)
         else:
-            if not remote.failed:
+            if _lasts(remote, ledger):
                 return remote
     dataset = ledger.datasets.get(digest)
     found = provider.find_file(own_name or dataset.upload_name, dataset.bytes)
-    if found is None or found.failed:
+    if found is None or not _lasts(found, ledger):
         return None
     failpoints.reach("submit.file_found")
     _remember(digest, found, provider, ledger)
     return found
+
+
+def _lasts(remote: RemoteFile, ledger: Ledger) -> bool:
+    """Whether a job made from it now would still find it."""
+    ends = remote.expires_at
+    return not remote.failed and (ends is None or ends - ledger.clock.now() > _FILE_MARGIN)
 
 
 def _sent(digest: str, provider: Provider, ledger: Ledger, own_name: str | None) -> RemoteFile:
@@ -280,6 +287,7 @@ def _sent(digest: str, provider: Provider, ledger: Ledger, own_name: str | None)
 
 def _progress(done: int, total: int, ledger: Ledger) -> None:
     ledger.say(f"uploaded {done:,} of {total:,} bytes ({100 * done // total} %)")
+    failpoints.reach("submit.part_sent")
 
 
 def _remember(digest: str, remote: RemoteFile, provider: Provider, ledger: Ledger) -> None:

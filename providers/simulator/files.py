@@ -73,6 +73,8 @@ def look(record: dict[str, Any], dialect: SimulatedDialect) -> Any:
 def shown(record: dict[str, Any], dialect: SimulatedDialect) -> dict[str, Any]:
     """A file as the host tells it."""
     told = {key: record[key] for key in ("id", "filename", "bytes", "created_at", "purpose")}
+    if record.get("expires_at"):
+        told["expires_at"] = record["expires_at"]
     status = dialect.file_script[record["step"]]
     if dialect.nulls and status == "pending":
         told["bytes"] = None

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -213,3 +217,44 @@ def test_what_the_provider_refuses_is_named_as_it_was_typed(ftctl: Ftctl, host: 
     done = ftctl("submit", training, "--provider", "host", "--model", MODEL, "--method", "dpo")
     assert done.code == 1
     assert "it names --beta" in done.err
+
+
+def test_a_submit_that_is_killed_between_parts_sends_no_part_twice(ftctl: Ftctl):
+    with Simulator("openai", largest_request=512) as host:
+        (ftctl.home / "ftctl.toml").write_text(
+            f'[providers.host]\nkind = "openai"\nbase_url = "{host.url}"\napi_key_env = "KEY"\n'
+            "parts_above = 512\npart_bytes = 300\n"
+        )
+        environment = {
+            **os.environ,
+            "KEY": "sk-test-0123456789",
+            "FTCTL_HOME": str(ftctl.home),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        training = rows(ftctl.home / "train.jsonl", "supervised", 40)
+        command = [sys.executable, "-m", "orchestrator", "submit", str(training)]
+        killed = subprocess.run(
+            [*command, "--provider", "host", "--model", MODEL, "--yes"],
+            env={**environment, "FTCTL_TEST": "1", "FTCTL_FAILPOINT": "submit.part_sent:3"},
+            cwd=ftctl.home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL
+        assert "uploaded 900 of " in killed.stderr
+        assert (host.count("add_part"), len(host.ledger)) == (3, 0)
+        ftctl.environment["KEY"] = "sk-test-0123456789"
+        assert ftctl("sync", "--all").code == 0
+        size = training.stat().st_size
+        assert host.count("add_part") == -(-size // 300)
+        assert (host.count("begin_upload"), len(host.ledger)) == (1, 1)
+
+
+def test_a_file_that_is_about_to_expire_is_sent_again(ftctl: Ftctl, host: Simulator):
+    assert submit(ftctl, "supervised").code == 0
+    with host._memory.change() as state:
+        for file in state["files"].values():
+            file["expires_at"] = int(ftctl.clock.now().timestamp()) + 600
+    assert submit(ftctl, "supervised", "--again").code == 0
+    assert host.count("upload_file") == 2
