@@ -204,6 +204,11 @@ class _Planner:
         for point in points:
             try:
                 request = self._request(point, files, profile, can)
+                wrong = list(planning.breaches(request, can))
+                for error in wrong:
+                    self._wrong((*steps, *self._steps_of(error, steps)), error)
+                if wrong:
+                    continue
                 if found:
                     plan = planning.revised(found[0][1], request, can, shop.prices)
                 else:
@@ -287,8 +292,7 @@ class _Planner:
             if task.compare is None:
                 continue
             unread = own is None or not plans[task.name] or task.name in self.unread
-            if unread or own is None or own.test is None:
-                self._words(task)
+            if not self._words(task) or unread or own is None or own.test is None:
                 continue
             for mixed in (False, True) if self.spec.mixed else (False,):
                 try:
@@ -302,23 +306,36 @@ class _Planner:
                         mixed=mixed,
                     )
                 except (DatasetInvalid, UsageError, ConfigurationError) as error:
-                    self._wrong(compare_steps(self.document, task.name), error, own)
+                    self._wrong(self._steps_in_compare(task, error), error, own)
                     break
                 found.append(rehearsal)
         return found
 
-    def _words(self, task: TaskSpec) -> None:
-        """Arms and grader as far as they can be checked without rows."""
+    def _words(self, task: TaskSpec) -> bool:
+        """Arms and grader as far as they can be checked without rows; whether all is well."""
         assert task.compare is not None
         wanted = evaluation(task.compare, Path(), Path(), ())
-        steps = compare_steps(self.document, task.name)
         checks: list[Callable[[], object]] = [lambda: make_grader(wanted.grader_name)]
         checks += [partial(parse_arm, name) for name in wanted.arm_names]
+        before = len(self.mistakes)
         for check in checks:
             try:
                 check()
             except UsageError as error:
-                self._wrong(steps, error)
+                self._wrong(self._steps_in_compare(task, error), error)
+        return len(self.mistakes) == before
+
+    def _steps_in_compare(self, task: TaskSpec, error: FtctlError) -> Steps:
+        """The arm that an error names, else the grader, else the whole comparison."""
+        assert task.compare is not None
+        steps = compare_steps(self.document, task.name)
+        for index, arm in enumerate(task.compare.arms):
+            if f"'{arm}'" in error.message:
+                return (*steps, "arms", index)
+        for key in ("grader", "task", "source", "human"):
+            if key in error.message and (*steps, key) in self.document.values:
+                return (*steps, key)
+        return steps
 
     def _steps_of(self, error: FtctlError, steps: Steps) -> Steps:
         """Where the key stands that an error speaks of."""
@@ -330,6 +347,8 @@ class _Planner:
                 for where in (inner, (field_name,)):
                     if (*steps, *where) in self.document.values:
                         return where
+        if "adapter's shape" in error.message and (*steps, "lora") in self.document.values:
+            return ("lora",)
         return ()
 
     def _wrong(self, steps: Steps, error: FtctlError, files: TaskFiles | None = None) -> None:
@@ -337,7 +356,7 @@ class _Planner:
         message = _in_keys(error.message.removesuffix(" Nothing was sent."), "`{}`")
         fix = error.hint
         if fix and not fix.startswith("ftctl"):
-            fix = _in_keys(fix, "{}:")
+            fix = _in_keys(fix, "{}:" if fix.startswith("--") else "{}")
         if files is not None:
             message, fix = files.named(message), files.named(fix) if fix else fix
         self.mistakes.append(self.document.mistake(steps, message, fix))
@@ -346,7 +365,8 @@ class _Planner:
         if self.mistakes:
             # The same place may be met by every point of a sweep.
             unique = list(dict.fromkeys(self.mistakes))
-            error = SpecInvalid(self.spec.path, unique)
+            in_order = sorted(unique, key=lambda mistake: mistake.place or (0, 0))
+            error = SpecInvalid(self.spec.path, in_order)
             if self.only_data:
                 error.exit_code = ExitCode.NO
             raise error

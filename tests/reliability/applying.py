@@ -5,6 +5,7 @@ python -m tests.reliability.applying
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -33,6 +34,16 @@ BORROWED = (
 )
 # The points at which one thing is committed and the next, which belongs to it, is not.
 QUICK = ("apply.recorded", "apply.bound", "apply.chosen", "apply.comparing", "apply.compared")
+# Loaded once, before the processes that die are forked.
+LOADED = (
+    "orchestrator.cli.apply",
+    "orchestrator.reports.json",
+    "orchestrator.reports.pipeline",
+    "orchestrator.specs.whole",
+    "orchestrator.usecases.apply",
+    "orchestrator.usecases.pipeline_planning",
+    "orchestrator.usecases.plan_words",
+)
 # One point dies at its first and at a later time: in the middle of the pipeline.
 TURNS = (1, 3)
 # Two tasks, one of them with two points, and the mixed adapter.
@@ -75,6 +86,8 @@ def main() -> int:
     found: Counter[str] = Counter()
     problems = []
     missed = set(QUICK if quick else failpoints.APPLY)
+    for module in LOADED:
+        importlib.import_module(module)
     with world.warm() as template:
         for point in points:
             for nth in turns:

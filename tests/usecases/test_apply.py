@@ -318,6 +318,32 @@ def test_arms_and_graders_are_tried_before_anything_is_paid_for(world: Ftctl):
     assert "no recording 'gone'" in outcome.err
 
 
+def test_what_the_provider_does_not_take_is_told_key_by_key_in_the_words_of_the_file(
+    world: Ftctl,
+):
+    path = write(
+        world,
+        provider="openai",
+        model="gpt-4.1-mini-2025-04-14",
+        suffix="x" * 80,
+        hyperparameters={"n_epochs": 500, "beta": 0.1},
+        lora={"r": 8},
+        compare={"grader": "judge", "arms": ["base", "few-shots:3", "tuned"]},
+        data=data(world.home, "won"),
+    )
+    outcome = world("plan", path, "--json")
+    assert outcome.code == 2
+    assert {(mistake["pointer"], mistake["fix"]) for mistake in outcome.json["mistakes"]} == {
+        ("/suffix", "a shorter suffix"),
+        ("/lora", "leave lora away"),
+        ("/hyperparameters/n_epochs", "n_epochs: 50"),
+        ("/hyperparameters/beta", "leave beta away"),
+        ("/compare/grader", "grader: judge:gpt-6-luna@openai"),
+        ("/compare/arms/1", "arms: few-shot:6"),
+    }
+    assert "--" not in outcome.out
+
+
 def test_one_file_is_cut_the_same_every_time_and_errors_name_its_own_lines(world: Ftctl):
     rows(world.home / "won" / "all.jsonl", "won", 0, 60)
     split = {"validation": 0.2, "test": 0.3, "seed": 4}
