@@ -30,7 +30,7 @@ from orchestrator.usecases.measurements import finished, limited
 from orchestrator.usecases.pipeline import winner, worth
 from orchestrator.usecases.submit import record, submit
 from orchestrator.usecases.summary import Measured, Outcome, summarise
-from orchestrator.usecases.sweep import Choice, choose
+from orchestrator.usecases.sweep import Choice, choose, known_choice
 from orchestrator.usecases.sync import sync_job
 from orchestrator.usecases.trainings import DEAD, Training, with_job
 
@@ -223,9 +223,9 @@ class _Application:
         points = self._of_task(name)
         if any(t.job is None or not t.job.status.is_final for t in points):
             return
-        known = self.plan.choices.get(name)
-        models = {t.step for t in points if t.model}
-        if known is not None and set(known.values) <= models:
+        # Not the plan's: points may have ended since.
+        known = known_choice(task, points, self.workshop.pipelines.history(self.spec.name))
+        if known is not None:
             self.choices[name] = known
             return
         try:

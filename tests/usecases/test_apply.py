@@ -272,18 +272,31 @@ def test_a_sweep_chooses_on_validation_rows_and_measures_the_winner_alone(world:
     assert "fewer training tokens" in world("apply", path).out
 
 
-def test_a_sweep_by_loss_takes_the_lowest_and_a_file_without_losses_is_told(world: Ftctl):
+def test_a_sweep_by_loss_takes_the_lowest_among_the_points_that_have_a_model(world: Ftctl):
     sweep = {"points": [{"n_epochs": 1}, {"n_epochs": 2}, {"n_epochs": 3}]}
     path = write(world, data=data(world.home, "won"), sweep=sweep)
     assert world("apply", path, "--no-wait").code == 10
     app = world.app()
     for job in app.jobs.all():
         epochs = job.hyperparameters.n_epochs or 0
-        loss = {1: 0.5, 2: 0.3, 3: 0.30001}[epochs]
+        loss = {1: 0.5, 2: 0.2, 3: 0.3}[epochs]
         app.jobs.add_metrics(job.id, [MetricPoint(900, "full_valid_loss", loss)])
+    spoilt = next(job for job in app.jobs.all() if job.hyperparameters.n_epochs == 2)
+    now = app.clock.now()
+    app.jobs.change(spoilt, now, "told so", JobStatus.FAILED, finished_at=now)
     app.close()
-    points = world("apply", path, "--json").json["tasks"][0]["sweep"]
-    assert [point["chosen"] for point in points] == [False, True, False]
+    task = world("apply", path, "--json").json["tasks"][0]
+    assert [point["chosen"] for point in task["sweep"]] == [False, False, True]
+    assert (task["verdict"], task["errors"]) == ("Improved", [])
+    world("apply", path, "--retry-failed", "--no-wait")
+    app = world.app()
+    retried = next(job for job in app.jobs.all() if job.hyperparameters.n_epochs == 2)
+    app.jobs.add_metrics(retried.id, [MetricPoint(900, "full_valid_loss", 0.29)])
+    app.close()
+    # The point that came late is judged, too: a choice is one among all that are there.
+    task = world("apply", path, "--json").json["tasks"][0]
+    assert [point["chosen"] for point in task["sweep"]] == [False, True, False]
+    assert task["job"] == retried.id
 
 
 def test_a_budget_is_kept_before_anything_is_sent(world: Ftctl):
