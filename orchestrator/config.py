@@ -20,14 +20,23 @@ from orchestrator.domain.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.domain.notification import Subscriber
+
 _BUILT_IN: Mapping[str, Mapping[str, Any]] = {
-    "openai": {"kind": "openai", "api_key_env": "OPENAI_API_KEY"},
+    "openai": {
+        "kind": "openai",
+        "api_key_env": "OPENAI_API_KEY",
+        "webhook_secret_env": "OPENAI_WEBHOOK_SECRET",
+    },
     "azure": {"kind": "azure", "api_key_env": "AZURE_OPENAI_API_KEY"},
     "local": {"kind": "peft", "embedded": True},
 }
 _PROFILE_KEYS = frozenset(
-    {"kind", "base_url", "api_key_env", "timeout", "deployments", "embedded", "allow_http"}
-)
+    {
+        "kind", "base_url", "api_key_env", "timeout", "deployments", "embedded", "allow_http",
+        "webhook_secret_env",
+    }
+)  # fmt: skip
 _URL_ENV = {"openai": "OPENAI_BASE_URL", "azure": "AZURE_OPENAI_ENDPOINT"}
 
 
@@ -79,6 +88,33 @@ class Settings:
         if not isinstance(found, dict):
             raise ConfigurationError(f"[{name}] in {self.config_file} is not a table.")
         return found
+
+    def subscribers(self) -> list[Subscriber]:
+        """Who is told of what happens to jobs: every `[[notify]]`, in order.
+
+        Raises:
+            ConfigurationError: an entry makes no sense.
+        """
+        from orchestrator.domain.subscribers import subscribers
+
+        return subscribers(self.tables.get("notify", []))
+
+    def notify_secret(self, subscriber: Subscriber) -> str | None:
+        """What signs for that subscriber; `notify-NAME` in the credentials file."""
+        return self._secret(f"notify-{subscriber.name}", subscriber.secret)
+
+    def webhook_secret(self, profile: str) -> tuple[str | None, str | None]:
+        """Where the secret of a profile's webhooks is looked for, and what is there.
+
+        `PROFILE-webhook` in the credentials file.
+        """
+        table = {**_BUILT_IN.get(profile, {}), **self._own_profiles().get(profile, {})}
+        variable = table.get("webhook_secret_env")
+        return variable, self._secret(f"{profile}-webhook", variable)
+
+    def rows(self, name: str) -> Any:
+        """A top-level list of tables of ftctl.toml, as it stands there; empty when it does not."""
+        return self.tables.get(name, [])
 
     def _own_profiles(self) -> Mapping[str, Mapping[str, Any]]:
         profiles = self.table("providers")

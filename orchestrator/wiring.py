@@ -8,12 +8,12 @@ import signal
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import config
 from orchestrator.domain import failpoints
 from orchestrator.domain.clock import Clock, SystemClock
-from orchestrator.domain.errors import LocalStateError
+from orchestrator.domain.errors import ConfigurationError, LocalStateError, MissingCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
-    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
+    from orchestrator.domain.inbox import Inbox
+    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
+    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.notification import Courier, Outbox
     from orchestrator.domain.pipeline import Pipelines
+    from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.evaluation import Shop
     from orchestrator.usecases.ledger import Ledger
+    from orchestrator.usecases.notifying import Told
 
 
 @dataclass
@@ -90,6 +95,13 @@ class App:
         return SqlGates(self.engine)
 
     @cached_property
+    def model_dates(self) -> ModelDates:
+        """What providers said of their models' last days."""
+        from orchestrator.store.model_dates import SqlModelDates
+
+        return SqlModelDates(self.engine)
+
+    @cached_property
     def comparisons(self) -> ComparisonStore:
         """Comparisons, answers and reports."""
         from orchestrator.store.comparisons import ComparisonStore
@@ -112,12 +124,11 @@ class App:
 
     def shop(self) -> Shop:
         """The parts that comparisons are made with."""
-        from orchestrator.usecases.dated import newest_lifecycle, newest_prices
         from orchestrator.usecases.evaluation import Shop
 
         return Shop(
-            prices=newest_prices(),
-            lifecycle=newest_lifecycle(),
+            prices=self.prices,
+            lifecycle=self.lifecycle,
             datasets=self.datasets,
             comparisons=self.comparisons,
             recordings=self.recordings,
@@ -126,6 +137,91 @@ class App:
             host=self.host,
             retriever=self.retriever,
         )
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """What others are still to be told."""
+        from orchestrator.store.notifications import SqlOutbox
+
+        return SqlOutbox(self.engine)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """Webhooks that came."""
+        from orchestrator.store.inbox import SqlInbox
+
+        return SqlInbox(self.engine)
+
+    @cached_property
+    def courier(self) -> Courier:
+        """What carries notifications."""
+        from orchestrator.hooks.couriers import Couriers
+
+        return Couriers(self.settings.environment, self.settings.notify_secret)
+
+    def tell_others(self, say: Callable[[str], None]) -> Told:
+        """Deliver what is due to everyone who wants to hear of it; no receiver can make it fail.
+
+        What cannot be delivered is said at its first try and at its last.
+        """
+        from orchestrator.usecases.notifying import Told, notify, worth_saying
+
+        try:
+            subscribers = self.settings.subscribers()
+        except ConfigurationError as error:
+            say(f"nobody is notified: {error.message}")
+            return Told()
+        if not subscribers:
+            return Told()
+        with self.claim("notifications") as ours:
+            # Somebody else is telling them already.
+            if not ours:
+                return Told()
+            told = notify(self.outbox, subscribers, self.courier, self.clock)
+        for line in worth_saying(told):
+            say(line)
+        return told
+
+    @cached_property
+    def prices(self) -> PriceBook:
+        """The newest price file, with the user's own prices before it.
+
+        Raises:
+            ConfigurationError: a row of `[[prices]]` in ftctl.toml makes no sense.
+        """
+        from orchestrator.domain.own_rows import own_prices
+        from orchestrator.usecases.dated import newest_prices
+
+        rows, file = self.settings.rows("prices"), self.settings.config_file
+        return newest_prices().with_own(own_prices(rows, file))
+
+    @cached_property
+    def listed_lifecycle(self) -> Lifecycle:
+        """The newest retirement file, with the user's own dates before it; reads no database.
+
+        Raises:
+            ConfigurationError: a row of `[[lifecycle]]` in ftctl.toml makes no sense.
+        """
+        from orchestrator.domain.own_rows import own_dates
+        from orchestrator.usecases.dated import newest_lifecycle
+
+        rows, file = self.settings.rows("lifecycle"), self.settings.config_file
+        return newest_lifecycle().with_own(own_dates(rows, file))
+
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        """The same, and what providers said of single models; a ledger is not made for that."""
+        if not self.has_ledger:
+            return self.listed_lifecycle
+        return self.listed_lifecycle.with_told(self.model_dates.all())
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a database already."""
+        from orchestrator.store.database import sqlite_file
+
+        file = sqlite_file(self.settings.database_url)
+        return file is None or file.is_file()
 
     def retriever(self, passages: Sequence[Passage]) -> Retriever:
         """An index over passages."""
@@ -149,10 +245,12 @@ class App:
         """The parts that submit and sync work with."""
         from orchestrator.usecases.ledger import Ledger, silent
 
+        self._enrol()
         return Ledger(
             jobs=self.jobs,
             datasets=self.datasets,
             gates=self.gates,
+            dates=self.model_dates,
             clock=self.clock,
             provider=self.provider,
             claim=self.claim,
@@ -190,6 +288,13 @@ class App:
             for provider in self._open.values():
                 stack.callback(provider.close)
             self._open = {}
+
+    def _enrol(self) -> None:
+        """Whoever wants to be told hears of what this command is about to do, whenever it is told."""
+        # What is wrong with an entry is said where others are told, and holds up no job.
+        with contextlib.suppress(ConfigurationError):
+            if names := [each.name for each in self.settings.subscribers()]:
+                self.outbox.enrol(names)
 
     def _build(self, profile: Profile) -> Provider:
         if self.build_provider is not None:
@@ -291,3 +396,79 @@ def serve_simulator(host: str, port: int, dialect: str, *, on_ready: Callable[[s
     from providers.simulator import serve_simulator as serve
 
     serve(host, port, dialect, on_ready=on_ready)
+
+
+def serve_webhooks(
+    application: App,
+    profile: str,
+    where: tuple[str, int],
+    *,
+    on_ready: Callable[[str], None],
+    say: Callable[[str], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Take in signed webhooks of a profile's account until told to stop.
+
+    Args:
+        application: the wired application.
+        profile: whose secret they are signed with, and whose jobs they are about.
+        where: address and port; 0 takes a free one.
+        on_ready: is told the URL once the port is bound.
+        say: is told a line for each webhook, from several threads.
+        stop: set it to end; SIGTERM and SIGINT do, too.
+
+    Raises:
+        MissingCredentials: there is no secret.
+        OSError: the port cannot be had.
+    """
+    from orchestrator.hooks.receiver import Door, Receiver
+    from orchestrator.usecases.webhooks import LookOut, hear
+
+    keys = _webhook_keys(application.settings, profile)
+    ledger, provider = application.ledger(say), application.provider(profile)
+    inbox, stop = application.inbox, stop or threading.Event()
+    with LookOut(provider, ledger, idle=lambda: application.tell_others(say)) as look_out:
+
+        def take(webhook_id: str, said: Mapping[str, Any]) -> None:
+            heard = hear(webhook_id, said, inbox, provider.account, ledger)
+            say(heard.line)
+            if heard.job_id is not None:
+                look_out.add(heard.job_id)
+
+        door = Door(keys=keys, clock=application.clock, take=take, say=say)
+        with Receiver(where, door) as receiver, _until_signalled(stop):
+            receiver.start()
+            on_ready(receiver.url)
+            stop.wait()
+
+
+def _webhook_keys(settings: Settings, profile: str) -> tuple[bytes, ...]:
+    from orchestrator.domain.signature import secrets_of
+
+    settings.profile(profile)
+    variable, found = settings.webhook_secret(profile)
+    where = variable or "the credentials file"
+    keys = secrets_of(found or "", where)
+    if not keys:
+        raise MissingCredentials(
+            f"There is no webhook secret for '{profile}'.",
+            hint=f"export {variable}=whsec_..."
+            if variable
+            else f'webhook_secret_env = "..." under [providers.{profile}]',
+        )
+    return keys
+
+
+@contextlib.contextmanager
+def _until_signalled(stop: threading.Event) -> Iterator[None]:
+    """A wish to end sets the event; nothing is cut off in its middle."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wishes = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(each, lambda *_: stop.set()) for each in wishes]
+    try:
+        yield
+    finally:
+        for each, handler in zip(wishes, before, strict=True):
+            signal.signal(each, handler)

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.chat import ChatAnswer
 from orchestrator.domain.errors import ProviderUnreachable
 from orchestrator.domain.housekeeping import Permission
 from orchestrator.domain.job import Checkpoint, JobEvent, RemoteError
-from orchestrator.domain.provider import RemoteFile, RemoteJob, TokenCarrier
+from orchestrator.domain.provider import RemoteFile, RemoteJob, RemoteModel, TokenCarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -178,6 +178,33 @@ def chat_answer(raw: Raw, latency: float) -> ChatAnswer:
     )
 
 
+def remote_models(raw: Raw) -> list[RemoteModel]:
+    """The models of a list; an entry without a name is left out.
+
+    OpenAI writes `shutdown_date` (a day or null), Azure `deprecation` (Unix seconds for `inference`
+    and `fine_tune`).
+
+    Raises:
+        ProviderUnreachable: it is not a list.
+    """
+    data = raw.get("data")
+    if not isinstance(data, list):
+        raise ProviderUnreachable("The list of models came without a list in it.")
+    found = []
+    for entry in data:
+        table = _table(entry)
+        name, ends = _text(table.get("id")), _table(table.get("deprecation"))
+        if name:
+            found.append(
+                RemoteModel(
+                    id=name,
+                    serving_ends=_day(table.get("shutdown_date")) or _day(ends.get("inference")),
+                    training_ends=_day(ends.get("fine_tune")),
+                )
+            )
+    return found
+
+
 def moment(value: Any) -> datetime | None:
     """Unix seconds as aware UTC; None for anything that is no time."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -198,6 +225,18 @@ def _token(raw: Raw, carrier: TokenCarrier) -> str | None:
             return found[1]
     inside = _TOKEN_INSIDE.search(_text(raw.get("fine_tuned_model")) or "")
     return inside[1] if inside else None
+
+
+def _day(value: Any) -> date | None:
+    """A day, from text that begins with one or from Unix seconds; None for anything else."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value.strip()[:10])
+        except ValueError:
+            return None
+    # Zero is how some hosts write that there is none.
+    at = moment(value) if value else None
+    return at.date() if at else None
 
 
 def _event(at: datetime, raw: Raw) -> JobEvent:

@@ -75,6 +75,7 @@ DIALECT = Dialect(
         integrations=True,
         training_types=TRAINING_TYPES,
         prices="azure",
+        model_dates=True,
     ),
     status_words={
         "created": JobStatus.QUEUED,

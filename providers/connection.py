@@ -8,7 +8,6 @@ request, because that takes longer than most commands.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from orchestrator.domain.errors import ConfigurationError, MissingCredentials
+from orchestrator.domain.profile import is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -154,7 +154,7 @@ def checked_url(profile: Profile, url: str) -> str:
         raise ConfigurationError(
             f"The {where} holds a user name or password; put the key into an environment variable."
         )
-    if parts.scheme == "http" and not _is_loopback(host) and not profile.allow_http:
+    if parts.scheme == "http" and not is_loopback(host) and not profile.allow_http:
         raise ConfigurationError(
             f"The {where} would send the key unencrypted to {host}.",
             hint=f"use https://, or set allow_http = true under [providers.{profile.name}]",
@@ -286,15 +286,6 @@ def _trusted(where: Address) -> ssl.SSLContext:
         # Trusts nobody, and takes a millisecond instead of twenty.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx2.create_ssl_context(trust_env=False)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _text(profile: Profile, option: str) -> str | None:

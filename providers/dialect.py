@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.errors import ConfigurationError
 from providers.refusal import explain_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.domain.job import JobStatus
+    from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities
     from providers.refusal import Explain
 
@@ -44,3 +46,26 @@ class Dialect:
     file_page: int | None = 1000
     newest_event_first: bool = True
     explain: Explain = explain_nothing
+
+
+def adjusted(capabilities: Capabilities, profile: Profile) -> Capabilities:
+    """With what the profile says of parts: a proxy may let less through than the host takes.
+
+    Raises:
+        ConfigurationError: it says something else than a number of bytes.
+    """
+    wanted: dict[str, int] = {}
+    for option in ("parts_above", "part_bytes"):
+        value = profile.options.get(option)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(
+                f"{option} in [providers.{profile.name}] must be a number of bytes."
+            )
+        wanted[option] = value
+    return replace(
+        capabilities,
+        parts_above=wanted.get("parts_above", capabilities.parts_above),
+        part_bytes=wanted.get("part_bytes", capabilities.part_bytes),
+    )

@@ -33,6 +33,7 @@ DIALECT = Dialect(
         delete_model=True,
         integrations=True,
         prices="openai",
+        model_dates=True,
     ),
     status_words={
         "validating_files": JobStatus.QUEUED,

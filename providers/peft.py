@@ -20,14 +20,14 @@ from providers.embedded import EmbeddedWorker, require_worker
 from providers.wire import WireProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
 
     from orchestrator.domain.chat import ChatRequest
     from orchestrator.domain.profile import Profile
-    from orchestrator.domain.provider import JobRequest, RemoteJob
+    from orchestrator.domain.provider import JobRequest, RemoteJob, RemoteModel
     from providers.connection import Transport
     from providers.retry import Retry
 
@@ -112,6 +112,11 @@ class EmbeddedProvider(WireProvider):
         self._ensure(look=True)
         return super().create_job(request)
 
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the worker, which is started for that."""
+        self._ensure()
+        return super().models()
+
     def close(self) -> None:
         """Give back connections and let the worker go; a job that runs keeps it."""
         super().close()
@@ -127,6 +132,10 @@ class EmbeddedProvider(WireProvider):
                 raise
         self._ensure(look=True)
         return super()._ask(call)
+
+    def _client(self) -> OpenAI:
+        self._ensure()
+        return super()._client()
 
     def _ensure(self, *, look: bool = False) -> None:
         """Have a worker; `look` again even if we had one."""

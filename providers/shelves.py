@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     )
     from orchestrator.domain.provider import Capabilities, RemoteFile
     from providers.border import Border
-    from providers.connection import Connection
     from providers.dialect import Dialect
     from providers.retry import Retry
 
@@ -40,7 +39,6 @@ class Shelves:
     name: str
     capabilities: Capabilities
     dialect: Dialect
-    _connection: Connection
     _retry: Retry
     _border: Border
 
@@ -55,6 +53,38 @@ class Shelves:
     def delete_file(self, file_id: str) -> None:
         """Take it away."""
         self._away(lambda client: client.files.with_raw_response.delete(file_id))
+
+    def begin_upload(self, name: str, size: int) -> Raw:
+        """Make an upload for parts; it ends by itself within the hour."""
+        return self._ask(
+            lambda client: client.uploads.with_raw_response.create(
+                bytes=size, filename=name, mime_type="application/jsonl", purpose="fine-tune"
+            )
+        )
+
+    def add_part(self, upload_id: str, data: bytes) -> Raw:
+        """Send a part; repeated when no clear answer comes."""
+        return self._ask(
+            lambda client: client.uploads.parts.with_raw_response.create(
+                upload_id, data=("part", data)
+            )
+        )
+
+    def end_upload(self, upload_id: str, parts: list[str], md5: str) -> Raw:
+        """Make a file of the parts; said once."""
+        return self._border.answer(
+            lambda: self._client().uploads.with_raw_response.complete(
+                upload_id, part_ids=parts, md5=md5
+            )
+        )
+
+    def cancel_upload(self, upload_id: str) -> None:
+        """Let the parts go."""
+        self._ask(lambda client: client.uploads.with_raw_response.cancel(upload_id))
+
+    def as_file(self, raw: Raw) -> RemoteFile:
+        """A file in an answer."""
+        return self._file(raw)
 
     def delete_model(self, model: str) -> None:
         """Take a tuned model away."""
@@ -108,17 +138,20 @@ class Shelves:
         )
 
     def _grant(self, checkpoint: str, projects: list[str]) -> LegacyAPIResponse[Any]:
-        permissions = self._connection.client().fine_tuning.checkpoints.permissions
+        permissions = self._client().fine_tuning.checkpoints.permissions
         return permissions.with_raw_response.create(checkpoint, project_ids=projects)
 
     def _ask(self, call: Callable[[OpenAI], Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _client(self) -> OpenAI:
         raise NotImplementedError
 
     def _file(self, raw: Raw) -> RemoteFile:
         raise NotImplementedError
 
     def _read(self, call: Callable[[OpenAI], Any]) -> bytes:
-        return self._retry(lambda: self._border.content(lambda: call(self._connection.client())))
+        return self._retry(lambda: self._border.content(lambda: call(self._client())))
 
     def _away(self, call: Callable[[OpenAI], Any]) -> None:
         """Ask for something to be gone. Not there is gone; an empty answer is a yes."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import (
-    ConfigurationError,
     ProviderRejected,
     ProviderUnreachable,
     RemoteNotFound,
@@ -18,6 +17,7 @@ from orchestrator.domain.provider import ProviderCheck, TokenCarrier
 from providers import answers, bodies
 from providers.border import Border
 from providers.connection import Address, Connection, fingerprint
+from providers.dialect import adjusted
 from providers.paging import every_item, has_more, items
 from providers.retry import Retry
 from providers.shelves import PAGE, Shelves
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from orchestrator.domain.job import Checkpoint, JobEvent
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import (
-        Capabilities,
         JobRequest,
         Provider,
         RemoteFile,
         RemoteJob,
+        RemoteModel,
     )
     from providers.connection import Transport
     from providers.dialect import Dialect
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     Raw = Mapping[str, Any]
     Told = Callable[[int, int], None]
 
+# The list of models is read on the side: it must not hold up what it is read beside.
+MODELS_TIMEOUT = 10.0
 # Where ids of events change between calls, a second page cannot be asked for: one long one is.
 LONG_PAGE = 1000
 
@@ -76,7 +78,7 @@ class WireProvider(Shelves):
         self.name = profile.name
         self.kind = dialect.kind
         self.account = account or fingerprint(dialect.kind, where)
-        self.capabilities = _adjusted(dialect.capabilities, profile)
+        self.capabilities = adjusted(dialect.capabilities, profile)
         self.status_words = dialect.status_words
         self.dialect = dialect
         self._connection = Connection(where, transport)
@@ -122,38 +124,6 @@ class WireProvider(Shelves):
                 )
 
         return self._file(self._ask(send))
-
-    def begin_upload(self, name: str, size: int) -> Raw:
-        """Make an upload for parts; it ends by itself within the hour."""
-        return self._ask(
-            lambda client: client.uploads.with_raw_response.create(
-                bytes=size, filename=name, mime_type="application/jsonl", purpose="fine-tune"
-            )
-        )
-
-    def add_part(self, upload_id: str, data: bytes) -> Raw:
-        """Send a part; repeated when no clear answer comes."""
-        return self._ask(
-            lambda client: client.uploads.parts.with_raw_response.create(
-                upload_id, data=("part", data)
-            )
-        )
-
-    def end_upload(self, upload_id: str, parts: list[str], md5: str) -> Raw:
-        """Make a file of the parts; said once."""
-        return self._border.answer(
-            lambda: self._connection.client().uploads.with_raw_response.complete(
-                upload_id, part_ids=parts, md5=md5
-            )
-        )
-
-    def cancel_upload(self, upload_id: str) -> None:
-        """Let the parts go."""
-        self._ask(lambda client: client.uploads.with_raw_response.cancel(upload_id))
-
-    def as_file(self, raw: Raw) -> RemoteFile:
-        """A file in an answer."""
-        return self._file(raw)
 
     def find_file(self, name: str, size: int) -> RemoteFile | None:
         """The newest usable file of that name; one whose size is not told counts as the same."""
@@ -277,6 +247,14 @@ class WireProvider(Shelves):
 
         return answers.chat_answer(self._ask(send), seconds)
 
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the account, in one request that is not repeated."""
+        timeout = min(self._connection.where.timeout, MODELS_TIMEOUT)
+        raw = self._border.answer(
+            lambda: self._client().models.with_raw_response.list(timeout=timeout)
+        )
+        return answers.remote_models(raw)
+
     def close(self) -> None:
         """Give back connections."""
         self._connection.close()
@@ -288,7 +266,11 @@ class WireProvider(Shelves):
 
     def _ask(self, call: Callable[[OpenAI], LegacyAPIResponse[Any]]) -> dict[str, Any]:
         """Everything that may be repeated goes through here."""
-        return self._retry(lambda: self._border.answer(lambda: call(self._connection.client())))
+        return self._retry(lambda: self._border.answer(lambda: call(self._client())))
+
+    def _client(self) -> OpenAI:
+        """Who sends requests of this thread; every request goes through here but the one POST."""
+        return self._connection.client()
 
     def _job_body(self, request: JobRequest) -> dict[str, Any]:
         return bodies.job(request, self.capabilities)
@@ -379,29 +361,6 @@ class WireProvider(Shelves):
 
     def _list(self, of: str) -> str:
         return f"The list of {of} at {self.name}"
-
-
-def _adjusted(capabilities: Capabilities, profile: Profile) -> Capabilities:
-    """With what the profile says of parts: a proxy may let less through than the host takes.
-
-    Raises:
-        ConfigurationError: it says something else than a number of bytes.
-    """
-    wanted: dict[str, int] = {}
-    for option in ("parts_above", "part_bytes"):
-        value = profile.options.get(option)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(
-                f"{option} in [providers.{profile.name}] must be a number of bytes."
-            )
-        wanted[option] = value
-    return replace(
-        capabilities,
-        parts_above=wanted.get("parts_above", capabilities.parts_above),
-        part_bytes=wanted.get("part_bytes", capabilities.part_bytes),
-    )
 
 
 def _after(after: str | None) -> dict[str, Any]:

@@ -80,11 +80,24 @@ Example:
         "report": ("orchestrator.cli.report:report", "Write the decision report of a job."),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
+        "models": (
+            "orchestrator.cli.models:models",
+            "Tell until when models can be trained and answer.",
+        ),
+        "prices": ("orchestrator.cli.prices:prices", "List dated prices, and check them."),
         "db": ("orchestrator.cli.db:db", "Look after the database."),
         "worker": ("orchestrator.cli.worker:worker", "Run the self-hosted worker."),
         "simulator": (
             "orchestrator.cli.simulator:simulator",
             "Rehearse against a provider that costs nothing.",
+        ),
+        "webhooks": (
+            "orchestrator.cli.webhooks:webhooks",
+            "Hear from the provider that a job has ended.",
+        ),
+        "notifications": (
+            "orchestrator.cli.notifications:notifications",
+            "Who is told when a job ends.",
         ),
         "doctor": ("orchestrator.cli.doctor:doctor", "Look over the whole installation."),
         "cron": ("orchestrator.cli.cron:cron", "Print the line that polls for you."),

@@ -12,6 +12,7 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.domain.errors import ExitCode, FtctlError
+from orchestrator.domain.prices import STALE_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,6 +130,17 @@ def _profiles(app: wiring.App) -> Iterator[Finding]:
             yield Finding(f"profile {name}", _LOOK, f"{env} is not set", f"export {env}=...")
 
 
+def _notified(app: wiring.App) -> Iterator[Finding]:
+    settings = app.settings
+    for each in settings.subscribers():
+        missing = each.secret is not None and settings.notify_secret(each) is None
+        yield Finding(
+            f"notify {each.name}", _LOOK if missing else _GOOD,
+            f"{each.secret} is not set" if missing else each.target,
+            f"export {each.secret}=whsec_..." if missing else None,
+        )  # fmt: skip
+
+
 def _worker(_app: wiring.App) -> Iterator[Finding]:
     there = importlib.util.find_spec("ftctl_worker") is not None
     yield Finding(
@@ -147,6 +159,18 @@ def _clock(app: wiring.App) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def _dated(app: wiring.App) -> Iterator[Finding]:
+    book, lifecycle = app.prices, app.listed_lifecycle
+    oldest = min(book.compiled, lifecycle.compiled)
+    old = (app.clock.now().date() - oldest).days > STALE_DAYS
+    own = sum(price.own for price in book.prices)
+    yield Finding(
+        "prices and dates", _LOOK if old else _GOOD,
+        f"files of {oldest}; {own} prices of your own",
+        "a newer ftctl has newer ones; ftctl prices check" if old else None,
+    )  # fmt: skip
+
+
 def _polling(_app: wiring.App) -> Iterator[Finding]:
     there = shutil.which("crontab") or shutil.which("systemctl")
     yield Finding(
@@ -161,7 +185,9 @@ _CHECKS: dict[str, Callable[[wiring.App], Iterator[Finding]]] = {
     "database": _database,
     "files": _files,
     "profiles": _profiles,
+    "notify": _notified,
     "worker": _worker,
     "clock": _clock,
+    "prices and dates": _dated,
     "polling": _polling,
 }

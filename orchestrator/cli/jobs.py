@@ -34,7 +34,7 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
         profile = app.settings.profile(job.provider)
         job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
     if as_json:
-        print_json(tell.as_json(job))
+        print_json(tell.as_json(job, tell.model_ends(job, app.lifecycle)))
         return
     click.echo(
         tell.page(
@@ -43,6 +43,7 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             app.jobs.metrics(job.id),
             app.jobs.checkpoints(job.id),
             app.jobs.transitions(job.id),
+            tell.life_facts(job, app.lifecycle, app.clock.now()),
         )
     )
 
@@ -135,7 +136,7 @@ def _print_job(job: Job, *, as_json: bool) -> None:
 def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     jobs = app.jobs.all()
     if as_json:
-        print_json([tell.as_json(job) for job in jobs])
+        print_json([tell.as_json(job, tell.model_ends(job, app.lifecycle)) for job in jobs])
         return
     if not jobs:
         say(
@@ -146,3 +147,6 @@ def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     tell.table(shown, app.clock.now())
     if len(shown) < len(jobs):
         say(f"{len(jobs) - len(shown)} older jobs; --all shows them")
+    ending = tell.ending_soon(jobs, app.lifecycle, app.clock.now())
+    if ending:
+        say(f"{ending}; see: ftctl models --expiring")

@@ -14,7 +14,6 @@ from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.domain.arm import Plan
 from orchestrator.domain.errors import ExitCode
 from orchestrator.usecases.compare import token_limit
-from orchestrator.usecases.dated import newest_lifecycle, newest_prices
 from orchestrator.usecases.samples import read_samples, select
 from orchestrator.usecases.till import Till
 
@@ -73,7 +72,7 @@ def record(
     kind = app.settings.profile(provider).kind
     samples = select(read_samples(test), [], limit=limit, seed=seed)
     _warn(app, kind, model)
-    till = Till(book=newest_prices(), kind=kind, limit=max_cost)
+    till = Till(book=app.prices, kind=kind, limit=max_cost)
     studio = Studio(
         provider=app.provider(provider),
         profile=provider,
@@ -116,10 +115,9 @@ def recordings(ctx: click.Context, /, *, as_json: bool) -> int:
 
 
 def _warn(app: wiring.App, kind: str, model: str) -> None:
-    found = newest_lifecycle().find(kind, model)
-    if found is not None and found.retires is not None:
-        days = (found.retires - app.clock.now().date()).days
-        say(f"{found.model} retires on {found.retires}, in {days} days")
+    ends = app.lifecycle.answers_until(kind, model)
+    if ends is not None and ends.day is not None:
+        say(f"{model} retires on {ends.day}, in {ends.days_left(app.clock.now().date())} days")
 
 
 def _plain(recording: Recording) -> dict[str, Any]:

@@ -74,6 +74,8 @@ def report(
         costs=app.settings.table("costs"),
         version=_version(),
         stage=stage,
+        prices=app.prices,
+        lifecycle=app.lifecycle,
     )
     plain = reporting.write_report(made, out or Path(f"ftctl-report-{job.id}"), app.comparisons)
     if as_json:

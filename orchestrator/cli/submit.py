@@ -20,6 +20,7 @@ from orchestrator.domain.errors import ConfigurationError, ExitCode
 from orchestrator.domain.job import Job, JobStatus, Method
 
 if TYPE_CHECKING:
+    from orchestrator.domain.profile import Profile
     from orchestrator.usecases.plan import Plan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -44,7 +45,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @request_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done and cost; send nothing.")
-@click.option("--again", is_flag=True, help="Submit although the same training ran within a day.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Submit although the same training ran within a day, or the account was refused.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--wait", is_flag=True, help="Stay until the job has ended, with progress.")
 @json_option
@@ -71,7 +76,7 @@ def submit(
     """
     from orchestrator.usecases import plan as planning
     from orchestrator.usecases import submit as submitting
-    from orchestrator.usecases.dated import newest_lifecycle, newest_prices, newest_request_limits
+    from orchestrator.usecases.dated import newest_request_limits
 
     app = wiring.app(ctx)
     profile = app.settings.profile(_default(app, "provider", provider_name))
@@ -90,12 +95,14 @@ def submit(
     with planning.plan(
         request,
         wiring.capabilities(request.profile),
-        newest_prices(),
-        newest_lifecycle(),
+        app.prices,
+        app.lifecycle,
         app.clock.now(),
     ) as plan:
         for line in plan.lines():
             say(line)
+        if not again:
+            _refuse_closed(app, request.profile)
         if dry_run:
             return _print_dry_run(plan, as_json=as_json)
         _ask(plan, yes=yes or as_json)
@@ -107,7 +114,24 @@ def submit(
         job = submitting.submit(job, provider, ledger)
     if wait and not job.status.is_final:
         job = progress.wait(job, provider, ledger, fast=request.profile.embedded)
+    for line in tell.ways_out(job, app.lifecycle, app.clock.now()):
+        say(line)
     return _print_outcome(job, plan.estimate_json(), as_json=as_json)
+
+
+def _refuse_closed(app: wiring.App, profile: Profile) -> None:
+    """Refuse where the account is known to be closed; without its key that cannot be known."""
+    from orchestrator.usecases.lifetimes import refuse_closed
+
+    known = profile.kind in app.lifecycle.closed_codes and profile.api_key and app.has_ledger
+    if known:
+        refuse_closed(
+            app.lifecycle,
+            app.jobs,
+            kind=profile.kind,
+            account=app.provider(profile.name).account,
+            today=app.clock.now().date(),
+        )
 
 
 def _print_dry_run(plan: Plan, *, as_json: bool) -> int:

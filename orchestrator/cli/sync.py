@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator import wiring
+from orchestrator.cli import progress, tell
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.errors import ExitCode
 from orchestrator.domain.job import JobStatus
@@ -36,7 +37,10 @@ def sync(ctx: click.Context, everything: bool, as_json: bool) -> int:
         seconds=float(app.settings.table("sync").get("settle_seconds", SETTLE.total_seconds()))
     )
     with app.claim("sync") as ours:
-        done = one_pass(app.ledger(say), settle=settle, everything=everything) if ours else Pass()
+        done = Pass()
+        if ours:
+            with progress.of_a_pass() as told:
+                done = one_pass(app.ledger(say), settle=settle, everything=everything, told=told)
     if as_json:
         print_json(
             {
@@ -58,8 +62,12 @@ def sync(ctx: click.Context, everything: bool, as_json: bool) -> int:
     else:
         for each in done.changes:
             click.echo(f"{each.job.id}  {each.before} → {each.job.status}")
+            for line in tell.ways_out(each.job, app.listed_lifecycle, app.clock.now()):
+                say(line)
         for name, error in done.unreachable:
             say(f"{name}: {error.message}")
+    # After the lock is given back and the result is printed: no receiver holds up a pass.
+    app.tell_others(say)
     return _exit_code(done)
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table, printable
 from orchestrator.domain.job import JobStatus
+from orchestrator.domain.lifecycle import WARN_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
+    from orchestrator.domain.lifecycle import Ending, Lifecycle
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NEXT = {
@@ -31,8 +33,13 @@ _NEXT = {
 }
 
 
-def as_json(job: Job) -> dict[str, Any]:
-    """What `status --json` prints for a job; described in schemas/status.schema.json."""
+def as_json(job: Job, ends: Ending | None = None) -> dict[str, Any]:
+    """What `status --json` prints for a job; described in schemas/status.schema.json.
+
+    Args:
+        job: the job.
+        ends: when its tuned model stops answering, if it has one and a day is known.
+    """
     return {
         "id": job.id,
         "status": str(job.status),
@@ -53,7 +60,32 @@ def as_json(job: Job) -> dict[str, Any]:
         "trained_tokens": job.trained_tokens,
         "estimate_usd": job.estimate_usd,
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "tuned_model_ends": ends.day.isoformat() if ends and ends.day else None,
     }
+
+
+def model_ends(job: Job, lifecycle: Lifecycle) -> Ending | None:
+    """When a job's tuned model stops answering; None when it has none or nothing is known."""
+    row = lifecycle.of_job(job) if job.tuned_model else None
+    return row.ending("serving_ends") if row else None
+
+
+def ending_soon(jobs: Iterable[Job], lifecycle: Lifecycle, now: datetime) -> str | None:
+    """How many tuned models are about to stop answering; None when none is."""
+    left = [ends.days_left(now.date()) for job in jobs if (ends := model_ends(job, lifecycle))]
+    count = sum(days is not None and 0 < days <= WARN_DAYS for days in left)
+    if not count:
+        return None
+    models = "1 tuned model stops" if count == 1 else f"{count} tuned models stop"
+    return f"{models} answering within {WARN_DAYS} days"
+
+
+def ways_out(job: Job, lifecycle: Lifecycle, now: datetime) -> list[str]:
+    """What to do when the provider no longer trains for the account at all."""
+    from orchestrator.usecases.lifetimes import closed_job
+
+    advice = closed_job(lifecycle, job, now.date()) if job.status is JobStatus.REJECTED else None
+    return [advice.message, f"ways out: {advice.hint}"] if advice else []
 
 
 def next_step(job: Job) -> str | None:
@@ -86,9 +118,11 @@ def page(
     metrics: Sequence[MetricPoint],
     checkpoints: Sequence[Checkpoint],
     transitions: Sequence[Transition],
+    more: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """One job whole, for a person."""
+    """One job whole, for a person; `more` are facts from elsewhere, name and value."""
     lines = [f"job {job.id}  {job.status}"]
+    lines += [f"  {name:<15} {value}" for name, value in more]
     lines += [f"  {name:<15} {value}" for name, value in _facts(job) if value not in {None, ""}]
     for name, points in _curves(metrics).items():
         values = [point.value for point in points]
@@ -104,6 +138,19 @@ def page(
     if step:
         lines.append(f"  next: {step}")
     return printable("\n".join(map(_one_line, lines)))
+
+
+def life_facts(job: Job, lifecycle: Lifecycle, now: datetime) -> list[tuple[str, str]]:
+    """Until when the job's tuned model answers, and what a closed account can still do."""
+    facts = []
+    ends = model_ends(job, lifecycle)
+    if ends is not None and ends.day is not None:
+        left = (ends.day - now.date()).days
+        when = "since" if left <= 0 else "until"
+        did = "has not answered" if left <= 0 else "answers"
+        said = f"{ends.said.origin}, {ends.said.read_on}"
+        facts.append(("lifetime", f"{did} {when} {ends.day} ({left} days; {said})"))
+    return facts + [("", line) for line in ways_out(job, lifecycle, now)]
 
 
 def event_line(event: JobEvent) -> str:

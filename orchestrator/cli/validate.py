@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator import wiring
 from orchestrator.cli.output import console, json_option, print_json, say
 from orchestrator.domain.errors import ExitCode, UsageError
 from orchestrator.domain.job import Method
@@ -287,11 +288,10 @@ def _show(
 
 def _estimate(verdict: Validation, target: str, model: str | None) -> dict[str, Any] | None:
     """What one pass over the training file costs; None where nothing is known of it."""
-    from orchestrator.usecases.dated import newest_prices
-
     if model is None or verdict.tokens is None or target not in {"openai", "azure"}:
         return None
-    cost = newest_prices().training_cost(provider=target, model=model, tokens=verdict.tokens)
+    prices = wiring.app(click.get_current_context()).prices
+    cost = prices.training_cost(provider=target, model=model, tokens=verdict.tokens)
     return {"usd": cost.usd, "epochs": 1, "note": cost.note}
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.checklist import Measured, Status
 from orchestrator.domain.evidence import loss_curves
+from orchestrator.domain.lifecycle import WARN_DAYS
 from orchestrator.domain.money import SELF_HOSTED
 
 if TYPE_CHECKING:
@@ -22,14 +23,19 @@ def _tunable(e: Evidence) -> Measured | None:
         return Measured(Status.PASS, "the weights are on a machine of one's own")
     if e.retirement is None:
         return None
-    retires = e.retirement.retires
+    retires = e.retirement.serving_ends
     if retires is None:
-        return Measured(Status.PASS, "no retirement is announced", e.retirement.source)
+        said = e.retirement.who_says("serving_ends")
+        return Measured(Status.PASS, "no retirement is announced", f"{said.origin}: {said.source}")
     days = (retires - e.today).days
     wanted = e.numbers.get("horizon_months", e.policy["horizon_months"])
     status = Status.PASS if days >= wanted * 365.25 / 12 else Status.FAIL
     text = f"models tuned from {e.retirement.model} retire on {retires}, in {days} days"
-    return Measured(status, text, f"{e.retirement.source}, read {e.retirement.read_on}")
+    if days <= WARN_DAYS:
+        named = e.retirement.replacement
+        text += "; prepare what comes after" + (f" ({named} is named instead)" if named else "")
+    said = e.retirement.who_says("serving_ends")
+    return Measured(status, text, f"{said.origin}: {said.source}, read {said.read_on}")
 
 
 def _data_n(e: Evidence) -> Measured | None:

@@ -63,7 +63,7 @@ def _price(price: Price, *, old: bool) -> dict[str, Any]:
         "usd": price.usd,
         "unit": price.unit,
         "tier": price.tier,
-        "source": price.source,
+        "source": price.who,
         "read_on": price.read_on.isoformat(),
         "older_than_60_days": old,
     }

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job, MetricPoint
+    from orchestrator.domain.lifecycle import Retirement
     from orchestrator.domain.money import Costs
-    from orchestrator.domain.prices import Retirement
 
 _TRAIN_LOSS = ("train_loss", "training_loss", "loss")
 _VALID_LOSS = ("full_valid_loss", "valid_loss", "validation_loss", "eval_loss")

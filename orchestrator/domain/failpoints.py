@@ -56,7 +56,9 @@ APPLY = (
     "apply.compared",
     "apply.reported",
 )
-NAMES = (*SUBMIT, *PARTS, *SYNC, *COMPARE, *APPLY)
+NOTIFY = ("notify.gathered", "notify.sent")
+WEBHOOKS = ("webhook.kept",)
+NAMES = (*SUBMIT, *PARTS, *SYNC, *COMPARE, *APPLY, *NOTIFY, *WEBHOOKS)
 
 
 def _go_on(_name: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MetricPoint,
         Transition,
     )
+    from orchestrator.domain.lifecycle import ModelDate
 
 
 class Step(NamedTuple):
@@ -57,6 +58,38 @@ class Gates(Protocol):
 
     def put(self, gate: Gate, at: datetime) -> None:
         """Replace it."""
+        ...
+
+
+class Watched(NamedTuple):
+    """An account whose list of models is worth reading: the profile, its kind, its fingerprint."""
+
+    profile: str
+    kind: str
+    account: str
+
+
+class ModelDates(Protocol):
+    """What providers said of their models' last days. Every method is one transaction."""
+
+    def due(self, at: datetime) -> Sequence[Watched]:
+        """Accounts with open jobs or tuned models whose turn to be asked has come, each once."""
+        ...
+
+    def ask_later(self, account: str, not_before: datetime, error: str | None = None) -> None:
+        """When the account is asked again, and why it could not be asked this time."""
+        ...
+
+    def keep(self, dates: Iterable[ModelDate]) -> None:
+        """Replace what is known of these models; the rest stays."""
+        ...
+
+    def all(self) -> Sequence[ModelDate]:
+        """Everything that was told, by model."""
+        ...
+
+    def unasked(self) -> Mapping[str, str]:
+        """Why accounts could not be asked the last time, by account."""
         ...
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.comparison import ArmResult, Comparison
     from orchestrator.domain.job import Job
-    from orchestrator.domain.prices import PriceBook, Retirement
+    from orchestrator.domain.lifecycle import Retirement
+    from orchestrator.domain.prices import PriceBook
 
 # Kinds of providers that run on a machine of one's own: no bill comes, the machine costs.
 SELF_HOSTED = frozenset({"peft", "simulator"})
@@ -125,7 +126,7 @@ def costs_of(purse: Purse) -> Costs:
         used=used,
         old=stale(used, purse.today),
         horizon=horizon,
-        retires=purse.retirement.retires if purse.retirement else None,
+        retires=purse.retirement.serving_ends if purse.retirement else None,
     )
 
 
@@ -208,7 +209,7 @@ def _effort(purse: Purse) -> Amount:
 
 def _horizon(purse: Purse) -> int:
     months = int(purse.numbers.get("horizon_months", purse.policy["horizon_months"]))
-    retires = purse.retirement.retires if purse.retirement else None
+    retires = purse.retirement.serving_ends if purse.retirement else None
     if retires is None:
         return months
     return max(0, min(months, int((retires - purse.today).days / _DAYS_A_MONTH)))

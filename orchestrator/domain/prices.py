@@ -1,20 +1,19 @@
-"""Prices and retirements as dated data. What is not listed is unpriced, never free."""
+"""Prices as dated data. What is not listed is unpriced, never free."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orchestrator.domain.model_names import TUNED, canonical_model, same_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from orchestrator.domain.lifecycle import Lifecycle
+
 STALE_DAYS = 60
-SOON_DAYS = 182
-_DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
-_TUNED = "ft:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +25,7 @@ class Price:
         unit: million_tokens or hour.
         source: where it was read, for people.
         read_on: the day it was read.
+        own: the user says so, in ftctl.toml.
     """
 
     provider: str
@@ -37,6 +37,12 @@ class Price:
     source: str
     read_on: date
     confidence: str = "high"
+    own: bool = False
+
+    @property
+    def who(self) -> str:
+        """Where it was read, and that the user says so if that is the case."""
+        return f"{self.source} (from ftctl.toml)" if self.own else self.source
 
     def is_stale(self, today: date) -> bool:
         """Whether it was read more than 60 days ago."""
@@ -84,6 +90,19 @@ class PriceBook:
         ]
         return cls(prices=prices, compiled=date.fromisoformat(plain["compiled"]), digest=digest)
 
+    def with_own(self, prices: Sequence[Price]) -> PriceBook:
+        """The same with the user's prices before those of the file."""
+        own = [replace(price, model=self._full_name(price)) for price in prices]
+        return replace(self, prices=[*own, *self.prices]) if own else self
+
+    def listed(self, own: Price) -> Price | None:
+        """The price of the file that one of the user's stands in front of."""
+        place = (own.provider, own.model, own.kind, own.tier)
+        for row in self.prices:
+            if not row.own and (row.provider, row.model, row.kind, row.tier) == place:
+                return row
+        return None
+
     def find(self, provider: str, model: str, kind: str, tier: str | None = None) -> Price | None:
         """The one price, or None.
 
@@ -97,7 +116,7 @@ class PriceBook:
         wanted = canonical_model(model)
         for row in self.prices:
             offered = row.provider == provider and row.kind == kind and row.tier in tiers
-            if offered and (row.model == "*" or _same_model(row.model, wanted)):
+            if offered and (row.model == "*" or same_model(row.model, wanted)):
                 return row
         return None
 
@@ -171,7 +190,7 @@ class PriceBook:
         found: dict[str, dict[str, float]] = {}
         for row in self.prices:
             offered = row.provider == provider and row.tier in tiers
-            if offered and row.kind in {"input", "output"} and not row.model.startswith(_TUNED):
+            if offered and row.kind in {"input", "output"} and not row.model.startswith(TUNED):
                 found.setdefault(row.model, {}).setdefault(row.kind, row.usd)
         current = {
             model: sum(prices.values())
@@ -188,77 +207,14 @@ class PriceBook:
         note = f"${price.usd:g} an hour, used or not" if price.usd else "no hosting fee"
         return Amount(price.usd, note, (price,))
 
-
-@dataclass(frozen=True, kw_only=True)
-class Retirement:
-    """Until when a base model trains, and models tuned from it answer; None when not announced."""
-
-    provider: str
-    model: str
-    training_ends: date | None
-    retires: date | None
-    note: str
-    source: str
-    read_on: date
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lifecycle:
-    """Every announced retirement, of one dated file."""
-
-    models: Sequence[Retirement]
-    compiled: date
-    digest: str = ""
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any], digest: str = "") -> Lifecycle:
-        """Read what `schemas/lifecycle.schema.json` describes."""
-        sources = plain["sources"]
-        models = [
-            Retirement(
-                provider=row["provider"],
-                model=row["model"],
-                training_ends=_day(row["training_ends"]),
-                retires=_day(row["retires"]),
-                note=row["note"],
-                source=sources[row["source"]]["title"],
-                read_on=date.fromisoformat(sources[row["source"]]["read_on"]),
-            )
-            for row in plain["models"]
-        ]
-        return cls(models=models, compiled=date.fromisoformat(plain["compiled"]), digest=digest)
-
-    def find(self, provider: str, model: str) -> Retirement | None:
-        """What is announced for a base model, or for the base of a tuned one."""
-        base = canonical_model(model).removeprefix(_TUNED)
-        for row in self.models:
-            if row.provider == provider and (
-                _same_model(row.model, base) or fnmatchcase(base, row.model)
-            ):
-                return row
-        return None
-
-    def ends_soon(self, provider: str, model: str, today: date) -> bool:
-        """Whether a base model retires within half a year, or has retired."""
-        found = self.find(provider, model)
-        retires = found.retires if found else None
-        return retires is not None and retires - today < timedelta(days=SOON_DAYS)
-
-
-def canonical_model(model: str) -> str:
-    """`ft:gpt-4.1-mini-2025-04-14:org:name:id` is priced as `ft:gpt-4.1-mini-2025-04-14`."""
-    return _TUNED + model.split(":")[1] if model.startswith(_TUNED) else model
+    def _full_name(self, own: Price) -> str:
+        """A name without its date stands for the dated model that is listed."""
+        for row in self.prices:
+            if row.provider == own.provider and same_model(row.model, own.model):
+                return row.model
+        return own.model
 
 
 def stale(prices: Iterable[Price], today: date) -> list[Price]:
     """Those that were read more than 60 days ago, each once."""
     return list(dict.fromkeys(price for price in prices if price.is_stale(today)))
-
-
-def _same_model(listed: str, wanted: str) -> bool:
-    # A name without a date means the dated model it stands for.
-    return listed == wanted or _DATED.sub("", listed) == wanted
-
-
-def _day(text: str | None) -> date | None:
-    return None if text is None else date.fromisoformat(text)

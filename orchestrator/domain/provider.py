@@ -16,7 +16,7 @@ from orchestrator.domain.job import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
     from pathlib import Path
 
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
@@ -55,6 +55,7 @@ class Capabilities:
         training_types: where and how a job may run, in the provider's words.
         lora: the shape of the adapter may be asked for.
         prices: the name under which the price file lists it; None when it bills nothing itself.
+        model_dates: its list of models says when each of them ends.
     """
 
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
@@ -76,6 +77,7 @@ class Capabilities:
     training_types: tuple[str, ...] = ()
     lora: bool = False
     prices: str | None = None
+    model_dates: bool = False
 
     @property
     def free_suffix(self) -> int:
@@ -155,6 +157,20 @@ class ProviderCheck:
     reachable: bool
     detail: str
     models: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteModel:
+    """A model as the provider lists it.
+
+    Attributes:
+        serving_ends: from that day on it no longer answers; None when the provider names no day.
+        training_ends: from that day on it takes no training jobs.
+    """
+
+    id: str
+    serving_ends: date | None = None
+    training_ends: date | None = None
 
 
 class FileHost(Protocol):
@@ -263,6 +279,14 @@ class Provider(FileHost, JobHost, ChatHost, Protocol):
 
     def check(self) -> ProviderCheck:
         """Ask the cheapest question that needs the key."""
+        ...
+
+    def models(self) -> Sequence[RemoteModel]:
+        """Every model of the account, in one quick request that is not repeated.
+
+        Raises:
+            TryLater: no answer, or none that is a list.
+        """
         ...
 
     def close(self) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Checkpoint, Job, MetricPoint
-    from orchestrator.domain.prices import Lifecycle, PriceBook
+    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.prices import PriceBook
 
 # So many points of a curve are kept: more than a screen has.
 _MOST_POINTS = 200
@@ -121,7 +122,7 @@ def build(inputs: Inputs) -> Report:
     """The report; the same inputs give the same report."""
     job, today = inputs.job, inputs.now.date()
     checklist = inputs.checklist.with_policy(inputs.answers.policy)
-    retirement = inputs.lifecycle.find(job.kind, job.model)
+    retirement = inputs.lifecycle.of_job(job)
     costs = costs_of(
         Purse(
             job=job,

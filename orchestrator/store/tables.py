@@ -6,6 +6,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Date,
     Float,
     ForeignKey,
     Index,
@@ -135,4 +136,24 @@ gate_rows = Table(
     Column("failures", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+)
+
+model_date_rows = Table(
+    "model_dates",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("provider", String(32), nullable=False),
+    Column("serving_ends", Date),
+    Column("training_ends", Date),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+model_poll_rows = Table(
+    "model_polls",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("error", Text),
 )

@@ -26,6 +26,7 @@ from orchestrator.domain.pipeline import Step, StepState
 from orchestrator.domain.spec import MIXED
 from orchestrator.usecases import report as reporting
 from orchestrator.usecases.evaluation import Ready, make_ready
+from orchestrator.usecases.lifetimes import refuse_closed
 from orchestrator.usecases.measurements import finished, limited
 from orchestrator.usecases.pipeline import winner, worth
 from orchestrator.usecases.submit import record, submit
@@ -165,6 +166,8 @@ class _Application:
             raise self.down
         ledger = self.workshop.ledger
         provider = ledger.provider(self.spec.provider)
+        if not self.how.retry_failed:
+            self._refuse_closed(provider)
         job = record(training.plan.intent(provider.account), ledger, again=True)
         failpoints.reach("apply.recorded")
         self._bind(training, job)
@@ -176,6 +179,21 @@ class _Application:
                 training = with_job(training, submit(job, provider, ledger))
         failpoints.reach("apply.submitted")
         return training
+
+    def _refuse_closed(self, provider: Provider) -> None:
+        """Ask nothing of an account that the provider has closed."""
+        ledger = self.workshop.ledger
+        try:
+            refuse_closed(
+                self.workshop.shop.lifecycle,
+                ledger.jobs,
+                kind=provider.kind,
+                account=provider.account,
+                today=ledger.clock.now().date(),
+            )
+        except AnswerIsNo as error:
+            hint = (error.hint or "").replace("--again", "--retry-failed")
+            raise AnswerIsNo(error.message, hint=hint) from error
 
     def _bind(self, training: Training, job: Job) -> None:
         known = self.workshop.pipelines.history(self.spec.name)

@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.checklist import Checklist
-from orchestrator.domain.prices import Lifecycle, PriceBook
+from orchestrator.domain.lifecycle import Lifecycle
+from orchestrator.domain.prices import PriceBook
 from orchestrator.resources import data
 from orchestrator.usecases.request_limits import RequestLimits
 

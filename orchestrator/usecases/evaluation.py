@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore
-    from orchestrator.domain.prices import Lifecycle, PriceBook
+    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.provider import Provider
     from orchestrator.domain.retrieval import Passage, Retriever
     from orchestrator.domain.sample import Sample

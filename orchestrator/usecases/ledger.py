@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from orchestrator.domain.clock import Clock
-    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore
+    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.provider import Provider
 
 
@@ -24,6 +24,7 @@ class Ledger:
 
     Attributes:
         gates: which accounts may be asked now.
+        dates: what providers said of their models' last days.
         provider: the provider of a profile's name.
         claim: a lock between processes on one job; yields whether it is ours. It saves work; what
             keeps a job from being paid twice is the compare-and-swap on its row.
@@ -33,6 +34,7 @@ class Ledger:
     jobs: JobStore
     datasets: DatasetStore
     gates: Gates
+    dates: ModelDates
     clock: Clock
     provider: Callable[[str], Provider]
     claim: Callable[[str], AbstractContextManager[bool]]

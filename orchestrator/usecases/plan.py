@@ -17,6 +17,9 @@ from orchestrator.domain.job import Hyperparameters, JobOptions, Method
 from orchestrator.domain.prices import Amount
 from orchestrator.grading.submission import check_columns, columns_of, not_run_here
 from orchestrator.usecases.dated import newest_request_limits
+from orchestrator.usecases.lifetimes import notes as last_words
+from orchestrator.usecases.lifetimes import refuse_untrainable
+from orchestrator.usecases.price_check import own_notes
 from orchestrator.usecases.request_limits import Wanted
 from orchestrator.usecases.submit import Intent, PreparedFile
 
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from orchestrator.domain.prices import Lifecycle, PriceBook
+    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities
 
@@ -135,8 +139,11 @@ def plan(
     Raises:
         DatasetInvalid: a file has errors; nothing was sent.
         UsageError: the provider cannot do what was asked.
+        AnswerIsNo: the provider takes no training jobs for the model any more.
     """
     _check(request, capabilities)
+    sold_by, today = capabilities.prices or request.profile.kind, now.date()
+    refuse_untrainable(lifecycle, sold_by, request.model, request.method, today)
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="ftctl-") as folder:
         training = _prepared(request, Split.TRAIN, Path(folder), now, notes)
@@ -155,7 +162,11 @@ def plan(
             epochs=epochs,
             estimate=_estimate(request, capabilities, prices, training.dataset, epochs),
             billed=billed,
-            warnings=(*notes, *_retirement(request, capabilities, lifecycle, now)),
+            warnings=(
+                *notes,
+                *own_notes(prices, sold_by, request.model),
+                *last_words(lifecycle, sold_by, request.model, today),
+            ),
         )
 
 
@@ -218,7 +229,6 @@ def _by_capability(request: Request, capabilities: Capabilities) -> Iterator[Usa
 def _wanted(request: Request) -> Wanted:
     return Wanted(
         provider=request.profile.name,
-        model=request.model,
         method=request.method,
         hyperparameters=request.hyperparameters,
         options=request.options,
@@ -300,20 +310,3 @@ def _estimate(
         epochs=epochs,
         tier=str(tier).lower() if tier else None,
     )
-
-
-def _retirement(
-    request: Request, capabilities: Capabilities, lifecycle: Lifecycle, now: datetime
-) -> tuple[str, ...]:
-    found = lifecycle.find(capabilities.prices or "", request.model)
-    if found is None:
-        return ()
-    today, notes = now.date(), []
-    for day, what in (
-        (found.training_ends, "takes no new training jobs"),
-        (found.retires, "stops answering, tuned models included"),
-    ):
-        if day is not None:
-            when = "since" if day <= today else "from"
-            notes.append(f"{request.model} {what} {when} {day} ({(day - today).days} days)")
-    return tuple(notes)

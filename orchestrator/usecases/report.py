@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, JobStore
+    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.prices import PriceBook
 
 FORMATS = ("json", "md", "html")
 
@@ -44,6 +46,8 @@ def make_report(
     costs: Mapping[str, Any] | None = None,
     version: str = "",
     stage: str = "after_run",
+    prices: PriceBook | None = None,
+    lifecycle: Lifecycle | None = None,
 ) -> Report:
     """The report of a job, from everything that is known now.
 
@@ -57,6 +61,8 @@ def make_report(
         costs: numbers from ftctl.toml, which the person's own override.
         version: of ftctl.
         stage: plan, after_run or migrate.
+        prices: what things cost; the newest file when None.
+        lifecycle: until when models answer; the newest file when None.
     """
     checklist = default_checklist(stage)
     given = answers or Answers()
@@ -70,8 +76,8 @@ def make_report(
             comparison=comparison,
             answers=replace(given, numbers=numbers),
             checklist=checklist,
-            prices=newest_prices(),
-            lifecycle=newest_lifecycle(),
+            prices=prices or newest_prices(),
+            lifecycle=lifecycle or newest_lifecycle(),
             now=now,
             version=version,
         )

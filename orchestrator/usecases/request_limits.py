@@ -45,7 +45,6 @@ class Wanted:
     """The part of a request that limits speak of."""
 
     provider: str
-    model: str
     method: Method
     hyperparameters: Hyperparameters
     options: JobOptions
@@ -113,14 +112,6 @@ class RequestLimits:
             )
         if method in self.numbers["needs_validation"]["methods"] and not wanted.has_validation:
             yield f"{wanted.provider} wants a validation file for {method}", "--validation FILE"
-        table: Mapping[str, list[str]] = self.numbers["models"]["methods"]
-        for model, methods in table.items():
-            if _same(model, wanted.model) and method not in methods:
-                can = [name for name, each in table.items() if method in each]
-                yield (
-                    f"{wanted.model} cannot be trained by {method} at {wanted.provider}",
-                    f"--model {can[0]}" if can else f"--method {methods[0]}",
-                )
 
     def _of_suffix(self, wanted: Wanted) -> Iterator[tuple[str, str]]:
         if wanted.suffix is None:
@@ -173,7 +164,3 @@ def _of_number(
         f"{FLAGS[name]} {value} is out of bounds: {provider} takes {least}{most}",
         f"{FLAGS[name]} {nearest if nearest is not None else 'NUMBER'}",
     )
-
-
-def _same(listed: str, wanted: str) -> bool:
-    return wanted in {listed, re.sub(r"-\d{4}-\d{2}-\d{2}$", "", listed)}

@@ -22,7 +22,8 @@ def models(state: State) -> list[dict[str, Any]]:
         for job in state["jobs"].values()
         if job["fine_tuned_model"] and not job.get("fine_tuned_model_deleted")
     ]
-    return bases + tuned
+    dates = state["model_dates"]
+    return [{**model, **dates.get(model["id"], {})} for model in bases + tuned]
 
 
 def answer(

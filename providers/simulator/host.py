@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.clock import SystemClock
-from providers.simulator import chat, faults, files, jobs, sharing, uploads
+from orchestrator.domain.errors import FtctlError
+from providers.simulator import chat, faults, files, jobs, sharing, uploads, webhooks
 from providers.simulator.dialects import dialect as dialect_named
 from providers.simulator.exchange import (
     Call,
@@ -115,10 +116,35 @@ class SimulatedHost:
         with self._memory.change() as state:
             state["deployments"][name] = model
 
+    def date_model(self, model: str, **fields: Any) -> None:
+        """Let the list of models say more of one: `shutdown_date`, `deprecation`."""
+        with self._memory.change() as state:
+            state["model_dates"][model] = fields
+
     def advance(self, looks: int = 1) -> None:
         """Move every job on."""
         with self._memory.change() as state:
             move_on(state, looks, self.dialect, self._now(state))
+
+    def send_webhook(self, url: str, secret: str, job: str, **changes: Any) -> int:
+        """Tell a URL, signed, that a job has ended; as OpenAI would.
+
+        Args:
+            url: where a receiver listens.
+            secret: `whsec_...`.
+            job: the job's id, known or not.
+            changes: `type`, `id` (of the delivery) and `at` (seconds since 1970), to send it out
+                of order, again, or late.
+
+        Returns:
+            The receiver's HTTP status.
+
+        Raises:
+            ConfigurationError: the secret is none.
+        """
+        with self._memory.change() as state:
+            known, now = state["jobs"].get(job, {}), self._now(state)
+        return webhooks.send(url, secret, job, known.get("status", "succeeded"), now, **changes)
 
     def count(self, route: str) -> int:
         """How many requests came in on a route, whatever became of them."""
@@ -130,12 +156,24 @@ class SimulatedHost:
         if call.path == "/health":
             return json_reply({"status": "ok", "version": "simulated"})
         route, subject = self._route(call)
+        if (route, subject) == ("control", "webhook"):
+            # Outside the lock: the receiver may ask us about the job before it answers.
+            return self._webhook(call)
         with self._memory.change() as state:
             catch_up(state, self.dialect, self._now(state))
             reply = self._ordered(state, route, subject, call)
         with self._recording:
             self.exchanges.append(Exchange(route=route, call=call, reply=reply))
         return reply
+
+    def _webhook(self, call: Call) -> Reply:
+        try:
+            self._let_in(call)
+            return json_reply({"status": self.send_webhook(**call.json())})
+        except RefusedError as no:
+            return self._no(no.status, no.message, no.code)
+        except (ValueError, TypeError, FtctlError) as error:
+            return self._no(400, f"The webhook cannot be sent: {error}", None)
 
     def _route(self, call: Call) -> tuple[str, str]:
         if call.path.startswith("/_simulator/"):

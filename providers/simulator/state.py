@@ -27,6 +27,7 @@ _EMPTY: State = {
     "deployments": {},
     "faults": [],
     "late": [],
+    "model_dates": {},
     "shift": 0.0,
     "uploads": {},
     "permissions": {},

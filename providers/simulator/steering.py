@@ -42,11 +42,15 @@ def steer(
         state["shift"] += float(body["seconds"])
     elif verb == "deployments":
         state["deployments"][body["name"]] = body["model"]
+    elif verb == "model_dates":
+        state["model_dates"][body["model"]] = body["fields"]
     elif verb == "advance":
         move_on(state, int(body.get("looks", 1)), dialect, now, every=int(body.get("every", 1)))
     else:
         raise RefusedError(
-            404, "The simulator steers by ledger, faults, clock, deployments, advance."
+            404,
+            "The simulator steers by ledger, faults, clock, deployments, model_dates, advance,"
+            " webhook.",
         )
     return {"ordered": verb}
 

@@ -42,6 +42,12 @@ class ProviderContract:
         assert check.models is not None
         assert check.models > 0
 
+    def test_lists_its_models_and_the_tuned_ones_among_them(self, rig: Rig) -> None:
+        tuned = rig.finish(rig.job().id).tuned_model
+        models = rig.provider.models()
+        assert tuned in {model.id for model in models}
+        assert all(model.serving_ends is None for model in models)
+
     def test_an_uploaded_file_is_found_again_by_name_and_size(self, rig: Rig) -> None:
         file = rig.uploaded()
         size = rig.rows.stat().st_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -42,6 +43,34 @@ def test_any_object_is_mapped_or_refused(raw: dict[str, Any]):
         else:
             with pytest.raises(ProviderUnreachable, match="no id"):
                 read(raw)
+
+
+@given(st.dictionaries(st.sampled_from(["data", "object"]), st.lists(JSON, max_size=3) | JSON))
+def test_any_list_of_models_is_read_or_refused(raw: dict[str, Any]):
+    if isinstance(raw.get("data"), list):
+        assert len(answers.remote_models(raw)) <= len(raw["data"])
+    else:
+        with pytest.raises(ProviderUnreachable, match="without a list"):
+            answers.remote_models(raw)
+
+
+@pytest.mark.parametrize(
+    ("fields", "serving", "training"),
+    [
+        ({"shutdown_date": "2026-10-23"}, date(2026, 10, 23), None),
+        ({"shutdown_date": "2026-10-23T00:00:00Z"}, date(2026, 10, 23), None),
+        ({"shutdown_date": 1_792_713_600}, date(2026, 10, 23), None),
+        ({"shutdown_date": None}, None, None),
+        ({"shutdown_date": "soon"}, None, None),
+        ({"shutdown_date": ["2026-10-23"]}, None, None),
+        ({"deprecation": {"inference": 1_709_284_527}}, date(2024, 3, 1), None),
+        ({"deprecation": {"inference": 0, "fine_tune": 1_709_284_527}}, None, date(2024, 3, 1)),
+        ({"deprecation": None}, None, None),
+    ],
+)
+def test_a_models_last_day_is_read_as_it_comes(fields, serving, training):
+    (model,) = answers.remote_models({"data": [{"id": "m", **fields}, {"name": "no id"}, None]})
+    assert (model.serving_ends, model.training_ends) == (serving, training)
 
 
 def test_an_unknown_word_stays_visible_and_means_nothing():

@@ -90,8 +90,9 @@ def crowd(ftctl: Ftctl, host: Simulator) -> Crowd:
 def test_pages_are_read_instead_of_one_question_a_job(crowd: Crowd):
     done = crowd.sync()
     assert (done.checked, len(done.changes)) == (MANY, MANY)
-    assert done.requests == crowd.host.count("list_jobs") == 3
-    assert len(crowd.host.exchanges) == 3
+    # Three pages of jobs, and once a day the account's models with their last days.
+    assert (crowd.host.count("list_jobs"), crowd.host.count("list_models")) == (3, 1)
+    assert done.requests == len(crowd.host.exchanges) == 4
 
 
 def test_what_was_just_asked_about_is_left_alone_until_it_is_due(crowd: Crowd):

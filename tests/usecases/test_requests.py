@@ -150,19 +150,6 @@ def test_our_own_pair_is_counted_in(ftctl: Ftctl, host: Simulator):
 
 
 @pytest.mark.parametrize(
-    ("model", "method", "mend"),
-    [("o4-mini", "supervised", "--model gpt-4.1"), ("gpt-4o-mini-2024-07-18", "dpo", "--model")],
-)
-def test_a_model_that_cannot_be_trained_so_is_named(
-    ftctl: Ftctl, host: Simulator, model: str, method: str, mend: str
-):
-    done = submit(ftctl, method, model=model)
-    assert (done.code, len(host.exchanges)) == (2, 0)
-    assert f"{model} cannot be trained by {method}" in done.err
-    assert mend in done.err
-
-
-@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"type": "vibes"}, "type 'vibes' is not known"),
