@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.inbox import Inbox
+    from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
     from orchestrator.domain.notification import Courier, Outbox
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from orchestrator.usecases.evaluation import Shop
     from orchestrator.usecases.ledger import Ledger
     from orchestrator.usecases.notifying import Told
+    from orchestrator.usecases.till import Till
 
 
 @dataclass
@@ -136,7 +138,14 @@ class App:
             provider=self.provider,
             host=self.host,
             retriever=self.retriever,
+            till=self._till,
         )
+
+    @contextlib.contextmanager
+    def _till(self, job: Job, limit: float | None, _title: str) -> Iterator[Till]:
+        from orchestrator.usecases.till import Till
+
+        yield Till(book=self.prices, kind=job.kind, limit=limit)
 
     @cached_property
     def outbox(self) -> Outbox:

@@ -40,9 +40,11 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
     """
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
-    ready = make_ready(job, Evaluation(**typed), app.shop(), progress.answers())  # type: ignore[arg-type]
-    _announce(ready)
-    found = ready.run()
+    wanted, shop = Evaluation(**typed), app.shop()  # type: ignore[arg-type]
+    with shop.till(job, wanted.max_cost, f"compare {wanted.test.name}") as till:
+        ready = make_ready(job, wanted, shop, till, progress.answers())
+        _announce(ready)
+        found = ready.run()
     _print(found, job, as_json=as_json)
     return exit_code(found)
 

@@ -287,34 +287,33 @@ class _Application:
         workshop.ledger.say(
             f"{rehearsal.step}: {rehearsal.rows} samples x {', '.join(rehearsal.arms)}"
         )
-        ready = make_ready(
-            job, limited(rehearsal.wanted, self._left()), workshop.shop, workshop.show
+        wanted, shop = limited(rehearsal.wanted, self._left()), workshop.shop
+        with shop.till(job, wanted.max_cost, f"{self.spec.name} {rehearsal.step}") as till:
+            ready = make_ready(job, wanted, shop, till, workshop.show)
+            if ready.chosen.digest != rehearsal.test_digest:
+                raise DatasetInvalid(
+                    f"{wanted.test} changed since it was checked.",
+                    hint="run the same command again",
+                )
+            if till.limit is not None and earlier is not None:
+                till.limit = max(0.0, till.limit - _paid(ready, earlier))
+            return ready.run(lambda identity: self._begun(rehearsal, job, identity))
+
+    def _begun(self, rehearsal: Rehearsal, job: Job, identity: str) -> None:
+        """Bind a comparison to its step before its first call."""
+        failpoints.reach("apply.comparing")
+        self.workshop.pipelines.bind(
+            self.spec.name,
+            Step(
+                name=rehearsal.step,
+                identity=rehearsal.identity_for(job),
+                facts=rehearsal.facts_for(job),
+                job_id=job.id,
+                comparison_id=identity,
+                updated_at=self.workshop.ledger.clock.now(),
+            ),
         )
-        if ready.chosen.digest != rehearsal.test_digest:
-            raise DatasetInvalid(
-                f"{rehearsal.wanted.test} changed since it was checked.",
-                hint="run the same command again",
-            )
-        till = ready.desk.till
-        if till.limit is not None and earlier is not None:
-            till.limit = max(0.0, till.limit - _paid(ready, earlier))
-
-        def begun(identity: str) -> None:
-            failpoints.reach("apply.comparing")
-            workshop.pipelines.bind(
-                self.spec.name,
-                Step(
-                    name=rehearsal.step,
-                    identity=rehearsal.identity_for(job),
-                    facts=rehearsal.facts_for(job),
-                    job_id=job.id,
-                    comparison_id=identity,
-                    updated_at=workshop.ledger.clock.now(),
-                ),
-            )
-            failpoints.reach("apply.comparison_bound")
-
-        return ready.run(begun)
+        failpoints.reach("apply.comparison_bound")
 
     def _report(self, job: Job, comparison: Comparison) -> Report:
         ledger = self.workshop.ledger

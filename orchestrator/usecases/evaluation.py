@@ -16,10 +16,10 @@ from orchestrator.usecases.answering import Desk
 from orchestrator.usecases.judging import Bench, read_human_labels
 from orchestrator.usecases.measuring import measure
 from orchestrator.usecases.samples import read_samples, select
-from orchestrator.usecases.till import Till
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from orchestrator.domain.answerbook import Comparisons, Recordings
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.grading.grader import Grader
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.samples import SampleSet
+    from orchestrator.usecases.till import Till
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +88,18 @@ class Evaluation:
         return self.arms or arm_names.DEFAULT_ARMS
 
 
+def anyone(_job: Job, _arms: Sequence[Arm]) -> None:
+    """Every arm can be asked."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    """What comparisons are made with."""
+    """What comparisons are made with.
+
+    Attributes:
+        till: opens the till of one run: for a job, at most so many dollars, under a title.
+        admit: refuses arms whose model cannot be asked now.
+    """
 
     datasets: DatasetStore
     comparisons: Comparisons
@@ -100,6 +110,8 @@ class Shop:
     provider: Callable[[str], Provider]
     host: Callable[[str], Host]
     retriever: Callable[[Sequence[Passage]], Retriever]
+    till: Callable[[Job, float | None, str], AbstractContextManager[Till]]
+    admit: Callable[[Job, Sequence[Arm]], None] = anyone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +150,8 @@ def make_ready(
     job: Job,
     wanted: Evaluation,
     shop: Shop,
+    till: Till,
     progress: Callable[[Progress], None] | None = None,
-    till: Till | None = None,
 ) -> Ready:
     """Read the rows, make the arms and fix the plan; `few-shot:auto` may ask the model here.
 
@@ -147,8 +159,8 @@ def make_ready(
         job: whose tuned model is measured.
         wanted: what is asked for.
         shop: what it is made with.
+        till: counts the money, and holds its limit.
         progress: is told of every answer.
-        till: counts the money; one that holds `wanted.max_cost` when None.
 
     Raises:
         UsageError: what was asked for makes no sense.
@@ -158,7 +170,6 @@ def make_ready(
     chosen = chosen_rows(wanted, training)
     plan = fixed_plan(wanted, chosen)
     grader = make_grader(plan.grader)
-    till = till or Till(book=shop.prices, kind=job.kind, limit=wanted.max_cost)
     desk = Desk(
         run=None,
         chat=shop.provider(job.provider),
@@ -178,10 +189,12 @@ def make_ready(
         cheapest=partial(cheapest, shop),
         measure=measure(desk, plan, grader, progress),
     )
+    arms = arm_names.make_arms(wanted.arm_names, context, source=wanted.source)
+    shop.admit(job, arms)
     return Ready(
         job=job,
         chosen=chosen,
-        arms=arm_names.make_arms(wanted.arm_names, context, source=wanted.source),
+        arms=arms,
         plan=plan,
         grader=grader,
         bench=_bench(shop, grader, wanted.human),

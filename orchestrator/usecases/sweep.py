@@ -178,19 +178,22 @@ def _scores(
     rows = read_samples(path)
     wanted = limited(_wanted(task, path), dollars)
     plan = fixed_plan(wanted, SampleSet(samples=rows, digest=""))
-    till = Till(book=workshop.shop.prices, kind=first.kind, limit=wanted.max_cost)
-    desk = Desk(
-        run=None,
-        chat=workshop.shop.provider(first.provider),
-        account=first.account,
-        store=workshop.shop.comparisons,
-        clock=workshop.ledger.clock,
-        till=till,
-    )
-    ask = measure(desk, plan, make_grader(plan.grader), workshop.show)
+    shop = workshop.shop
     values = {}
-    for training in alive:
-        assert training.model is not None
-        context = ArmContext(job=training.model, training=rows, samples=rows)
-        values[training.step] = fmean(ask(make_arm(parse_arm("tuned"), context), rows))
+    with shop.till(first, wanted.max_cost, f"choose {task.name}") as till:
+        desk = Desk(
+            run=None,
+            chat=shop.provider(first.provider),
+            account=first.account,
+            store=shop.comparisons,
+            clock=shop.clock,
+            till=till,
+        )
+        ask = measure(desk, plan, make_grader(plan.grader), workshop.show)
+        for training in alive:
+            assert training.model is not None
+            context = ArmContext(job=training.model, training=rows, samples=rows)
+            arm = make_arm(parse_arm("tuned"), context)
+            shop.admit(training.model, [arm])
+            values[training.step] = fmean(ask(arm, rows))
     return values, till.known
