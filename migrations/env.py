@@ -6,6 +6,7 @@ from alembic import context
 
 from orchestrator.store import (
     comparison_tables,
+    deployment_tables,
     notification_tables,
     pipeline_tables,
     tables,
@@ -13,7 +14,13 @@ from orchestrator.store import (
 from orchestrator.store.metadata import metadata
 
 # Imported for what they add to `metadata`.
-_TABLES = (tables, comparison_tables, notification_tables, pipeline_tables)
+_TABLES = (
+    tables,
+    comparison_tables,
+    deployment_tables,
+    notification_tables,
+    pipeline_tables,
+)
 
 connection = context.config.attributes["connection"]
 if connection is None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.arm import Arm
+    from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
     from orchestrator.domain.inbox import Inbox
     from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
+    from orchestrator.domain.tariff import Tariff
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.arms import Host
+    from orchestrator.usecases.deploying import Yard
     from orchestrator.usecases.evaluation import Shop
     from orchestrator.usecases.ledger import Ledger
     from orchestrator.usecases.notifying import Told
@@ -57,6 +61,7 @@ class App:
     clock: Clock = field(default_factory=SystemClock)
     build_provider: Callable[[Profile], Provider] | None = None
     _open: dict[str, Provider] = field(default_factory=dict)
+    _hosts: dict[str, DeploymentHost] = field(default_factory=dict)
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -139,6 +144,7 @@ class App:
             host=self.host,
             retriever=self.retriever,
             till=self._till,
+            admit=self._admit,
         )
 
     @contextlib.contextmanager
@@ -146,6 +152,63 @@ class App:
         from orchestrator.usecases.till import Till
 
         yield Till(book=self.prices, kind=job.kind, limit=limit)
+
+    def _admit(self, job: Job, arms: Sequence[Arm]) -> None:
+        """Refuse arms whose model answers only after it is deployed, and is not."""
+        from orchestrator.usecases.deployment_plan import must_answer
+
+        if not capabilities(self.settings.profile(job.provider)).needs_deployment:
+            return
+        asked = [arm.model for arm in arms if arm.chat is None]
+        must_answer(job, asked, self.served(job.provider), self.deployments.all(job_id=job.id))
+
+    @cached_property
+    def deployments(self) -> DeploymentStore:
+        """What is deployed, and what was."""
+        from orchestrator.store.deployments import SqlDeploymentStore
+
+        return SqlDeploymentStore(self.engine)
+
+    def yard(self, say: Callable[[str], None] | None = None) -> Yard:
+        """The parts that deployments are worked on with."""
+        from orchestrator.usecases.deploying import Yard
+
+        return Yard(
+            ledger=self.ledger(say),
+            store=self.deployments,
+            host=self.deployment_host,
+            tariff=self.tariff,
+        )
+
+    def tariff(self, profile: str, base_model: str, sku: str) -> Tariff:
+        """What a SKU means for the bill of a profile, by the dated files."""
+        from orchestrator.usecases import dated, deployment_plan
+
+        able = capabilities(self.settings.profile(profile))
+        tiers = dated.newest_tiers(able.prices or "")
+        return deployment_plan.tariff(able, tiers, self.prices, base_model, sku)
+
+    def deployment_host(self, name: str) -> DeploymentHost:
+        """Where the models of that profile are deployed; one instance a command.
+
+        Raises:
+            ConfigurationError: its models answer without, or a setting is missing.
+        """
+        import providers
+
+        with self._opening:
+            if name not in self._hosts:
+                self._hosts[name] = providers.deployment_host(self.settings.profile(name))
+            return self._hosts[name]
+
+    def served(self, profile: str) -> Mapping[str, str]:
+        """Which deployment answers for which tuned model of a profile."""
+        from orchestrator.domain.deployment import Served, serving
+
+        return Served(
+            self.settings.profile(profile).deployments,
+            lambda: serving(self.deployments.all(), profile),
+        )
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -286,7 +349,8 @@ class App:
         """
         with self._opening:
             if name not in self._open:
-                self._open[name] = self._build(self.settings.profile(name))
+                profile = replace(self.settings.profile(name), deployments=self.served(name))
+                self._open[name] = self._build(profile)
             return self._open[name]
 
     def close(self) -> None:
@@ -296,7 +360,9 @@ class App:
                 stack.callback(self.engine.dispose)
             for provider in self._open.values():
                 stack.callback(provider.close)
-            self._open = {}
+            for host in self._hosts.values():
+                stack.callback(host.close)
+            self._open, self._hosts = {}, {}
 
     def _enrol(self) -> None:
         """Whoever wants to be told hears of what this command is about to do, whenever it is told."""

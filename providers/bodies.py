@@ -18,7 +18,7 @@ def job(request: JobRequest, capabilities: Capabilities) -> dict[str, Any]:
     The token travels where the host's capabilities say, and as `Idempotency-Key` where the host honours one.
     """
     options = request.options
-    in_metadata = capabilities.token_in is TokenCarrier.METADATA
+    in_metadata = capabilities.metadata and capabilities.token_in is TokenCarrier.METADATA
     own = {TOKEN_KEY: request.token} if in_metadata else {}
     body: dict[str, Any] = {
         "model": request.model,

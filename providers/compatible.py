@@ -137,14 +137,14 @@ class _Options:
     def methods(self) -> frozenset[Method]:
         given = self._value("methods", [str(Method.SUPERVISED)])
         known = [str(method) for method in Method]
-        if not isinstance(given, list) or not given or not set(given) <= set(known):
+        if not isinstance(given, list) or not given or any(each not in known for each in given):
             raise self._wrong("methods", f"a list of {', '.join(known)}")
         return frozenset(map(Method, given))
 
     def words(self) -> dict[str, JobStatus]:
         given = self._value("words", {})
         ours = [str(status) for status in dict.fromkeys(WORDS.values())]
-        if not isinstance(given, dict) or not set(given.values()) <= set(ours):
+        if not isinstance(given, dict) or any(word not in ours for word in given.values()):
             raise self._wrong("words", f"a table of the host's words, each {', '.join(ours)}")
         return {word: JobStatus(status) for word, status in given.items()}
 

@@ -105,8 +105,11 @@ class PartedUpload:
             try:
                 return self._go_on(state, memory, path, name, told)
             except ProviderRejected:
-                # It ended meanwhile, or was cancelled: from the start, once.
+                # Another process made the file of it, or it ended: then from the start, once.
                 memory.unlink(missing_ok=True)
+                found = self._found(state, name)
+                if found is not None:
+                    return found
         state = self._begun(name, size, md5)
         self._remember(memory, state)
         return self._go_on(state, memory, path, name, told)

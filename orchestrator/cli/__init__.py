@@ -65,6 +65,15 @@ Example:
             "Delete a tuned model, or a job's record, at the provider.",
         ),
         "files": ("orchestrator.cli.files:files", "List and delete files at a provider."),
+        "deploy": (
+            "orchestrator.cli.deployments:deploy",
+            "Let a tuned model answer, where it must be deployed.",
+        ),
+        "deployments": (
+            "orchestrator.cli.deployments:deployments",
+            "List what is deployed, and what it costs.",
+        ),
+        "undeploy": ("orchestrator.cli.deployments:undeploy", "End a deployment and its bill."),
         "compare": ("orchestrator.cli.compare:compare", "Measure a tuned model against baselines."),
         "record": (
             "orchestrator.cli.record:record",

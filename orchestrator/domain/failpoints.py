@@ -43,6 +43,22 @@ SYNC = (
     "sync.written",
     "sync.ended",
 )
+DEPLOY = (
+    "deploy.begun",
+    "deploy.intent_written",
+    "deploy.looked",
+    "deploy.sending",
+    "deploy.answered",
+    "deploy.unclear",
+    "deploy.not_taken",
+    "deploy.refused",
+    "deploy.accepted",
+    "undeploy.deleting",
+    "undeploy.asked",
+    "undeploy.ended",
+    "hosting.listed",
+    "hosting.written",
+)
 COMPARE = ("compare.asking", "compare.answered", "compare.kept")
 APPLY = (
     "apply.begun",
@@ -58,7 +74,7 @@ APPLY = (
 )
 NOTIFY = ("notify.gathered", "notify.sent")
 WEBHOOKS = ("webhook.kept",)
-NAMES = (*SUBMIT, *PARTS, *SYNC, *COMPARE, *APPLY, *NOTIFY, *WEBHOOKS)
+NAMES = (*SUBMIT, *PARTS, *SYNC, *DEPLOY, *COMPARE, *APPLY, *NOTIFY, *WEBHOOKS)
 
 
 def _go_on(_name: str) -> None:

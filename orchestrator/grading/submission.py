@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import UsageError
@@ -93,14 +94,15 @@ def _check_shape(grader: Any, path: Path) -> None:
 
     if not isinstance(grader, dict):
         raise UsageError(f"{path}: a grader is a JSON object with a type.")
-    known = schema("grader.openai.schema.json")
-    kinds = known["$defs"]
+    kinds = schema("grader.openai.schema.json")["$defs"]
     for where, part in [("", grader), *_parts(grader)]:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind not in kinds or (where and kind == "multi"):
+        known = [name for name in kinds if not where or name != "multi"]
+        if kind not in known:
             raise UsageError(
-                f"{path}{where}: a grader of type '{kind}' is not known.",
-                hint=f"one of {', '.join(kinds)}",
+                f"{path}{where}: a grader of type '{kind}' is not known"
+                f"{' inside a multi grader' if where else ''}.",
+                hint=f"one of {', '.join(known)}",
             )
         error = best_match(Draft202012Validator(kinds[kind]).iter_errors(part))
         if error is not None:
@@ -130,7 +132,10 @@ def _check_source(source: str, path: Path, most: int) -> None:
             f"{path}: the python grader has {size:,} bytes of source; it must stay below {most:,}."
         )
     try:
-        tree = ast.parse(source)
+        with warnings.catch_warnings():
+            # What Python thinks of its style is not our business.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: the python grader does not parse: {error}.") from error
     grades = [node for node in tree.body if _is_grade(node)]

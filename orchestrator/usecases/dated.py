@@ -1,4 +1,4 @@
-"""The newest dated data files: prices, retirements, limits, and the checklist."""
+"""The newest dated data files: prices, retirements, hosting, limits, and the checklist."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.checklist import Checklist
 from orchestrator.domain.lifecycle import Lifecycle
 from orchestrator.domain.prices import PriceBook
+from orchestrator.domain.tariff import Tiers
 from orchestrator.resources import data
 from orchestrator.usecases.request_limits import RequestLimits
 
@@ -29,6 +30,11 @@ def newest_lifecycle() -> Lifecycle:
 def newest_request_limits(kind: str) -> RequestLimits:
     """What that kind of provider takes in a request, by the newest limits file."""
     return RequestLimits.of(_read(_newest("limits"))[0], kind)
+
+
+def newest_tiers(provider: str) -> Tiers:
+    """How a provider bills deployments, by the newest file that ships with ftctl."""
+    return Tiers.from_json(_read(_newest("hosting"))[0], provider)
 
 
 def default_checklist(stage: str = "after_run") -> Checklist:

@@ -5,6 +5,7 @@ The numbers stand in the dated limits file, each with its source.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -151,7 +152,8 @@ def _of_number(
 ) -> Iterator[tuple[str, str]]:
     low, above, high = bound.get("low"), bound.get("above"), bound.get("high")
     fits = (
-        (low is None or value >= low)
+        math.isfinite(value)
+        and (low is None or value >= low)
         and (above is None or value > above)
         and (high is None or value <= high)
     )

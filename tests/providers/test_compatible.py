@@ -13,7 +13,8 @@ import pytest
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import ConfigurationError, MissingCredentials
 from orchestrator.domain.job import Hyperparameters, JobStatus, Method
-from orchestrator.domain.provider import JobRequest, TokenCarrier
+from orchestrator.domain.provider import Capabilities, JobRequest, TokenCarrier
+from providers import bodies
 from providers.compatible import build
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
@@ -98,7 +99,7 @@ def test_what_the_profile_says_is_what_it_can():
     "wrong",
     [
         {"methods": ["magic"]}, {"methods": []}, {"metadata": "yes"}, {"suffix_limit": -1},
-        {"words": {"a": "b"}}, {"max_tokens": 3}, {"hyperparameters": "below"}, {"pause": 1},
+        {"words": {"a": "b"}}, {"words": {"a": ["b"]}}, {"methods": [["dpo"]]}, {"max_tokens": 3}, {"hyperparameters": "below"}, {"pause": 1},
     ],
 )  # fmt: skip
 def test_an_option_that_makes_no_sense_is_named(wrong: dict[str, Any]):
@@ -135,3 +136,11 @@ def test_hyperparameters_go_where_the_host_reads_them(where: str):
     provider.close()
     assert bodies[0].get("hyperparameters") == ({"n_epochs": 2} if where == "top" else None)
     assert ("method" in bodies[0]) == (where == "method")
+
+
+def test_a_host_without_metadata_is_sent_none_wherever_the_token_is():
+    asked = JobRequest(model="m", training_file="f", token="t" * 26)
+    for carrier in TokenCarrier:
+        told = bodies.job(asked, Capabilities(metadata=False, token_in=carrier))
+        assert "metadata" not in told
+        assert ("suffix" in told) == (carrier is TokenCarrier.SUFFIX)

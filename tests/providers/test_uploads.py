@@ -105,6 +105,25 @@ def test_an_upload_that_ended_meanwhile_begins_again(sim: Simulator, tmp_path: P
     assert sim.count("begin_upload") == 2
 
 
+def test_an_upload_that_another_process_ended_is_not_sent_again(sim: Simulator, tmp_path: Path):
+    path = write_rows(tmp_path, 20)
+
+    def die(done: int, _: int) -> None:
+        if done >= 2 * PART:
+            raise Killed
+
+    first = provider(sim, tmp_path)
+    with pytest.raises(Killed):
+        first.upload(path, "big.jsonl", die)
+    first.close()
+    memory = next((tmp_path / "uploads").iterdir())
+    half_way = memory.read_text()
+    file = sent(sim, tmp_path, path)
+    memory.write_text(half_way)
+    assert sent(sim, tmp_path, path).id == file.id
+    assert (sim.count("begin_upload"), sim.count("end_upload")) == (1, 1)
+
+
 def test_another_file_of_that_name_does_not_go_on_with_this_one(sim: Simulator, tmp_path: Path):
     path = write_rows(tmp_path, 20)
     sim.order_fault("end_upload", "drop_before", times=3)

@@ -117,6 +117,8 @@ def test_every_method_is_asked_for_as_openai_describes_it(
         ("supervised", ("--epochs", "0"), "--epochs 0", "--epochs 1"),
         ("supervised", ("--batch-size", "257"), "--batch-size 257", "--batch-size 256"),
         ("supervised", ("--learning-rate-multiplier", "0"), "above 0", "NUMBER"),
+        ("supervised", ("--learning-rate-multiplier", "inf"), "inf is out of bounds", "NUMBER"),
+        ("supervised", ("--learning-rate-multiplier", "nan"), "nan is out of bounds", "NUMBER"),
         ("supervised", ("--seed", "-1"), "--seed -1", "--seed 0"),
         ("supervised", ("--seed", "2147483648"), "--seed", "--seed 2147483647"),
         ("supervised", ("--suffix", "x" * 65), "65 characters", "--suffix"),
@@ -153,6 +155,7 @@ def test_our_own_pair_is_counted_in(ftctl: Ftctl, host: Simulator):
     ("changes", "said"),
     [
         ({"type": "vibes"}, "type 'vibes' is not known"),
+        ({"type": ["string_check"]}, "is not known"),
         ({"operation": "same"}, "/operation"),
         ({"reference": "{{item.solution}}"}, "row 1 of"),
         ({"reference": "{{sample.output}}"}, "names nothing a grader is given"),
@@ -194,6 +197,19 @@ def test_a_multi_grader_may_hold_one_or_many(ftctl: Ftctl, host: Simulator, part
     assert done.code == 0, done.err
     call = next(each.call for each in host.exchanges if each.route == "create_job")
     assert call.json()["method"]["reinforcement"]["grader"]["graders"] == part
+
+
+def test_a_python_grader_goes_as_it_is(ftctl: Ftctl, host: Simulator):
+    source = "import re\ndef grade(sample, item):\n    return float(bool(re.match('\\d', item['answer'])))\n"
+    path = grader(ftctl.home, type="python", source=source, image_tag="2025-05-08")
+    validation = rows(ftctl.home / "valid.jsonl", "reinforcement")
+    done = submit(
+        ftctl, "reinforcement", "--grader", path, "--validation", validation, model="any-model"
+    )
+    assert done.code == 0, done.err
+    assert "Warning" not in done.err
+    call = next(each.call for each in host.exchanges if each.route == "create_job")
+    assert call.json()["method"]["reinforcement"]["grader"]["source"] == source
 
 
 def test_what_the_provider_refuses_is_named_as_it_was_typed(ftctl: Ftctl, host: Simulator):
