@@ -9,6 +9,7 @@ from orchestrator.store import (
     deployment_tables,
     notification_tables,
     pipeline_tables,
+    spending_tables,
     tables,
 )
 from orchestrator.store.metadata import metadata
@@ -20,6 +21,7 @@ _TABLES = (
     deployment_tables,
     notification_tables,
     pipeline_tables,
+    spending_tables,
 )
 
 connection = context.config.attributes["connection"]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.arm import Arm
     from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
+    from orchestrator.domain.hosting import Hosted
     from orchestrator.domain.inbox import Inbox
     from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
+    from orchestrator.domain.spending import Spendings
     from orchestrator.domain.tariff import Tariff
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
+    from orchestrator.usecases.allowance import Vault
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.deploying import Yard
-    from orchestrator.usecases.evaluation import Shop
+    from orchestrator.usecases.evaluation import Evaluation, Shop
     from orchestrator.usecases.ledger import Ledger
     from orchestrator.usecases.notifying import Told
     from orchestrator.usecases.till import Till
@@ -102,6 +105,13 @@ class App:
         return SqlGates(self.engine)
 
     @cached_property
+    def spendings(self) -> Spendings:
+        """What was reserved and spent."""
+        from orchestrator.store.spendings import SqlSpendings
+
+        return SqlSpendings(self.engine)
+
+    @cached_property
     def model_dates(self) -> ModelDates:
         """What providers said of their models' last days."""
         from orchestrator.store.model_dates import SqlModelDates
@@ -148,10 +158,20 @@ class App:
         )
 
     @contextlib.contextmanager
-    def _till(self, job: Job, limit: float | None, _title: str) -> Iterator[Till]:
+    def _till(self, job: Job, wanted: Evaluation, title: str) -> Iterator[Till]:
+        from orchestrator.usecases.allowance import allowance
         from orchestrator.usecases.till import Till
 
-        yield Till(book=self.prices, kind=job.kind, limit=limit)
+        with allowance(
+            self.vault(), subject=title, job_id=job.id, allow_unpriced=wanted.allow_unpriced
+        ) as allowed:
+            yield Till(
+                book=self.prices,
+                kind=job.kind,
+                profile=job.provider,
+                limit=wanted.max_cost,
+                allowance=allowed,
+            )
 
     def _admit(self, job: Job, arms: Sequence[Arm]) -> None:
         """Refuse arms whose model answers only after it is deployed, and is not."""
@@ -326,7 +346,36 @@ class App:
             clock=self.clock,
             provider=self.provider,
             claim=self.claim,
+            budgets=self.settings.budgets(),
             say=say or silent,
+        )
+
+    def hosted(self) -> Sequence[Hosted]:
+        """What stood at a host, and stands."""
+        from orchestrator.domain.hosting import Hosted
+
+        return [
+            Hosted(
+                each.provider,
+                each.job_id,
+                each.name,
+                each.started_at,
+                each.ended_at,
+                each.hour_micros,
+            )
+            for each in self.deployments.all()
+            if each.started_at is not None
+        ]
+
+    def vault(self) -> Vault:
+        """Where evaluations reserve their money."""
+        from orchestrator.usecases.allowance import Vault
+
+        return Vault(
+            spendings=self.spendings,
+            budgets=self.settings.budgets(),
+            clock=self.clock,
+            claim=self.claim,
         )
 
     @contextlib.contextmanager
@@ -394,8 +443,12 @@ def app(ctx: click.Context) -> App:
     return application
 
 
-def capabilities(profile: Profile) -> Capabilities:
+def capabilities(profile: Profile, training_type: str | None = None) -> Capabilities:
     """What a profile's provider can do; asked without its key, for rehearsals.
+
+    Args:
+        profile: the profile.
+        training_type: asked for in place of the profile's own; it decides what is billed.
 
     Raises:
         ConfigurationError: there is no such kind.
@@ -407,6 +460,9 @@ def capabilities(profile: Profile) -> Capabilities:
         profile,
         api_key=profile.api_key or "rehearsal",
         base_url=profile.base_url or (None if profile.embedded else "https://rehearsal.invalid/v1"),
+        options={**profile.options, "training_type": training_type}
+        if training_type
+        else profile.options,
     )
     with contextlib.closing(providers.build(rehearsal)) as provider:
         return provider.capabilities

@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from providers.retry import Retry
 
 TRAINING_TYPES = ("Standard", "GlobalStandard", "Developer")
+# Tiers of the price file. Azure trains regionally where no type is named; some models have no
+# regional price.
+_TIERS = {
+    "Standard": ("regional", "global"),
+    "GlobalStandard": ("global",),
+    "Developer": ("developer",),
+}
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 _SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -138,6 +145,9 @@ class AzureProvider(WireProvider):
         )
         self._deployments = profile.deployments
         self._training_type = _training_type(profile)
+        self.capabilities = replace(
+            self.capabilities, training_tiers=_TIERS[self._training_type or "Standard"]
+        )
 
     def _job_body(self, request: JobRequest) -> dict[str, Any]:
         body = super()._job_body(request)

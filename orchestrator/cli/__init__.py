@@ -82,6 +82,7 @@ Example:
         "recordings": ("orchestrator.cli.record:recordings", "List frozen answers."),
         "rows": ("orchestrator.cli.rows:rows", "Read rows that were won and lost."),
         "comparisons": ("orchestrator.cli.rows:comparisons", "List finished comparisons."),
+        "costs": ("orchestrator.cli.costs:costs", "Show what was spent, and what budgets leave."),
         "checklist": (
             "orchestrator.cli.checklist:checklist",
             "Ask and answer what only a person knows.",

@@ -41,7 +41,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
     wanted, shop = Evaluation(**typed), app.shop()  # type: ignore[arg-type]
-    with shop.till(job, wanted.max_cost, f"compare {wanted.test.name}") as till:
+    with shop.till(job, wanted, f"compare {wanted.test.name}") as till:
         ready = make_ready(job, wanted, shop, till, progress.answers())
         _announce(ready)
         found = ready.run()

@@ -18,9 +18,11 @@ from orchestrator.cli.submit_options import (
 )
 from orchestrator.domain.errors import ConfigurationError, ExitCode
 from orchestrator.domain.job import Job, JobStatus, Method
+from orchestrator.domain.usd import micros
 
 if TYPE_CHECKING:
     from orchestrator.domain.profile import Profile
+    from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.plan import Plan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -50,6 +52,15 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     is_flag=True,
     help="Submit although the same training ran within a day, or the account was refused.",
 )
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0),
+    metavar="USD",
+    help="Submit nothing that may cost more.",
+)
+@click.option(
+    "--allow-unpriced", is_flag=True, help="Submit although nobody knows what it may cost."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--wait", is_flag=True, help="Stay until the job has ended, with progress.")
 @json_option
@@ -64,6 +75,8 @@ def submit(
     method: str,
     dry_run: bool,
     again: bool,
+    max_cost: float | None,
+    allow_unpriced: bool,
     yes: bool,
     wait: bool,
     as_json: bool,
@@ -76,6 +89,7 @@ def submit(
     """
     from orchestrator.usecases import plan as planning
     from orchestrator.usecases import submit as submitting
+    from orchestrator.usecases.allowance import release_dead
     from orchestrator.usecases.dated import newest_request_limits
 
     app = wiring.app(ctx)
@@ -94,7 +108,7 @@ def submit(
     )
     with planning.plan(
         request,
-        wiring.capabilities(request.profile),
+        wiring.capabilities(request.profile, request.options.training_type),
         app.prices,
         app.lifecycle,
         app.clock.now(),
@@ -103,12 +117,18 @@ def submit(
             say(line)
         if not again:
             _refuse_closed(app, request.profile)
+        limit = None if max_cost is None else micros(max_cost)
+        plan.estimate.must_not_exceed(limit, allow_unpriced=allow_unpriced)
         if dry_run:
+            rehearsed = plan.intent("", max_cost=limit, allow_unpriced=allow_unpriced)
+            _rehearse_budget(app, rehearsed)
             return _print_dry_run(plan, as_json=as_json)
         _ask(plan, yes=yes or as_json)
         provider = app.provider(request.profile.name)
         ledger = app.ledger(say)
-        job = submitting.record(plan.intent(provider.account), ledger, again=again)
+        release_dead(app.vault())
+        intent = plan.intent(provider.account, max_cost=limit, allow_unpriced=allow_unpriced)
+        job = submitting.record(intent, ledger, again=again)
     say(f"job {job.id}")
     with app.claim(job.id):
         job = submitting.submit(job, provider, ledger)
@@ -132,6 +152,15 @@ def _refuse_closed(app: wiring.App, profile: Profile) -> None:
             account=app.provider(profile.name).account,
             today=app.clock.now().date(),
         )
+
+
+def _rehearse_budget(app: wiring.App, intent: Intent) -> None:
+    """A rehearsal reads the ledger only where a budget asks for it."""
+    from orchestrator.usecases.funding import refuse_over_budget
+
+    budgets = app.settings.budgets()
+    if budgets.covers(intent.provider):
+        refuse_over_budget(intent, app.spendings, budgets, app.clock.now())
 
 
 def _print_dry_run(plan: Plan, *, as_json: bool) -> int:

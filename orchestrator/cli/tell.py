@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.output import print_table, printable
 from orchestrator.domain.job import JobStatus
 from orchestrator.domain.lifecycle import WARN_DAYS
+from orchestrator.domain.spending import Purpose, SpendingState
+from orchestrator.domain.usd import money, usd_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
     from orchestrator.domain.lifecycle import Ending, Lifecycle
+    from orchestrator.domain.spending import Spending
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NEXT = {
@@ -33,13 +36,17 @@ _NEXT = {
 }
 
 
-def as_json(job: Job, ends: Ending | None = None) -> dict[str, Any]:
+def as_json(
+    job: Job, ends: Ending | None = None, spendings: Sequence[Spending] = ()
+) -> dict[str, Any]:
     """What `status --json` prints for a job; described in schemas/status.schema.json.
 
     Args:
         job: the job.
         ends: when its tuned model stops answering, if it has one and a day is known.
+        spendings: its money.
     """
+    training, evaluation = _by_purpose(spendings)
     return {
         "id": job.id,
         "status": str(job.status),
@@ -61,6 +68,8 @@ def as_json(job: Job, ends: Ending | None = None) -> dict[str, Any]:
         "estimate_usd": job.estimate_usd,
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
         "tuned_model_ends": ends.day.isoformat() if ends and ends.day else None,
+        "cost": training.as_json() if training else None,
+        "evaluation_usd": usd_json(sum(each.counted for each in evaluation)),
     }
 
 
@@ -224,6 +233,36 @@ def _options(job: Job) -> list[str]:
     told = [f"grader={grader.get('name')} ({grader.get('type')})"] if grader else []
     told += [f"{key}={value}" for key, value in chosen.pop("metadata", {}).items()]
     return told + [f"{name}={value}" for name, value in chosen.items()]
+
+
+def _by_purpose(spendings: Sequence[Spending]) -> tuple[Spending | None, list[Spending]]:
+    training = [each for each in spendings if each.purpose is Purpose.TRAINING]
+    evaluation = [each for each in spendings if each.purpose is Purpose.EVALUATION]
+    return (training[-1] if training else None), evaluation
+
+
+def cost_facts(spendings: Sequence[Spending]) -> Iterator[tuple[str, str]]:
+    """What a job cost, name and value."""
+    training, evaluation = _by_purpose(spendings)
+    if training is not None:
+        yield "cost", _cost(training)
+    if evaluation:
+        unpriced = any(each.is_unpriced for each in evaluation)
+        total = money(sum(each.counted for each in evaluation))
+        yield "evaluation", f"{total}{', and calls without a price' if unpriced else ''}"
+
+
+def _cost(spending: Spending) -> str:
+    if spending.is_unpriced:
+        return f"unpriced ({spending.note.removeprefix('unpriced: ')})"
+    if spending.state is SpendingState.RESERVED:
+        likely = f", estimated at {money(spending.estimate)}" if spending.estimate else ""
+        return f"up to {money(spending.counted)} reserved{likely}"
+    if spending.state is SpendingState.UNCLEAR:
+        return f"up to {money(spending.counted)}: {spending.note}"
+    words = spending.error_words
+    error = f"; {words} of {money(spending.estimate)}" if words else ""
+    return f"{money(spending.counted)} ({spending.note}{error})"
 
 
 def _curves(metrics: Sequence[MetricPoint]) -> dict[str, list[MetricPoint]]:

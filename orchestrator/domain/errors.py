@@ -5,6 +5,9 @@ FtctlError
 ├── AnswerIsNo                the answer is no                           exit 1
 │   ├── DatasetInvalid        the dataset has errors
 │   ├── JobFailed             the job ended without a model
+│   ├── TooDear               it may cost more than --max-cost
+│   ├── Unpriced              nobody knows what it may cost
+│   ├── BudgetExceeded        it does not fit into the month's budget
 │   └── ProviderRejected      the provider said no, clearly
 │       └── RemoteNotFound    the provider has no such thing
 ├── ConfigurationError        a setting is missing or wrong              exit 3
@@ -75,6 +78,18 @@ class DatasetInvalid(AnswerIsNo):
 
 class JobFailed(AnswerIsNo):
     """The job ended without a tuned model."""
+
+
+class TooDear(AnswerIsNo):
+    """This may cost more than --max-cost."""
+
+
+class Unpriced(AnswerIsNo):
+    """Nobody knows what this may cost."""
+
+
+class BudgetExceeded(AnswerIsNo):
+    """This does not fit into what is left of the month's budget."""
 
 
 class ProviderRejected(AnswerIsNo):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SUBMIT = (
     "submit.begun",
     "submit.data_kept",
+    "submit.reserved",
     "submit.intent_written",
     "submit.uploading",
     "submit.file_found",
@@ -27,6 +28,7 @@ SUBMIT = (
     "submit.not_taken",
     "submit.refused",
     "submit.accepted",
+    "submit.settled",
 )
 # Reached only by files that travel in parts.
 PARTS = ("submit.part_sent",)
@@ -59,7 +61,6 @@ DEPLOY = (
     "hosting.listed",
     "hosting.written",
 )
-COMPARE = ("compare.asking", "compare.answered", "compare.kept")
 APPLY = (
     "apply.begun",
     "apply.recorded",
@@ -71,6 +72,14 @@ APPLY = (
     "apply.comparison_bound",
     "apply.compared",
     "apply.reported",
+)
+COMPARE = (
+    "compare.reserved",
+    "compare.asking",
+    "compare.answered",
+    "compare.metered",
+    "compare.kept",
+    "compare.settled",
 )
 NOTIFY = ("notify.gathered", "notify.sent")
 WEBHOOKS = ("webhook.kept",)

@@ -54,6 +54,7 @@ class Capabilities:
         delete_job: the record of a job can be deleted.
         training_types: where and how a job may run, in the provider's words.
         lora: the shape of the adapter may be asked for.
+        training_tiers: tiers of the price file that training is billed at, the likeliest first.
         prices: the name under which the price file lists it; None when it bills nothing itself.
         model_dates: its list of models says when each of them ends.
     """
@@ -76,6 +77,7 @@ class Capabilities:
     delete_job: bool = False
     training_types: tuple[str, ...] = ()
     lora: bool = False
+    training_tiers: tuple[str, ...] = ("standard", "global")
     prices: str | None = None
     model_dates: bool = False
 

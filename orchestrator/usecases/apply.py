@@ -288,7 +288,7 @@ class _Application:
             f"{rehearsal.step}: {rehearsal.rows} samples x {', '.join(rehearsal.arms)}"
         )
         wanted, shop = limited(rehearsal.wanted, self._left()), workshop.shop
-        with shop.till(job, wanted.max_cost, f"{self.spec.name} {rehearsal.step}") as till:
+        with shop.till(job, wanted, f"{self.spec.name} {rehearsal.step}") as till:
             ready = make_ready(job, wanted, shop, till, workshop.show)
             if ready.chosen.digest != rehearsal.test_digest:
                 raise DatasetInvalid(

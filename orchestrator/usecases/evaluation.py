@@ -57,6 +57,7 @@ class Evaluation:
     margin: float | None = None
     source: str | None = None
     max_cost: float | None = None
+    allow_unpriced: bool = False
     limit: int | None = None
     slice_by: str | None = None
     group_by: str | None = None
@@ -97,7 +98,7 @@ class Shop:
     """What comparisons are made with.
 
     Attributes:
-        till: opens the till of one run: for a job, at most so many dollars, under a title.
+        till: opens the till of one run: for a job and what is asked of it, under a title.
         admit: refuses arms whose model cannot be asked now.
     """
 
@@ -110,7 +111,7 @@ class Shop:
     provider: Callable[[str], Provider]
     host: Callable[[str], Host]
     retriever: Callable[[Sequence[Passage]], Retriever]
-    till: Callable[[Job, float | None, str], AbstractContextManager[Till]]
+    till: Callable[[Job, Evaluation, str], AbstractContextManager[Till]]
     admit: Callable[[Job, Sequence[Arm]], None] = anyone
 
 

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 _AUTO, _AUTO_SHOTS = "few-shot:auto", "few-shot:8"
 # What changes how fast a comparison is, and not what it says.
-_NOT_FACTS = frozenset({"concurrency", "max_cost", "test", "training", "seen", "human"})
+_NOT_FACTS = frozenset(
+    {"concurrency", "max_cost", "allow_unpriced", "test", "training", "seen", "human"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from orchestrator.domain.provider import Capabilities
     from orchestrator.domain.spec import Spec, TaskSpec
     from orchestrator.specs.document import Document, Mistake, Steps
+    from orchestrator.usecases.intent import PreparedFile
     from orchestrator.usecases.plan import Plan
-    from orchestrator.usecases.submit import PreparedFile
     from orchestrator.usecases.workshop import Workshop
 
 # What was typed for a field, and the field.
@@ -146,7 +146,7 @@ class _Planner:
     def _profile(self) -> tuple[Profile, Capabilities]:
         try:
             profile = self.workshop.profile(self.spec.provider)
-            return profile, self.workshop.capabilities(profile)
+            return profile, self.workshop.capabilities(profile, self.spec.training_type)
         except ConfigurationError as error:
             self._wrong(("provider",), error)
             self._refuse()

@@ -7,12 +7,11 @@ comes. Whatever dies in between leaves a state from which `sync` finds out what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import failpoints
-from orchestrator.domain.dataset import Dataset, Upload
+from orchestrator.domain.dataset import Upload
 from orchestrator.domain.errors import (
     AnswerIsNo,
     ConfigurationError,
@@ -25,54 +24,23 @@ from orchestrator.domain.errors import (
     UsageError,
 )
 from orchestrator.domain.ids import new_id, new_token
-from orchestrator.domain.job import (
-    Hyperparameters,
-    Job,
-    JobOptions,
-    JobStatus,
-    Method,
-    RemoteError,
-)
+from orchestrator.domain.job import Job, JobStatus, RemoteError
 from orchestrator.domain.provider import JobRequest, TokenCarrier
+from orchestrator.domain.usd import usd_json
+from orchestrator.usecases.funding import refuse_dear, spending_of
 from orchestrator.usecases.polling import minded
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from orchestrator.domain.provider import Provider, RemoteFile, RemoteJob
+    from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.ledger import Ledger
 
 GUARD_HOURS = 24
 _PROCESSING_SECONDS = 1800
 _KEY_ATTEMPTS = 3
 _FILE_MARGIN = timedelta(hours=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedFile:
-    """A validated file, its bytes exactly as they will be uploaded."""
-
-    dataset: Dataset
-    content: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intent:
-    """What someone wants done."""
-
-    provider: str
-    kind: str
-    account: str
-    model: str
-    training: PreparedFile
-    validation: PreparedFile | None = None
-    method: Method = Method.SUPERVISED
-    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    options: JobOptions = field(default_factory=JobOptions)
-    suffix: str | None = None
-    seed: int | None = None
-    estimate_usd: float | None = None
 
 
 def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
@@ -85,34 +53,18 @@ def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
 
     Raises:
         UsageError: the same training was asked for within a day.
+        TooDear, Unpriced, BudgetExceeded: it may cost more than was allowed.
     """
     failpoints.reach("submit.begun")
+    refuse_dear(intent, ledger.budgets)
     if not again:
         _refuse_twin(intent, ledger)
     for prepared in (intent.training, intent.validation):
         if prepared is not None:
             ledger.datasets.keep(prepared.dataset, prepared.content)
     failpoints.reach("submit.data_kept")
-    now = ledger.clock.now()
-    job = Job(
-        id=new_id(),
-        token=new_token(),
-        provider=intent.provider,
-        kind=intent.kind,
-        account=intent.account,
-        model=intent.model,
-        method=intent.method,
-        hyperparameters=intent.hyperparameters,
-        options=intent.options,
-        suffix=intent.suffix,
-        seed=intent.seed,
-        training=intent.training.dataset.digest,
-        validation=intent.validation.dataset.digest if intent.validation else None,
-        estimate_usd=intent.estimate_usd,
-        created_at=now,
-        updated_at=now,
-    )
-    ledger.jobs.add(job)
+    job = _job(intent, ledger.clock.now())
+    ledger.jobs.add(job, spending_of(intent, job.created_at, job.id), ledger.budgets)
     failpoints.reach("submit.intent_written")
     return job
 
@@ -164,6 +116,27 @@ def accept(job: Job, remote: RemoteJob, at: datetime, ledger: Ledger, reason: st
         absent_at=None,
         next_poll_at=None,
         raw=remote.raw,
+    )
+
+
+def _job(intent: Intent, now: datetime) -> Job:
+    return Job(
+        id=new_id(),
+        token=new_token(),
+        provider=intent.provider,
+        kind=intent.kind,
+        account=intent.account,
+        model=intent.model,
+        method=intent.method,
+        hyperparameters=intent.hyperparameters,
+        options=intent.options,
+        suffix=intent.suffix,
+        seed=intent.seed,
+        training=intent.training.dataset.digest,
+        validation=intent.validation.dataset.digest if intent.validation else None,
+        estimate_usd=usd_json(intent.estimate.likely) if intent.estimate else None,
+        created_at=now,
+        updated_at=now,
     )
 
 

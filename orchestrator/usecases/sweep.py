@@ -180,7 +180,7 @@ def _scores(
     plan = fixed_plan(wanted, SampleSet(samples=rows, digest=""))
     shop = workshop.shop
     values = {}
-    with shop.till(first, wanted.max_cost, f"choose {task.name}") as till:
+    with shop.till(first, wanted, f"choose {task.name}") as till:
         desk = Desk(
             run=None,
             chat=shop.provider(first.provider),

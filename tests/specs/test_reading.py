@@ -186,6 +186,7 @@ def test_the_schema_knows_every_key_there_is():
         "training",
         "seen",
         "max_cost",
+        "allow_unpriced",
     }
 
 
