@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from providers.refusal import Refusal
     from providers.retry import Retry
 
-TRAINING_TYPES = ("Standard", "GlobalStandard", "Developer")
 # Tiers of the price file. Azure trains regionally where no type is named; some models have no
 # regional price.
-_TIERS = {
+TRAINING_TYPES = {
     "Standard": ("regional", "global"),
     "GlobalStandard": ("global",),
     "Developer": ("developer",),
@@ -146,7 +145,7 @@ class AzureProvider(WireProvider):
         self._deployments = profile.deployments
         self._training_type = _training_type(profile)
         self.capabilities = replace(
-            self.capabilities, training_tiers=_TIERS[self._training_type or "Standard"]
+            self.capabilities, training_tiers=TRAINING_TYPES[self._training_type or "Standard"]
         )
 
     def _job_body(self, request: JobRequest) -> dict[str, Any]:
@@ -264,7 +263,7 @@ def _dialect(version: str | None) -> Dialect:
         pause=preview,
         integrations=preview,
         delete_model=False,
-        training_types=TRAINING_TYPES if preview else (),
+        training_types=TRAINING_TYPES if preview else {},
     )
     # The list of files takes no page there.
     return replace(DIALECT, capabilities=can, file_page=None, max_tokens="max_tokens")

@@ -227,14 +227,6 @@ def _facts(job: Job) -> list[tuple[str, object]]:
     ]
 
 
-def _options(job: Job) -> list[str]:
-    chosen = job.options.as_json()
-    grader = chosen.pop("grader", None)
-    told = [f"grader={grader.get('name')} ({grader.get('type')})"] if grader else []
-    told += [f"{key}={value}" for key, value in chosen.pop("metadata", {}).items()]
-    return told + [f"{name}={value}" for name, value in chosen.items()]
-
-
 def _by_purpose(spendings: Sequence[Spending]) -> tuple[Spending | None, list[Spending]]:
     training = [each for each in spendings if each.purpose is Purpose.TRAINING]
     evaluation = [each for each in spendings if each.purpose is Purpose.EVALUATION]
@@ -263,6 +255,14 @@ def _cost(spending: Spending) -> str:
     words = spending.error_words
     error = f"; {words} of {money(spending.estimate)}" if words else ""
     return f"{money(spending.counted)} ({spending.note}{error})"
+
+
+def _options(job: Job) -> list[str]:
+    chosen = job.options.as_json()
+    grader = chosen.pop("grader", None)
+    told = [f"grader={grader.get('name')} ({grader.get('type')})"] if grader else []
+    told += [f"{key}={value}" for key, value in chosen.pop("metadata", {}).items()]
+    return told + [f"{name}={value}" for name, value in chosen.items()]
 
 
 def _curves(metrics: Sequence[MetricPoint]) -> dict[str, list[MetricPoint]]:

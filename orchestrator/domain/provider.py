@@ -48,13 +48,13 @@ class Capabilities:
         part_bytes: the size of a part.
         needs_deployment: a tuned model answers only after it is deployed.
         pause: jobs can be paused and resumed.
+        training_tiers: tiers of the price file that training is billed at, the likeliest first.
         integrations: a job can report its run to Weights & Biases.
         checkpoint_sharing: a checkpoint can be opened to other projects.
         delete_model: a tuned model can be deleted.
         delete_job: the record of a job can be deleted.
-        training_types: where and how a job may run, in the provider's words.
+        training_types: where and how a job may run, in the provider's words, and the tiers of each.
         lora: the shape of the adapter may be asked for.
-        training_tiers: tiers of the price file that training is billed at, the likeliest first.
         prices: the name under which the price file lists it; None when it bills nothing itself.
         model_dates: its list of models says when each of them ends.
     """
@@ -71,13 +71,13 @@ class Capabilities:
     part_bytes: int = 64 * 1024 * 1024
     needs_deployment: bool = False
     pause: bool = False
+    training_tiers: tuple[str, ...] = ("standard", "global")
     integrations: bool = False
     checkpoint_sharing: bool = False
     delete_model: bool = False
     delete_job: bool = False
-    training_types: tuple[str, ...] = ()
+    training_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lora: bool = False
-    training_tiers: tuple[str, ...] = ("standard", "global")
     prices: str | None = None
     model_dates: bool = False
 

@@ -301,13 +301,14 @@ def _estimate(
     if capabilities.prices is None:
         return own_machine(request.profile.usd_per_hour)
     limits = limits_of(_target(request), request.method)
+    chosen = request.options.training_type or ""
     work = Work(
         model=request.model,
         method=request.method,
         tokens=dataset.tokens,
         rows=dataset.rows,
         epochs=request.hyperparameters.n_epochs,
-        tiers=capabilities.training_tiers,
+        tiers=capabilities.training_types.get(chosen, capabilities.training_tiers),
         pause_usd=limits.reinforcement_pause_usd,
     )
     return training_estimate(work, capabilities.prices, prices)
