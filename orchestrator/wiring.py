@@ -443,12 +443,8 @@ def app(ctx: click.Context) -> App:
     return application
 
 
-def capabilities(profile: Profile, training_type: str | None = None) -> Capabilities:
+def capabilities(profile: Profile) -> Capabilities:
     """What a profile's provider can do; asked without its key, for rehearsals.
-
-    Args:
-        profile: the profile.
-        training_type: asked for in place of the profile's own; it decides what is billed.
 
     Raises:
         ConfigurationError: there is no such kind.
@@ -460,9 +456,6 @@ def capabilities(profile: Profile, training_type: str | None = None) -> Capabili
         profile,
         api_key=profile.api_key or "rehearsal",
         base_url=profile.base_url or (None if profile.embedded else "https://rehearsal.invalid/v1"),
-        options={**profile.options, "training_type": training_type}
-        if training_type
-        else profile.options,
     )
     with contextlib.closing(providers.build(rehearsal)) as provider:
         return provider.capabilities

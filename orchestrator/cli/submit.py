@@ -108,7 +108,7 @@ def submit(
     )
     with planning.plan(
         request,
-        wiring.capabilities(request.profile, request.options.training_type),
+        wiring.capabilities(request.profile),
         app.prices,
         app.lifecycle,
         app.clock.now(),

@@ -146,7 +146,7 @@ class _Planner:
     def _profile(self) -> tuple[Profile, Capabilities]:
         try:
             profile = self.workshop.profile(self.spec.provider)
-            return profile, self.workshop.capabilities(profile, self.spec.training_type)
+            return profile, self.workshop.capabilities(profile)
         except ConfigurationError as error:
             self._wrong(("provider",), error)
             self._refuse()

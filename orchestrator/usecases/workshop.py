@@ -32,7 +32,7 @@ class Workshop:
     pipelines: Pipelines
     shop: Shop
     profile: Callable[[str], Profile]
-    capabilities: Callable[[Profile, str | None], Capabilities]
+    capabilities: Callable[[Profile], Capabilities]
     wait: Callable[[Job, Provider], Job]
     show: Callable[[Progress], None] | None = None
     costs: Mapping[str, Any] = field(default_factory=dict)
