@@ -43,6 +43,26 @@ _URL_ENV = {"openai": "OPENAI_BASE_URL", "azure": "AZURE_OPENAI_ENDPOINT"}
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdaptersSettings:
+    """Where adapters are kept.
+
+    Attributes:
+        repo: an absolute path, or `hf://org/name`.
+        endpoint: of the Hub; None for the public one.
+        token: for the Hub; None for what `hf auth login` left.
+    """
+
+    repo: str
+    endpoint: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, where it is one."""
+        return None if self.repo.startswith("hf://") else Path(self.repo)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything the outside decides.
 
@@ -115,6 +135,32 @@ class Settings:
             by_profile={name: micros(usd) for name, usd in own.items() if usd is not None},
         )
 
+    def adapters(self) -> AdaptersSettings:
+        """Where adapters are kept: `[adapters]` of ftctl.toml, or a folder in `home`.
+
+        Raises:
+            ConfigurationError: the table makes no sense, or holds a token.
+        """
+        table = self.table("adapters")
+        for name in table:
+            if name not in {"repo", "endpoint"}:
+                raise ConfigurationError(
+                    f"[adapters] in {self.config_file} knows no '{name}'; a token belongs into the"
+                    " environment.",
+                    hint="export HF_TOKEN=...",
+                )
+        repo = table.get("repo", str(self.home / "adapters"))
+        endpoint = table.get("endpoint") or self.environment.get("HF_ENDPOINT")
+        if not isinstance(repo, str) or not repo or not isinstance(endpoint, str | None):
+            raise ConfigurationError(
+                f"repo and endpoint of [adapters] in {self.config_file} are texts."
+            )
+        if not repo.startswith("hf://"):
+            beside = self.config_file.parent if self.config_file else Path.cwd()
+            repo = str((beside / Path(repo).expanduser()).absolute())
+        token = self.environment.get("HF_TOKEN", "").strip() or None
+        return AdaptersSettings(repo=repo, endpoint=endpoint, token=token)
+
     def subscribers(self) -> list[Subscriber]:
         """Who is told of what happens to jobs: every `[[notify]]`, in order.
 
@@ -182,8 +228,14 @@ class Settings:
             usd_per_hour=_dollars(f"providers.{name}", table, "usd_per_hour"),
             tokens=self._tokens(table),
             options=self._network(base_url, embedded=bool(table.get("embedded")))
+            | self._served(embedded=bool(table.get("embedded")))
             | {key: value for key, value in table.items() if key not in _PROFILE_KEYS},
         )
+
+    def _served(self, *, embedded: bool) -> dict[str, Any]:
+        """The embedded worker answers with the adapters that are kept in a folder."""
+        folder = self.adapters().folder if embedded else None
+        return {} if folder is None else {"adapters": str(folder)}
 
     def _network(self, base_url: str | None, *, embedded: bool) -> dict[str, Any]:
         """The proxy and certificates that the usual variables name, for hosts out there."""

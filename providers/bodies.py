@@ -52,6 +52,8 @@ def chat(request: ChatRequest, max_tokens: str) -> dict[str, Any]:
         body["temperature"] = request.temperature
     if request.seed is not None:
         body["seed"] = request.seed
+    if request.top_logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     if request.tools:
         body["tools"] = [dict(tool) for tool in request.tools]
     return body

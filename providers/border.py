@@ -132,6 +132,29 @@ class Border:
         except Exception as error:
             raise self.in_doubt("its answer cannot be read") from error
 
+    def stream(self, call: Call, use: Callable[[httpx2.Response], str]) -> str:
+        """What `use` makes of a body that is read as it comes; the call may be repeated.
+
+        Raises:
+            ProviderRejected, CredentialsRefused, TryLater: as for `answer`.
+        """
+        import httpx2
+        import openai
+
+        try:
+            response = call().http_response
+            try:
+                return use(response)
+            finally:
+                response.close()
+        except openai.APIStatusError as error:
+            raise self._said(self.refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        except httpx2.HTTPError as error:
+            said = one_line(str(error)) or type(error).__name__
+            raise ProviderUnreachable(f"{self.name} broke off: {said}.") from error
+
     def in_doubt(self, why: str) -> OutcomeUnknown:
         """There may be a job."""
         return OutcomeUnknown(

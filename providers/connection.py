@@ -147,23 +147,35 @@ def checked_url(profile: Profile, url: str, setting: str = "base_url") -> str:
     Raises:
         ConfigurationError: it may not, or it is not a URL.
     """
-    where = f"{setting} of the provider '{profile.name}'"
+    return checked_address(
+        url,
+        what=f"{setting} of the provider '{profile.name}'",
+        allow_http=profile.allow_http,
+        hint=f"use https://, or set allow_http = true under [providers.{profile.name}]",
+    )
+
+
+def checked_address(
+    url: str, *, what: str, allow_http: bool = False, hint: str = "use https://"
+) -> str:
+    """The same for what is no profile; `what` names it in sentences.
+
+    Raises:
+        ConfigurationError: a key must not go there, or it is not a URL.
+    """
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"The {where} is not a URL: {error}.") from error
+        raise ConfigurationError(f"The {what} is not a URL: {error}.") from error
     if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigurationError(f"The {where} must start with https:// and name a host.")
+        raise ConfigurationError(f"The {what} must start with https:// and name a host.")
     if parts.username or parts.password:
         raise ConfigurationError(
-            f"The {where} holds a user name or password; put the key into an environment variable."
+            f"The {what} holds a user name or password; put the key into an environment variable."
         )
-    if parts.scheme == "http" and not is_loopback(host) and not profile.allow_http:
-        raise ConfigurationError(
-            f"The {where} would send the key unencrypted to {host}.",
-            hint=f"use https://, or set allow_http = true under [providers.{profile.name}]",
-        )
+    if parts.scheme == "http" and not is_loopback(host) and not allow_http:
+        raise ConfigurationError(f"The {what} would send the key unencrypted to {host}.", hint=hint)
     return parts._replace(query="", fragment="").geturl().rstrip("/")
 
 

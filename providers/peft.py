@@ -17,10 +17,10 @@ from orchestrator.domain.provider import Capabilities
 from providers.connection import Address, address, required_key
 from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
 from providers.embedded import EmbeddedWorker, require_worker
-from providers.wire import WireProvider
+from providers.gives_adapters import GivesAdapters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
@@ -61,7 +61,7 @@ DIALECT = Dialect(
 
 def build(
     profile: Profile, *, transport: Transport | None = None, retry: Retry | None = None
-) -> WireProvider:
+) -> GivesAdapters:
     """The worker the profile describes.
 
     Raises:
@@ -79,10 +79,10 @@ def build(
             f" [providers.{profile.name}]",
         )
     where = address(profile, profile.base_url, required_key(profile))
-    return WireProvider(DIALECT, profile, where, transport=transport, retry=retry)
+    return GivesAdapters(DIALECT, profile, where, transport=transport, retry=retry)
 
 
-class EmbeddedProvider(WireProvider):
+class EmbeddedProvider(GivesAdapters):
     """A worker on this machine; nothing is started before the first request."""
 
     def __init__(
@@ -136,6 +136,10 @@ class EmbeddedProvider(WireProvider):
     def _client(self) -> OpenAI:
         self._ensure()
         return super()._client()
+
+    def _download(self, model: str, file: Mapping[str, Any], target: Path) -> None:
+        self._ensure()
+        super()._download(model, file, target)
 
     def _ensure(self, *, look: bool = False) -> None:
         """Have a worker; `look` again even if we had one."""

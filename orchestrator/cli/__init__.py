@@ -88,6 +88,10 @@ Example:
             "Ask and answer what only a person knows.",
         ),
         "report": ("orchestrator.cli.report:report", "Write the decision report of a job."),
+        "adapters": (
+            "orchestrator.cli.adapters:adapters",
+            "Keep adapters: versions, aliases, proof that they still answer.",
+        ),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
         "models": (

@@ -80,6 +80,7 @@ def record(
     samples = select(read_samples(test), [], limit=limit, seed=seed)
     _warn(app, kind, model)
     _refuse_undeployed(app, provider, model)
+    model = app.pin(provider, model)
     plan = Plan(
         max_tokens=max_tokens or token_limit([s.reference for s in samples.samples]),
         concurrency=concurrency,

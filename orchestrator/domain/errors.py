@@ -4,6 +4,7 @@ FtctlError
 ├── UsageError                what was typed cannot be done              exit 2
 ├── AnswerIsNo                the answer is no                           exit 1
 │   ├── DatasetInvalid        the dataset has errors
+│   ├── AdapterRefused        these files are no adapter that can be kept
 │   ├── JobFailed             the job ended without a model
 │   ├── TooDear               it may cost more than --max-cost
 │   ├── Unpriced              nobody knows what it may cost
@@ -74,6 +75,10 @@ class AnswerIsNo(FtctlError):
 
 class DatasetInvalid(AnswerIsNo):
     """The dataset has errors; nothing was uploaded."""
+
+
+class AdapterRefused(AnswerIsNo):
+    """These files are no adapter that can be kept."""
 
 
 class JobFailed(AnswerIsNo):

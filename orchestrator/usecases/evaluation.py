@@ -100,6 +100,7 @@ class Shop:
     Attributes:
         till: opens the till of one run: for a job and what is asked of it, under a title.
         admit: refuses arms whose model cannot be asked now.
+        pin: of a profile and a model's name, the name that always means the same weights.
     """
 
     datasets: DatasetStore
@@ -113,6 +114,7 @@ class Shop:
     retriever: Callable[[Sequence[Passage]], Retriever]
     till: Callable[[Job, Evaluation, str], AbstractContextManager[Till]]
     admit: Callable[[Job, Sequence[Arm]], None] = anyone
+    pin: Callable[[str, str], str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +190,7 @@ def make_ready(
         retriever=shop.retriever,
         recordings=shop.recordings,
         cheapest=partial(cheapest, shop),
+        pin=shop.pin,
         measure=measure(desk, plan, grader, progress),
     )
     arms = arm_names.make_arms(wanted.arm_names, context, source=wanted.source)
