@@ -43,6 +43,7 @@ DIALECT = Dialect(
         min_rows=1,
         pause=True,
         rate=RateMeaning.OF_THE_BASE,
+        lora=True,
         max_file_bytes=LARGEST_FILE,
         parts_above=LARGEST_REQUEST,
         delete_model=True,

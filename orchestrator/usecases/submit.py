@@ -178,8 +178,11 @@ def _same_training(job: Job, intent: Intent) -> bool:
         intent.training.dataset.digest,
         validation,
     )
-    same_grader = job.options.grader == intent.options.grader
-    return mine == wanted and job.seed == intent.seed and same_grader
+    same_options = (job.options.grader, job.options.lora) == (
+        intent.options.grader,
+        intent.options.lora,
+    )
+    return mine == wanted and job.seed == intent.seed and same_options
 
 
 def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
