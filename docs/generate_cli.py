@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the program's own help, or check that it still is (`--check`)."""
+"""Write docs/cli.md and docs/commands/ from the program's own help, or check them (`--check`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import click
 from orchestrator.cli import cli
 from orchestrator.domain.errors import ExitCode
 
-TARGET = Path(__file__).parent / "cli.md"
+DOCS = Path(__file__).parent
+TARGET = DOCS / "cli.md"
+FOLDER = DOCS / "commands"
+MADE = "Made by `make format` from the program itself."
 _MEANING = {
     ExitCode.DONE: "done",
     ExitCode.NO: "the answer is no: dataset invalid, job failed, gate failed",
@@ -24,15 +27,40 @@ _MEANING = {
 
 
 def page() -> str:
-    """The whole page: exit codes, then every command with its help."""
-    lines = ["# The command line", "", "Made by `make format` from the program itself.", ""]
+    """The first page: exit codes, and every command in one line."""
+    lines = ["# The command line", "", MADE, ""]
     lines += ["| exit code | meaning |", "|---|---|"]
     lines += [f"| {int(code)} | {meaning} |" for code, meaning in _MEANING.items()]
-    lines += ["", *_help("ftctl", cli, None)]
+    lines += ["", "| command | what it does |", "|---|---|"]
+    for name, command in _commands(cli, click.Context(cli)):
+        lines.append(f"| [ftctl {name}](commands/{name}.md) | {_sentence(command)} |")
+        if isinstance(command, click.Group):
+            for sub, one in _commands(command, click.Context(command)):
+                link = f"commands/{name}.md#ftctl-{name}-{sub}"
+                lines.append(f"| [ftctl {name} {sub}]({link}) | {_sentence(one)} |")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _help(name: str, command: click.Command, parent: click.Context | None) -> list[str]:
+def pages() -> dict[Path, str]:
+    """Every page that is made: its place and its text."""
+    top = click.Context(cli, info_name="ftctl", terminal_width=90, max_content_width=90)
+    made = {TARGET: page()}
+    for name, command in _commands(cli, top):
+        lines = [*_help(f"ftctl {name}", command, top, "#"), f"{MADE} [All commands](../cli.md)."]
+        made[FOLDER / f"{name}.md"] = "\n".join(lines).rstrip() + "\n"
+    return made
+
+
+def _commands(group: click.Group, context: click.Context) -> list[tuple[str, click.Command]]:
+    found = [(name, group.get_command(context, name)) for name in group.list_commands(context)]
+    return [(name, command) for name, command in found if command is not None]
+
+
+def _sentence(command: click.Command) -> str:
+    return command.get_short_help_str(limit=120).replace("|", "\\|")
+
+
+def _help(name: str, command: click.Command, parent: click.Context, mark: str) -> list[str]:
     # A fixed width, so that the page does not depend on the terminal it was made in.
     context = click.Context(
         command,
@@ -41,23 +69,30 @@ def _help(name: str, command: click.Command, parent: click.Context | None) -> li
         terminal_width=90,
         max_content_width=90,
     )
-    lines = [f"## {name}", "", "```text", command.get_help(context).rstrip(), "```", ""]
+    lines = [f"{mark} {name}", "", "```text", command.get_help(context).rstrip(), "```", ""]
     if isinstance(command, click.Group):
-        for sub in command.list_commands(context):
-            found = command.get_command(context, sub)
-            assert found is not None
-            lines += _help(f"{name} {sub}", found, context)
+        for sub, one in _commands(command, context):
+            lines += _help(f"{name} {sub}", one, context, "##")
     return lines
 
 
 def main() -> int:
-    """Write or check; the exit code says whether the page is the program's own."""
+    """Write or check; the exit code says whether the pages are the program's own."""
+    made = pages()
     if "--check" not in sys.argv[1:]:
-        TARGET.write_text(page(), encoding="utf-8")
+        FOLDER.mkdir(exist_ok=True)
+        for stale in set(FOLDER.glob("*.md")) - set(made):
+            stale.unlink()
+        for path, text in made.items():
+            path.write_text(text, encoding="utf-8")
         return 0
-    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == page():
+    paths = [path for path in (TARGET, *FOLDER.glob("*.md")) if path.is_file()]
+    there = {path: path.read_text(encoding="utf-8") for path in paths}
+    if there == made:
         return 0
-    sys.stderr.write("docs/cli.md is not what the program says; run: make format\n")
+    wrong = sorted(path for path in {*there, *made} if there.get(path) != made.get(path))
+    names = ", ".join(path.relative_to(DOCS).as_posix() for path in wrong)
+    sys.stderr.write(f"not what the program says: {names}; run: make format\n")
     return 1
 
 
