@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .make
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-smollm2 test torture check lint types layers docs format bench bench-worker bench-data clean
+.PHONY: help demo demo-smollm2 test torture check lint types layers docs format site bench bench-worker bench-data clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count t
 	$(BIN)/python -m tests.reliability.deploying
 	FTCTL_EXAMPLES=$(N) $(BIN)/python -m pytest -n 0 tests/reliability/test_stateful.py
 
-check: lint types layers docs test ## exactly what CI runs
+check: lint types layers docs site test ## exactly what CI runs
 
 lint: $(STAMPS)/dev ## style
 	$(BIN)/ruff check .
@@ -44,14 +44,19 @@ types: $(STAMPS)/dev ## types
 layers: $(STAMPS)/dev ## who may import whom
 	$(BIN)/lint-imports
 
-docs: $(STAMPS)/dev ## docs/cli.md and the keys in docs/specs.md are the program's own
+docs: $(STAMPS)/dev ## the pages that are made from the program are what it says
 	$(BIN)/python docs/generate_cli.py --check
+	$(BIN)/python docs/generate_errors.py --check
 	$(BIN)/python docs/generate_specs.py --check
 
-format: $(STAMPS)/dev ## mend style, regenerate docs/cli.md
+site: $(STAMPS)/dev ## the docs as a site in build/site: strict, nothing remote
+	$(BIN)/python docs/build_site.py
+
+format: $(STAMPS)/dev ## mend style, regenerate the pages that are made
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate_errors.py
 	$(BIN)/python docs/generate_specs.py
 
 bench: bench-data $(STAMPS)/dev ## measure against peers in the same run (bench-worker: the worker)

@@ -24,7 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("console", "sh")
 _FENCE = re.compile(r"^( *)(`{3,})(\w*)\s*$")
-_COMMENT = re.compile(r"<!--\s*(file|not run|exits|first|simulated|used|trains):\s*(.*?)\s*-->", re.DOTALL)
+_COMMENT = re.compile(
+    r"<!--\s*(file|not run|exits|first|simulated|used|trains):\s*(.*?)\s*-->", re.DOTALL
+)
 _BEHIND = re.compile(r"\s#\s.*$")
 _CODES = re.compile(r"\s#.*\bexit ((?:\d+(?:, | or )?)+)$", re.MULTILINE)
 _HEREDOC = re.compile(r"<<\s*'?(\w+)'?")
@@ -190,7 +192,9 @@ def _command(line: int, typed: str, expected: tuple[str, ...] | None) -> Command
     first, *rest = typed.split("\n")
     named = _CODES.search(typed)
     codes = frozenset(map(int, re.findall(r"\d+", named.group(1)))) if named else frozenset({0})
-    text = typed if rest and "<<" in first else "\n".join(_BEHIND.sub("", x) for x in (first, *rest))
+    text = (
+        typed if rest and "<<" in first else "\n".join(_BEHIND.sub("", x) for x in (first, *rest))
+    )
     return Command(line=line, text=text.strip(), codes=codes, expected=expected)
 
 

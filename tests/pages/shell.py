@@ -25,7 +25,7 @@ WIDTH = "100"
 # Ports that the pages name; each page gets free ones in their place.
 _PORTS = re.compile(r"(?<=[: ])(8[04567]00|8080)\b")
 # A tuned model of the invented account that the pages speak of.
-_TUNED = re.compile(r"\bft:[a-z0-9.-]+:acme::\w+")
+_TUNED = re.compile(r"\b(ft:[a-z0-9.-]+):acme::\w+")
 _SIMPLE = re.compile(r"ftctl(?: [^|&;<>$`()]*)?")
 _MAKES_JOBS = {"submit", "migrate", "apply", "adopt", "demo"}
 _KEYS = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
@@ -216,13 +216,16 @@ class Shell:
             text = re.sub(r"\bOLDJOB\b", self.jobs[0], text)
             text = re.sub(r"\b(NEW)?JOB\b", self.jobs[-1], text)
         if _TUNED.search(text):
-            known = json.loads(self._in_process(["status", "--json"])[1])
-            tuned = [job["tuned_model"] for job in known if job["tuned_model"]]
-            text = _TUNED.sub(tuned[0] if tuned else "ft:unknown", text)
+            text = _TUNED.sub(self._tuned, text)
         if re.search(r"\bCOMPARISON\b", text):
             found = json.loads(self._in_process(["comparisons", "--json"])[1])
             text = text.replace("COMPARISON", found[0]["id"] if found else "COMPARISON")
         return text
+
+    def _tuned(self, named: re.Match[str]) -> str:
+        known = json.loads(self._in_process(["status", "--json"])[1])
+        tuned = [job["tuned_model"] or "" for job in known]
+        return next((name for name in tuned if name.startswith(named.group(1))), named.group())
 
     def _named_all(self, lines: tuple[str, ...]) -> list[str]:
         return [self._named(line) for line in lines]

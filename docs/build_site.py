@@ -75,11 +75,8 @@ def _moved(prose: str, source: str, places: dict[str, str]) -> str:
 def main() -> int:
     """Stage, build, and pass the generator's exit code on."""
     stage()
-    program = Path(sys.executable).parent / "zensical"
-    built = subprocess.run(
-        [program, "build", "--clean", "--strict", "-f", "mkdocs.yml"], cwd=ROOT, check=False
-    )
-    return built.returncode
+    typed = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "-f", "mkdocs.yml"]
+    return subprocess.run(typed, cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":
