@@ -25,7 +25,8 @@ stage_option = click.option(
     type=click.Choice(STAGES),
     default="after_run",
     show_default=True,
-    help="plan: before money is spent; after_run: was it worth it; migrate: may the old go.",
+    help="plan: before money is spent; after_run: was it worth it; migrate: may the old go; "
+    "switch: may any model replace another.",
 )
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.arm import Arm
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
+    from orchestrator.domain.sample import Sample
     from orchestrator.grading.grader import Grader
     from orchestrator.usecases.samples import SampleSet
 
@@ -41,6 +42,7 @@ Example:
   ftctl compare JOB --test test.jsonl --arm base --arm few-shot:auto --arm rag:docs/ --arm tuned
   ftctl compare JOB --test test.jsonl --arm successor@openai --arm tuned --max-cost 2
   ftctl compare JOB --test test.jsonl --source recorded:old --margin 3
+  ftctl compare --test test.jsonl --arm recorded:old --arm model:openai/gpt-6-luna
 """
 
 
@@ -49,6 +51,10 @@ class _Options:
     """What was typed."""
 
     test: Path
+    training: Path | None
+    provider: str
+    candidates: tuple[str, ...]
+    baseline: str | None
     arms: tuple[str, ...]
     task: str | None
     grader: str | None
@@ -69,20 +75,22 @@ class _Options:
 
 
 @click.command(epilog=EXAMPLE)
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="[JOB]", required=False)
 @comparison_options
 @json_option
 @click.pass_context
-def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: object) -> int:
+def compare(ctx: click.Context, /, *, job_id: str | None, as_json: bool, **typed: object) -> int:
     """Measure the tuned model of JOB against baselines on the same samples.
 
-    Every answer is kept: the same command again goes on where a stopped one was, and pays for no
-    answer twice. Exit code 0: improved (with --margin: not worse); 1: degraded; 10: undecided.
+    Without JOB any models are compared: each arm names its own, and the last one is the candidate
+    unless --candidate says otherwise. Every answer is kept: the same command again goes on where a
+    stopped one was, and pays for no answer twice. Exit code 0: improved (with --margin: not worse);
+    1: degraded; 10: undecided.
     """
     options = _Options(**typed)  # type: ignore[arg-type]
     app = wiring.app(ctx)
-    job = app.jobs.find(job_id)
-    training = read_samples(app.datasets.path(job.training))
+    job = app.jobs.find(job_id) if job_id else None
+    training = _training(app, job, options)
     chosen = select(
         read_samples(options.test, slice_by=options.slice_by, group_by=options.group_by),
         training,
@@ -92,11 +100,12 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
     )
     plan = _plan(options, chosen)
     grader = make_grader(plan.grader)
-    till = Till(book=app.prices, kind=job.kind, limit=options.max_cost)
+    bench = _bench(app, grader, options, job)
+    till = Till(book=app.prices, kind=job.kind if job else "", limit=options.max_cost)
     desk = Desk(
         run=None,
-        chat=app.provider(job.provider),
-        account=job.account,
+        chat=app.provider(job.provider) if job else arm_names.Nobody(),
+        account=job.account if job else "",
         store=app.comparisons,
         clock=app.clock,
         till=till,
@@ -106,16 +115,23 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         training=training,
         samples=chosen.samples,
         seed=options.seed,
+        profile=options.provider,
         host=app.host,
         retriever=app.retriever,
         recordings=app.recordings,
         cheapest=partial(_cheapest, app),
         measure=measure(desk, plan, grader, progress.answers()),
     )
-    names = options.arms or arm_names.DEFAULT_ARMS
-    made = arm_names.make_arms(names, context, source=options.source)
-    _refuse_undeployed(app, job, made)
-    _announce(chosen, [arm.name for arm in made], plan)
+    made = arm_names.make_arms(
+        options.arms or (arm_names.DEFAULT_ARMS if job else ()),
+        context,
+        source=options.source,
+        baseline=options.baseline,
+        candidates=options.candidates,
+    )
+    if job is not None:
+        _refuse_undeployed(app, job, made)
+    _announce(chosen, made, plan)
     found = comparing.compare(
         job,
         chosen,
@@ -127,10 +143,23 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         progress=progress.answers(),
         till=till,
         grader=grader,
-        bench=_bench(app, grader, options),
+        bench=bench,
     )
-    _print(found, job, as_json=as_json)
+    _print(found, as_json=as_json)
     return exit_code(found)
+
+
+def _training(app: wiring.App, job: Job | None, options: _Options) -> list[Sample]:
+    """The rows that no test row may repeat and that examples come from."""
+    if job is None:
+        return read_samples(options.training) if options.training else []
+    if options.training or options.provider:
+        name = "--training" if options.training else "--provider"
+        raise UsageError(
+            f"{name} is for comparisons without a job; job {job.id} has its own.",
+            hint="--arm base@PROFILE:MODEL puts another provider on one arm",
+        )
+    return read_samples(app.datasets.path(job.training))
 
 
 def _refuse_undeployed(app: wiring.App, job: Job, made: Sequence[Arm]) -> None:
@@ -154,12 +183,15 @@ def _plan(options: _Options, chosen: SampleSet) -> Plan:
         raise UsageError("--grader and --task both choose a grader; give one of them.")
     if options.source and options.margin is None:
         raise UsageError("--source needs a margin.", hint=f"--source {options.source} --margin 3")
+    if options.source and options.baseline:
+        raise UsageError("--source and --baseline both name what the verdict is about; give one.")
     grader = options.grader or (grader_for(options.task) if options.task else "exact")
     references = [sample.reference for sample in chosen.samples]
     return Plan(
         grader=grader,
         margin=_proportion(options.margin),
         source=options.source,
+        baseline=options.baseline,
         max_missing=options.max_missing / 100,
         max_tokens=options.max_tokens or comparing.token_limit(references),
         temperature=options.temperature,
@@ -175,14 +207,20 @@ def _proportion(points: float | None) -> float | None:
     return None if points is None else points / 100
 
 
-def _bench(app: wiring.App, grader: Grader, options: _Options) -> Bench | None:
+def _bench(app: wiring.App, grader: Grader, options: _Options, job: Job | None) -> Bench | None:
     if not isinstance(grader, ModelGrader):
         if options.human:
             raise UsageError("--human measures a judge, and this grader asks no model.")
         return None
+    profile = grader.profile or (options.provider if job is None else None)
+    if not profile and job is None:
+        raise UsageError(
+            f"The judge {grader.model} does not say who answers for it.",
+            hint=f"--grader judge:{grader.model}@PROFILE",
+        )
     return Bench(
         grader,
-        host=app.host(grader.profile) if grader.profile else None,
+        host=app.host(profile) if profile else None,
         human=read_human_labels(options.human) if options.human else (),
     )
 
@@ -191,10 +229,11 @@ def _cheapest(app: wiring.App, kind: str) -> str | None:
     return app.prices.cheapest_base(kind, app.listed_lifecycle, app.clock.now().date())
 
 
-def _announce(chosen: SampleSet, arms: list[str], plan: Plan) -> None:
-    rows = len(chosen.samples)
+def _announce(chosen: SampleSet, made: Sequence[Arm], plan: Plan) -> None:
+    rows, arms = len(chosen.samples), [arm.name for arm in made]
     times = f" x {plan.repeats} repeats" if plan.repeats > 1 else ""
     say(f"{rows} samples x {len(arms)} arms{times}: {', '.join(arms)}")
+    say(f"candidate: {', '.join(arm.name for arm in made if arm.candidate)}")
     if chosen.leaked:
         done = "kept, as asked" if chosen.leakage_allowed else "left out"
         say(f"{chosen.leaked} test rows occur in training: {done}")
@@ -209,11 +248,12 @@ def _announce(chosen: SampleSet, arms: list[str], plan: Plan) -> None:
         say(f"parity within {100 * plan.margin:g} points needs {said} of rows that differ")
 
 
-def _print(found: Comparison, job: Job, *, as_json: bool) -> None:
+def _print(found: Comparison, *, as_json: bool) -> None:
     if as_json:
         print_json(found.as_json())
         return
     from orchestrator.reports.terminal import show_comparison
 
     show_comparison(console(), found)
-    say(f"next: ftctl rows {found.id} --lost  ·  ftctl report {job.id}")
+    about = found.job_id or f"--comparison {found.id}"
+    say(f"next: ftctl rows {found.id} --lost  ·  ftctl report {about}")

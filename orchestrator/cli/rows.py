@@ -142,5 +142,5 @@ def _line(each: Mapping[str, Any]) -> tuple[str, ...]:
     made = str(each["created_at"])[:16].replace("T", " ")
     arms = ", ".join(each["arms"])
     return (
-        each["id"], each["job_id"], made, f"{each['rows']:,}", each["metric"], arms, each["verdict"],
+        each["id"], each["job_id"] or "-", made, f"{each['rows']:,}", each["metric"], arms, each["verdict"],
     )  # fmt: skip

@@ -65,16 +65,24 @@ class Earlier(NamedTuple):
 class Comparisons(AnswerStore, Protocol):
     """Where comparisons and reports are kept. Every method is one transaction."""
 
-    def begin(self, comparison: str, job_id: str, at: datetime, config: Mapping[str, Any]) -> str:
+    def begin(
+        self, comparison: str, job_id: str | None, at: datetime, config: Mapping[str, Any]
+    ) -> str:
         """Commit the plan before the first call; an unfinished run of the same plan is taken up.
+
+        Args:
+            comparison: its id, should it be a new one.
+            job_id: whose tuned model is measured; None when no job is.
+            at: when it begins.
+            config: the whole plan.
 
         Returns:
             The id of the comparison: the one given, or that of the unfinished run.
         """
         ...
 
-    def earlier(self, job_id: str, test: str) -> Sequence[Earlier]:
-        """Finished comparisons of a job on the same rows, oldest first."""
+    def earlier(self, job_id: str | None, test: str) -> Sequence[Earlier]:
+        """Finished comparisons of a job (of none when None) on the same rows, oldest first."""
         ...
 
     def keep_scores(

@@ -61,11 +61,14 @@ def _prompt(e: Evidence) -> Measured | None:
 
 
 def _successor(e: Evidence) -> Measured | None:
+    if e.job is None:
+        return None
     if e.job.kind in SELF_HOSTED and not _hosted_elsewhere(e):
         return Measured(Status.NOT_APPLICABLE, "the base is chosen by whoever hosts it")
     if e.comparison is None:
         return None
-    others = [a for a in _rivals(e.comparison) if _base_of(a.model) != _base_of(e.job.model)]
+    own = _base_of(e.job.model)
+    others = [a for a in _rivals(e.comparison) if _base_of(a.model) != own]
     if not others:
         return Measured(Status.UNKNOWN, "only the job's own base was measured", e.source)
     best = max(others, key=lambda a: a.metrics[e.metric])

@@ -191,12 +191,15 @@ class Comparison:
     """Arms on the same samples, and what follows.
 
     Attributes:
+        job_id: whose tuned model is measured; None where models were compared without a job.
         test: digest of the samples that were asked.
         plan_digest: of everything that was fixed before the first answer.
         leaked: rows left out because training has them; `repeated` because the test has them twice.
-        verdict: of the first candidate against the source, or its best baseline when there is none.
+        verdict: of the first candidate against the source, else the baseline that was named, else
+            the best one.
         best_baseline: the baseline with the highest primary metric; the source is none.
         source: the arm that parity was measured against.
+        baseline: the arm that was named as the one to beat; None leaves it to the best one.
         detectable: smallest difference that these rows find at 80 % power; None when none is.
         parity_rows: rows that parity needs for 80 % power if both arms are truly equal.
         margin_after: a comparison of the same rows that had a result before this margin was fixed.
@@ -205,7 +208,7 @@ class Comparison:
     """
 
     id: str
-    job_id: str
+    job_id: str | None
     created_at: str
     test: str
     plan: Mapping[str, Any]
@@ -225,6 +228,7 @@ class Comparison:
     detectable: float | None = None
     parity_rows: int | None = None
     source: str | None = None
+    baseline: str | None = None
     noise: Noise | None = None
     judging: Judging | None = None
     margin_after: str | None = None
@@ -236,12 +240,12 @@ class Comparison:
     @property
     def decisive(self) -> Difference:
         """The difference that the verdict is about."""
-        return self.against(self.source or self.best_baseline)
+        return self.against(self.source or self.baseline or self.best_baseline)
 
     @property
     def best(self) -> Difference:
-        """The first candidate against the best baseline."""
-        return self.against(self.best_baseline)
+        """The first candidate against the baseline that was named, else the best one."""
+        return self.against(self.baseline or self.best_baseline)
 
     def against(self, baseline: str) -> Difference:
         """The first candidate against a baseline."""

@@ -19,6 +19,8 @@ _MOST_REPEATED, _MOST_CONFLICTING = 0.05, 0.02
 
 
 def _tunable(e: Evidence) -> Measured | None:
+    if e.job is None:
+        return None
     if e.job.kind in SELF_HOSTED:
         return Measured(Status.PASS, "the weights are on a machine of one's own")
     if e.retirement is None:
@@ -143,7 +145,7 @@ def _cost_only(e: Evidence) -> Measured | None:
 
 def _overfit(e: Evidence) -> Measured | None:
     training, validation = loss_curves(e.points)
-    if not training or not validation or training[-1].value <= 0:
+    if e.job is None or not training or not validation or training[-1].value <= 0:
         return None
     ratio = validation[-1].value / training[-1].value
     text = (

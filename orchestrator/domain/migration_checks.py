@@ -97,6 +97,8 @@ def _judge(e: Evidence) -> Measured | None:
 
 
 def _extend(e: Evidence) -> Measured | None:
+    if e.job is None:
+        return None
     if e.job.kind in SELF_HOSTED:
         text = "the adapter is a file of yours; further adapters share the same base and machine"
     else:

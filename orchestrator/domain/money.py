@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain import cost
+from orchestrator.domain.model_names import is_tuned
 from orchestrator.domain.prices import Amount, Price, stale
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.comparison import ArmResult, Comparison
     from orchestrator.domain.job import Job
-    from orchestrator.domain.lifecycle import Retirement
     from orchestrator.domain.prices import PriceBook
 
 # Kinds of providers that run on a machine of one's own: no bill comes, the machine costs.
@@ -78,19 +78,41 @@ class Purse:
     """What costs are computed from.
 
     Attributes:
+        job: that trained the candidate; None where nothing was trained.
         tokens: of one pass over the training split; None when not counted.
+        retires: the day from which on the candidate no longer answers; None when not known.
         numbers: what a person gave, by name.
         policy: thresholds of the checklist.
     """
 
-    job: Job
+    job: Job | None
     comparison: Comparison | None
     tokens: int | None
     book: PriceBook
-    retirement: Retirement | None
+    retires: date | None
     numbers: Mapping[str, float]
     policy: Mapping[str, float]
     today: date
+
+    @property
+    def candidate(self) -> ArmResult | None:
+        """The arm that is to prove itself."""
+        return self.comparison.arm(self.comparison.best.candidate) if self.comparison else None
+
+    @property
+    def hosted_by(self) -> str:
+        """The kind of provider that serves the candidate; empty when it is not known."""
+        if self.job is not None:
+            return self.job.kind
+        return self.candidate.kind if self.candidate else ""
+
+    @property
+    def served(self) -> str:
+        """The candidate as the price file names it."""
+        if self.job is not None:
+            return f"ft:{self.job.model}"
+        arm = self.candidate
+        return (arm.priced_as or arm.model) if arm else ""
 
 
 def costs_of(purse: Purse) -> Costs:
@@ -126,7 +148,7 @@ def costs_of(purse: Purse) -> Costs:
         used=used,
         old=stale(used, purse.today),
         horizon=horizon,
-        retires=purse.retirement.serving_ends if purse.retirement else None,
+        retires=purse.retires,
     )
 
 
@@ -139,6 +161,8 @@ def training_hours(job: Job) -> float | None:
 
 def _training(purse: Purse) -> Amount:
     job = purse.job
+    if job is None:
+        return Amount(0.0, "nothing was trained")
     if job.kind in SELF_HOSTED:
         hours, rate = training_hours(job), purse.numbers.get("gpu_hour")
         if hours is None:
@@ -170,12 +194,13 @@ def _evaluation(purse: Purse) -> Amount:
 
 
 def _request(purse: Purse, arm: ArmResult) -> Amount:
-    kind = arm.kind or purse.job.kind
+    job = purse.job
+    kind = arm.kind or (job.kind if job else "")
     if kind in FREE:
         return Amount(0.0, "no bill: it answers on a machine of one's own")
     model = arm.priced_as or arm.model
-    if arm.candidate and kind == purse.job.kind and not model.startswith("ft:"):
-        model = f"ft:{purse.job.model}"
+    if job and arm.candidate and kind == job.kind and not model.startswith("ft:"):
+        model = f"ft:{job.model}"
     return purse.book.request_cost(
         provider=kind,
         model=model,
@@ -186,7 +211,7 @@ def _request(purse: Purse, arm: ArmResult) -> Amount:
 
 
 def _hosting(purse: Purse) -> Amount:
-    if purse.job.kind in SELF_HOSTED:
+    if purse.hosted_by in SELF_HOSTED:
         gpus, rate = purse.numbers.get("serving_gpus"), purse.numbers.get("gpu_hour")
         if gpus == 0:
             return Amount(0.0, "the machine runs anyway")
@@ -194,7 +219,9 @@ def _hosting(purse: Purse) -> Amount:
             return Amount(None, "unpriced: gpu_hour and serving_gpus are not both given")
         usd = cost.gpu_month(rate, gpus=int(gpus))
         return Amount(usd, f"{gpus:g} machine(s), {cost.HOURS_A_MONTH} h at ${rate:g}")
-    hour = purse.book.hosting(provider=purse.job.kind, model=f"ft:{purse.job.model}")
+    if not is_tuned(purse.served):
+        return Amount(0.0, "no hosting fee: it is billed by token")
+    hour = purse.book.hosting(provider=purse.hosted_by, model=purse.served)
     if hour.usd is None:
         return hour
     return Amount(hour.usd * cost.HOURS_A_MONTH, hour.note, hour.prices)
@@ -209,10 +236,9 @@ def _effort(purse: Purse) -> Amount:
 
 def _horizon(purse: Purse) -> int:
     months = int(purse.numbers.get("horizon_months", purse.policy["horizon_months"]))
-    retires = purse.retirement.serving_ends if purse.retirement else None
-    if retires is None:
+    if purse.retires is None:
         return months
-    return max(0, min(months, int((retires - purse.today).days / _DAYS_A_MONTH)))
+    return max(0, min(months, int((purse.retires - purse.today).days / _DAYS_A_MONTH)))
 
 
 def _missing(purse: Purse, amounts: Sequence[Amount]) -> list[str]:

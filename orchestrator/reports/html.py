@@ -43,7 +43,7 @@ def to_html(report: Mapping[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
         '<meta name="referrer" content="no-referrer">',
-        f"<title>{text(word)}: {text(report['job']['model'])}</title>",
+        f"<title>{text(word)}: {text(report['subject'])}</title>",
         f"<style>{STYLE}</style></head><body><main>",
         _head(report, word, meaning),
         _next(report["actions"]),
@@ -69,14 +69,21 @@ def _head(report: Mapping[str, Any], word: str, meaning: str) -> str:
     job = report["job"]
     because = "".join(f"<code>{text(name)}</code> " for name in report["because"])
     reason = f"<p>Because of {because}</p>" if because else ""
-    tuned = f" → {text(job['tuned_model'])}" if job["tuned_model"] else ""
+    about = f"comparison {report['comparison']['id']}" if job is None else f"job {job['id']}"
     return (
-        f'<header class="{report["verdict"].lower()}"><p class="eyebrow">Decision report · job '
-        f"{text(job['id'])} · {text(report['created_at'][:10])}</p><h1>{text(word)}</h1>"
+        f'<header class="{report["verdict"].lower()}"><p class="eyebrow">Decision report · '
+        f"{text(about)} · {text(report['created_at'][:10])}</p><h1>{text(word)}</h1>"
         f"<p>{text(meaning)}</p>{reason}"
-        f"<p class=dim>{text(job['model'])}{tuned} · {text(job['provider'])} · "
-        f"{text(job['method'])}</p></header>"
+        f"<p class=dim>{text(_who(report))}</p></header>"
     )
+
+
+def _who(report: Mapping[str, Any]) -> str:
+    job = report["job"]
+    if job is None:
+        return str(report["subject"])
+    tuned = f" → {job['tuned_model']}" if job["tuned_model"] else ""
+    return f"{job['model']}{tuned} · {job['provider']} · {job['method']}"
 
 
 def _next(actions: Sequence[Mapping[str, Any]]) -> str:

@@ -29,7 +29,9 @@ _MARKS = {"pass": "✔", "fail": "✘", "unknown": "?", "n/a": "–"}
 def to_markdown(report: Mapping[str, Any]) -> str:
     """GitHub-flavoured Markdown."""
     word, meaning = VERDICTS[report["verdict"]]
-    lines = [f"# {word}: fine-tuning {escape(report['job']['model'])}", "", meaning, ""]
+    job = report["job"]
+    subject = f"fine-tuning {escape(job['model'])}" if job else escape(report["subject"])
+    lines = [f"# {word}: {subject}", "", meaning, ""]
     if report["because"]:
         lines += ["Because: " + ", ".join(f"`{name}`" for name in report["because"]), ""]
     if report["actions"]:
@@ -43,7 +45,8 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     lines += _costs(report["costs"])
     lines += ["## Origin of every number", ""]
     lines += _table(("what", "which"), [(k, v) for k, v in report["provenance"].items()])
-    lines += [f"Made {report['created_at']} for job {escape(report['job']['id'])}.", ""]
+    about = f"job {job['id']}" if job else f"comparison {report['comparison']['id']}"
+    lines += [f"Made {report['created_at']} for {escape(about)}.", ""]
     return "\n".join(lines)
 
 
@@ -122,7 +125,7 @@ def _rows(examples: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     lines = ["<details><summary>Rows won and lost</summary>", ""]
     lines += _table(
-        ("row", "", "asked", "wanted", "tuned", "baseline"),
+        ("row", "", "asked", "wanted", "candidate", "baseline"),
         [
             (
                 row["row"],

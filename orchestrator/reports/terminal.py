@@ -37,6 +37,10 @@ _STYLES = {
 _ROWS_SHOWN = 3
 
 
+def _job(comparison: Comparison) -> str:
+    return f"job {comparison.job_id}  " if comparison.job_id else ""
+
+
 def show_comparison(console: Console, comparison: Comparison) -> None:
     """Print arms, differences, slices and the verdict."""
     plan = comparison.plan
@@ -44,7 +48,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     console.print(
         Text.assemble(
             ("compare ", "bold"),
-            f"{comparison.id}  job {comparison.job_id}  eval {comparison.test[:6]} "
+            f"{comparison.id}  {_job(comparison)}eval {comparison.test[:6]} "
             f"({rows} rows{_left_out(comparison)})  {comparison.created_at[:10]}",
         )
     )

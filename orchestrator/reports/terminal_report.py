@@ -31,7 +31,7 @@ def show_report(console: Console, report: Mapping[str, Any]) -> None:
     console.print(
         Text.assemble(
             ("DECISION  ", "bold"),
-            plain(f"{report['job']['id']}  {report['job']['model']}  ->  "),
+            plain(f"{report['subject']}  ->  "),
             (word.upper(), f"bold {style}"),
         )
     )

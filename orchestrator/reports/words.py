@@ -143,7 +143,7 @@ def business_lines(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("Spent once", dollars(plan["one_time"])),
         ("A month on the baseline", dollars(found["baseline_month"])),
-        ("A month on the tuned model", dollars(found["candidate_month"])),
+        ("A month on the candidate", dollars(found["candidate_month"])),
         ("Errors avoided a month", f"{found['errors_avoided']:,.0f}"),
         ("Net benefit a month", dollars(found["benefit"])),
         ("The same without the worth of quality", dollars(found["saving"])),

@@ -51,7 +51,7 @@ class Analysis:
         return labels_among(self.samples)
 
     def comparison(
-        self, identity: str, job_id: str, created_at: str, fixed: Mapping[str, object]
+        self, identity: str, job_id: str | None, created_at: str, fixed: Mapping[str, object]
     ) -> Comparison:
         """The whole result, but for the rows to be read.
 
@@ -69,7 +69,7 @@ class Analysis:
             differences = [without_parity(d, self.plan.alpha) for d in differences]
         best = self._best(results)
         candidate = next(arm.name for arm in self.arms if arm.candidate)
-        baseline = self.plan.source or best
+        baseline = self.plan.source or self.plan.baseline or best
         decisive = next(
             d for d in differences if (d.candidate, d.baseline) == (candidate, baseline)
         )
@@ -94,6 +94,7 @@ class Analysis:
             detectable=self._detectable(decisive),
             parity_rows=self._parity_rows(decisive),
             source=self.plan.source,
+            baseline=self.plan.baseline,
             noise=noise,
             groups=len(set(self._groups(self.places))) if self._grouped else None,
             latencies={a.name: spread(self.sheets[a.name].latencies) for a in self.arms},

@@ -71,7 +71,7 @@ def expected_parity_rows(margin: float) -> dict[float, int]:
 
 
 def compare(
-    job: Job,
+    job: Job | None,
     samples: SampleSet,
     arms: Sequence[Arm],
     *,
@@ -90,10 +90,10 @@ def compare(
     the same call again goes on where a killed run stopped, and pays for nothing twice.
 
     Args:
-        job: whose tuned model it is.
+        job: whose tuned model it is; None where every arm names its own model and host.
         samples: the rows.
         arms: what is asked.
-        chat: the job's provider.
+        chat: who answers for arms that name nobody else: the job's provider.
         store: where answers and the result are kept.
         clock: what tells the time.
         plan: everything else that is fixed before.
@@ -110,11 +110,12 @@ def compare(
     grader = grader or make_grader(plan.grader)
     if bench is None and isinstance(grader, ModelGrader):
         bench = Bench(grader)
-    till = till or Till(kind=job.kind)
+    job_id, account = (job.id, job.account) if job else (None, "")
+    till = till or Till(kind=job.kind if job else "")
     started, fixed = clock.now(), _fixed(samples, arms, plan)
-    earlier = store.earlier(job.id, samples.digest)
-    identity = store.begin(new_id(), job.id, started, fixed)
-    desk = Desk(run=identity, chat=chat, account=job.account, store=store, clock=clock, till=till)
+    earlier = store.earlier(job_id, samples.digest)
+    identity = store.begin(new_id(), job_id, started, fixed)
+    desk = Desk(run=identity, chat=chat, account=account, store=store, clock=clock, till=till)
     _refuse_dear(desk, arms, samples, plan, bench)
     run = _Run(desk, arms, samples.samples, plan, None if bench else scorer(grader), bench)
     sheets = run.sheets(store, labels=bool(labels_among(samples)), progress=progress)
@@ -125,7 +126,7 @@ def compare(
         if all(sheet.has(place) for sheet in sheets.values())
     ]
     analysis = Analysis(samples, arms, sheets, grader.name, places, plan)
-    comparison = analysis.comparison(identity, job.id, started.isoformat(), fixed)
+    comparison = analysis.comparison(identity, job_id, started.isoformat(), fixed)
     _keep_scores(store, identity, analysis)
     comparison = replace(
         comparison,
@@ -189,12 +190,17 @@ class _Run:
 
 def _fixed(samples: SampleSet, arms: Sequence[Arm], plan: Plan) -> dict[str, object]:
     return {
-        **asdict(plan),
+        **_planned(plan),
         "test": samples.digest,
         "rows": len(samples.samples),
         "groups": samples.samples[0].group is not None,
         "arms": [[arm.name, arm.model, arm.note, arm.account] for arm in arms],
     }
+
+
+def _planned(plan: Plan) -> dict[str, object]:
+    # Left out where nothing is named, so that plans of before keep their digest.
+    return {k: v for k, v in asdict(plan).items() if k != "baseline" or v is not None}
 
 
 def _refuse_dear(

@@ -57,7 +57,8 @@ def spread(latencies: Sequence[float]) -> list[float]:
 def reason(found: Difference, plan: Plan, noise: Noise | None) -> str:
     """One sentence on why the verdict is what it is."""
     points = f"{100 * found.diff:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-    role = "the source" if plan.source == found.baseline else "its best baseline"
+    named = {plan.source: "the source", plan.baseline: "the baseline named"}
+    role = named.get(found.baseline, "its best baseline")
     unit = "rows" if found.decided_by == found.n else "groups"
     words = {
         Word.IMPROVED: f"better beyond chance, p {found.p_holm:.2g}",

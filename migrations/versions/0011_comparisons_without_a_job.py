@@ -1,0 +1,30 @@
+"""A comparison, and the report about it, may belong to no job."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+_TABLES = ("comparisons", "reports")
+
+
+def upgrade() -> None:
+    """Let the job be left out."""
+    for table in _TABLES:
+        with op.batch_alter_table(table) as batch:
+            batch.alter_column("job_id", existing_type=sa.String(length=32), nullable=True)
+
+
+def downgrade() -> None:
+    """Take back what belongs to no job, which the older ledger cannot hold."""
+    for table in reversed(_TABLES):
+        bare = sa.table(table, sa.column("job_id"))
+        op.execute(sa.delete(bare).where(bare.c.job_id.is_(None)))
+    for table in _TABLES:
+        with op.batch_alter_table(table) as batch:
+            batch.alter_column("job_id", existing_type=sa.String(length=32), nullable=False)
