@@ -20,6 +20,7 @@ class Kept(NamedTuple):
         arm: what was asked, by name; `row` the sample.
         key: digest of the whole request, under which the answer is found again.
         asked: digest of the sample's own conversation, whoever is asked.
+        known: it was found in the store, so that it is only linked.
     """
 
     arm: str
@@ -27,6 +28,7 @@ class Kept(NamedTuple):
     key: str
     answer: ChatAnswer
     asked: str = ""
+    known: bool = False
 
 
 class AnswerStore(Protocol):

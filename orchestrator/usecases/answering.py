@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # A provider that fails this often in a row is down; asking on would only cost time.
 _FAILURES_IN_A_ROW = 12
 # Keys looked up, and answers committed, in one transaction.
-_BATCH = 200
+_BATCH = 1000
 
 
 class Call(NamedTuple):
@@ -186,10 +186,10 @@ def _call(desk: Desk, arm: Arm, sample: Sample, plan: Plan, where: tuple[int, in
 def _batch(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[tuple[Answered, bool]]:
     """Answers of one batch, and whether each was known."""
     known = desk.store.cached([call.key for call in calls])
-    _keep(desk, [Answered(call, known[call.key]) for call in calls if call.key in known])
-    for call in calls:
-        if call.key in known:
-            yield Answered(call, known[call.key]), True
+    found = [Answered(call, known[call.key]) for call in calls if call.key in known]
+    _keep(desk, found, known=True)
+    for answered in found:
+        yield answered, True
     asked = [call for call in calls if call.key not in known]
     if asked:
         for answered in _ask(desk, asked, concurrency):
@@ -247,7 +247,7 @@ def _land(desk: Desk, calls: Sequence[Call], future: Future[ChatAnswer]) -> list
     return [Answered(call, answer) for call in calls]
 
 
-def _keep(desk: Desk, answers: Sequence[Answered]) -> None:
+def _keep(desk: Desk, answers: Sequence[Answered], *, known: bool = False) -> None:
     rows = [
         Kept(
             call.linked,
@@ -255,11 +255,12 @@ def _keep(desk: Desk, answers: Sequence[Answered]) -> None:
             call.key,
             answer,
             asked_digest(call.sample.messages, call.sample.tools) if desk.records else "",
+            known,
         )
         for call, answer, _ in answers
         if answer is not None
     ]
-    if rows:
+    if rows and not (known and desk.run is None):
         desk.store.keep(desk.run, rows, desk.clock.now())
         failpoints.reach("compare.kept")
 

@@ -117,7 +117,9 @@ def compare(
     identity = store.begin(new_id(), job_id, started, fixed)
     desk = Desk(run=identity, chat=chat, account=account, store=store, clock=clock, till=till)
     _refuse_dear(desk, arms, samples, plan, bench)
-    run = _Run(desk, arms, samples.samples, plan, None if bench else scorer(grader), bench)
+    run = _Run(
+        desk, arms, samples.samples, plan, grader.name, None if bench else scorer(grader), bench
+    )
     sheets = run.sheets(store, labels=bool(labels_among(samples)), progress=progress)
     _refuse_gaps(sheets, len(samples.samples) * plan.repeats, plan.max_missing)
     places = [
@@ -151,6 +153,7 @@ class _Run:
     arms: Sequence[Arm]
     samples: Sequence[Sample]
     plan: Plan
+    metric: str
     grade: Callable[[Item], Score] | None
     bench: Bench | None
 
@@ -158,7 +161,8 @@ class _Run:
         self, store: Comparisons, *, labels: bool, progress: Callable[[Progress], None] | None
     ) -> dict[str, Sheet]:
         """The graded answers of every arm, judged in a second round where a model grades."""
-        found = {arm.name: Sheet(len(self.samples), labels=labels) for arm in self.arms}
+        size, words = len(self.samples), self.metric != "token_f1"
+        found = {arm.name: Sheet(size, labels=labels, overlaps=words) for arm in self.arms}
         # Closed whatever happens here, so that calls under way are waited for and kept.
         with closing(
             answer_all(self.desk, self.arms, self.samples, self.plan, progress)

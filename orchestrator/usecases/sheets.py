@@ -7,7 +7,7 @@ from array import array
 from math import isnan, nan
 from typing import TYPE_CHECKING
 
-from orchestrator.grading.text import TokenF1, normalise
+from orchestrator.grading.text import normalise, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +28,15 @@ class Sheet:
         error: the last reason why an answer did not come; `reason` why one could not be graded.
     """
 
-    def __init__(self, size: int, *, labels: bool) -> None:
-        """Take the number of samples, and whether their answers are labels."""
+    def __init__(self, size: int, *, labels: bool, overlaps: bool = True) -> None:
+        """Take the number of samples.
+
+        Args:
+            size: how many there are.
+            labels: whether their answers are labels, which are kept.
+            overlaps: whether words in common are counted beside the score.
+        """
+        self._counts_words = overlaps
         self._scores = array("d", [nan]) * size
         self._overlaps = array("d", [nan]) * size
         self._counts = array("i", [0]) * size
@@ -49,19 +56,16 @@ class Sheet:
     def add(self, place: int, answer: ChatAnswer, reference: str) -> None:
         """An answer came: what it used, how long it took, how much it shares with the reference."""
         text = answer.said
-        used = (
-            answer.prompt_tokens,
-            answer.cached_tokens,
-            answer.completion_tokens,
-            answer.reasoning_tokens,
-        )
-        self._usage = [total + one for total, one in zip(self._usage, used, strict=True)]
+        self._usage[0] += answer.prompt_tokens
+        self._usage[1] += answer.cached_tokens
+        self._usage[2] += answer.completion_tokens
+        self._usage[3] += answer.reasoning_tokens
         self.answers += 1
         self.latencies.append(answer.latency)
         self.truncated += answer.finish_reason == "length"
         self._seen[place] += 1
-        overlap = TokenF1().grade(text, reference).value or 0.0
-        _average(self._overlaps, place, overlap, self._seen[place])
+        if self._counts_words:
+            _average(self._overlaps, place, overlap(text, reference), self._seen[place])
         if self._labels is not None and self._seen[place] == 1:
             self._labels[place] = sys.intern(normalise(text)[:_LONGEST_LABEL])
 
