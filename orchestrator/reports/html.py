@@ -127,14 +127,16 @@ def _comparison(comparison: Mapping[str, Any] | None) -> str:
     if not comparison:
         return "<section><h2>Comparison</h2><p>Nothing was compared yet.</p></section>"
     metric, best = comparison["metric"], comparison["best_baseline"]
+    others = list(comparison["arms"][0]["metrics"])[1:]
     arms = _table(
-        ("arm", "model", metric, "95% CI", "n", "prompt", "out", "p50/p95 ms"),
+        ("arm", "model", metric, "95% CI", *others, "n", "prompt", "out", "p50/p95 ms"),
         [
             (
                 f"{a['name']} *" if a["name"] == best else a["name"],
                 a["model"],
                 points(a["metrics"][metric]),
                 "–".join(points(end) for end in a["intervals"][metric]),
+                *(points(a["metrics"][name]) for name in others),
                 f"{a['n']:,}",
                 f"{a['prompt_tokens']:,.0f}",
                 f"{a['completion_tokens']:,.0f}",
@@ -148,10 +150,10 @@ def _comparison(comparison: Mapping[str, Any] | None) -> str:
     leaked = (
         f"; {comparison['leaked']} rows that training has {how}" if comparison["leaked"] else ""
     )
-    found = [*comparison["differences"], *comparison["slices"]]
+    found = [*comparison["differences"], *comparison["slices"], *comparison["secondary"]]
     differences = _table(
         ("difference", "points", "95% CI", "won/lost", "p (Holm)", "verdict"),
-        [_difference(d) for d in found],
+        [_difference(d, metric) for d in found],
         last=1,
     )
     return (
@@ -184,8 +186,9 @@ def _confusion(comparison: Mapping[str, Any]) -> str:
     return f"<details><summary>What {name} answered for each label</summary>{body}</details>"
 
 
-def _difference(d: Mapping[str, Any]) -> tuple[str, ...]:
+def _difference(d: Mapping[str, Any], metric: str) -> tuple[str, ...]:
     name = d["slice"] or f"{d['candidate']} - {d['baseline']}"
+    name = name if d["metric"] == metric else f"{name}, {d['metric']}"
     return (
         f"only {name}" if d["slice"] else name,
         signed(d["diff"]),

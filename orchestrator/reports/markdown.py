@@ -83,14 +83,16 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
     metric = comparison["metric"]
     lines = [f"## Comparison {escape(comparison['id'])}", ""]
     lines += [f"**{comparison['verdict']}**: {escape(comparison['reason'])}", ""]
+    others = list(comparison["arms"][0]["metrics"])[1:]
     lines += _table(
-        ("arm", "model", metric, "95% CI", "n", "prompt", "out", "p50/p95 ms"),
+        ("arm", "model", metric, "95% CI", *others, "n", "prompt", "out", "p50/p95 ms"),
         [
             (
                 f"{a['name']} *" if a["name"] == comparison["best_baseline"] else a["name"],
                 a["model"],
                 points(a["metrics"][metric]),
                 "-".join(points(end) for end in a["intervals"][metric]),
+                *(points(a["metrics"][name]) for name in others),
                 a["n"],
                 f"{a['prompt_tokens']:,.0f}",
                 f"{a['completion_tokens']:,.0f}",
@@ -103,13 +105,18 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
     lines += [f"{escape(note)}.\n" for note in notes(comparison)]
     lines += _table(
         ("difference", "points", "95% CI", "won/lost", "p Holm", "verdict"),
-        [_difference(d) for d in [*comparison["differences"], *comparison["slices"]]],
+        [
+            _difference(d, metric)
+            for name in ("differences", "slices", "secondary")
+            for d in comparison[name]
+        ],
     )
     return lines + _rows(comparison["examples"])
 
 
-def _difference(found: Mapping[str, Any]) -> tuple[str, ...]:
+def _difference(found: Mapping[str, Any], metric: str) -> tuple[str, ...]:
     name = f"{found['candidate']} - {found['baseline']}"
+    name = name if found["metric"] == metric else f"{name}, {found['metric']}"
     return (
         f"{name}, {found['slice']}" if found["slice"] else name,
         signed(found["diff"]),

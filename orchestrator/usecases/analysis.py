@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain import power, resampling
 from orchestrator.domain.canonical import digest
 from orchestrator.domain.comparison import ArmResult, Comparison, Difference, Noise
+from orchestrator.domain.corpus import Corpus, Rows, compare_corpora
 from orchestrator.domain.difference import Pair, compare_labels, compare_scores, family
 from orchestrator.domain.errors import AnswerIsNo
 from orchestrator.grading.metrics import labels_of, macro_f1
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.domain.arm import Arm, Plan
+    from orchestrator.grading.grader import CorpusGrader
     from orchestrator.usecases.samples import SampleSet
     from orchestrator.usecases.sheets import Sheet
 
@@ -36,6 +38,7 @@ class Analysis:
     Attributes:
         metric: name of the primary metric.
         places: of the samples that every arm answered; only they count.
+        whole: the grader, where its scores add up to a metric of the whole set.
     """
 
     samples: SampleSet
@@ -44,6 +47,7 @@ class Analysis:
     metric: str
     places: Sequence[int]
     plan: Plan
+    whole: CorpusGrader | None = None
 
     @cached_property
     def known_labels(self) -> frozenset[str]:
@@ -180,8 +184,10 @@ class Analysis:
             for new, old in self._pairs()
             if self.metric != "token_f1"
         ]
+        corpora = [self._of_corpora(new, old, self.whole) for new, old in self._pairs()]
+        found = family(overlaps, alpha) + family([d for d in corpora if d is not None], alpha)
         if not self.known_labels:
-            return family(overlaps, alpha)
+            return found
         references = self._references()
         labels = [
             compare_labels(
@@ -194,7 +200,24 @@ class Analysis:
             )
             for new, old in self._pairs()
         ]
-        return family(overlaps, alpha) + family(labels, alpha)
+        return found + family(labels, alpha)
+
+    def _of_corpora(self, new: str, old: str, whole: CorpusGrader | None) -> Difference | None:
+        if whole is None:
+            return None
+        pair = self._pair(new, old, self.metric, self.places)
+        both = list(zip(pair.new, pair.old, strict=True))
+        rows = Rows(sum(a > b for a, b in both), sum(a < b for a, b in both), pair.groups)
+        mine, theirs = (Corpus(n, self.sheets[n].columns(self.places)) for n in (new, old))
+        return compare_corpora(
+            mine,
+            theirs,
+            whole.corpus,
+            name=whole.corpus_name,
+            rows=rows,
+            alpha=self.plan.alpha,
+            seed=self.plan.seed,
+        )
 
     def _references(self) -> list[str]:
         return [normalise(self.samples.samples[place].reference) for place in self.places]
@@ -223,6 +246,9 @@ class Analysis:
         if self.metric != "token_f1":
             values["token_f1"] = sheet.overlaps(self.places)
         metrics = {name: resampling.mean(found) for name, found in values.items()}
+        if self.whole is not None:
+            sums = [sum(column) for column in sheet.columns(self.places)]
+            metrics[self.whole.corpus_name] = self.whole.corpus(sums)
         counts = self._confusion(arm)
         if counts:
             metrics["macro_f1"] = macro_f1(counts)

@@ -11,7 +11,7 @@ from orchestrator.domain.answerbook import ScoredRow
 from orchestrator.domain.comparison import ArmResult, Comparison, RowPair
 from orchestrator.domain.errors import AnswerIsNo, TryLater
 from orchestrator.domain.ids import new_id
-from orchestrator.grading.grader import Item, ModelGrader, Score, scorer
+from orchestrator.grading.grader import CorpusGrader, Item, ModelGrader, Score, scorer
 from orchestrator.grading.registry import make_grader
 from orchestrator.usecases.analysis import Analysis, labels_among
 from orchestrator.usecases.answering import Answered, Desk, answer_all, estimate
@@ -127,7 +127,8 @@ def compare(
         for place in range(len(samples.samples))
         if all(sheet.has(place) for sheet in sheets.values())
     ]
-    analysis = Analysis(samples, arms, sheets, grader.name, places, plan)
+    whole = grader if isinstance(grader, CorpusGrader) else None
+    analysis = Analysis(samples, arms, sheets, grader.name, places, plan, whole)
     comparison = analysis.comparison(identity, job_id, started.isoformat(), fixed)
     _keep_scores(store, identity, analysis)
     comparison = replace(
@@ -189,7 +190,7 @@ class _Run:
         sheet.add(call.place, answer, call.sample.reference)
         if self.grade is not None:
             found = self.grade(Item(sample=call.sample, answer=answer))
-            sheet.score(call.place, found.value, found.reason)
+            sheet.score(call.place, found.value, found.reason, found.sums)
 
 
 def _fixed(samples: SampleSet, arms: Sequence[Arm], plan: Plan) -> dict[str, object]:

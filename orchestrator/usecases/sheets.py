@@ -42,6 +42,7 @@ class Sheet:
         self._counts = array("i", [0]) * size
         self._seen = array("i", [0]) * size
         self._labels: list[str] | None = [""] * size if labels else None
+        self._columns: list[array[int]] = []
         self._usage = [0, 0, 0, 0]
         self.latencies = array("d")
         self.answers = self.missing = self.ungraded = self.truncated = 0
@@ -69,8 +70,17 @@ class Sheet:
         if self._labels is not None and self._seen[place] == 1:
             self._labels[place] = sys.intern(normalise(text)[:_LONGEST_LABEL])
 
-    def score(self, place: int, value: float | None, reason: str = "") -> None:
-        """What that answer earned; None could not be graded, which is never a zero."""
+    def score(
+        self, place: int, value: float | None, reason: str = "", sums: Sequence[int] = ()
+    ) -> None:
+        """What that answer earned; None could not be graded, which is never a zero.
+
+        Args:
+            place: of the sample.
+            value: of the grader.
+            reason: why it could not be graded.
+            sums: what it adds to a metric of the whole set.
+        """
         if value is None:
             self.missing += 1
             self.ungraded += 1
@@ -78,6 +88,10 @@ class Sheet:
             return
         self._counts[place] += 1
         _average(self._scores, place, value, self._counts[place])
+        if sums and not self._columns:
+            self._columns = [array("l", [0]) * len(self._scores) for _ in sums]
+        for column, one in zip(self._columns, sums, strict=True):
+            column[place] += one
 
     def has(self, place: int) -> bool:
         """Whether the sample has a score."""
@@ -90,6 +104,10 @@ class Sheet:
     def overlaps(self, places: Sequence[int]) -> list[float]:
         """Words in common with each reference."""
         return [self._overlaps[place] for place in places]
+
+    def columns(self, places: Sequence[int]) -> list[list[int]]:
+        """The sums of a metric of the whole set, a column each; empty where there is none."""
+        return [[column[place] for place in places] for column in self._columns]
 
     def labels(self, places: Sequence[int]) -> list[str]:
         """The first answer to each sample, normalised; empty where answers are no labels."""

@@ -169,3 +169,15 @@ def test_a_self_hosted_candidate_has_a_machine_to_pay(ftctl, hosts, held_out):
     made = ftctl("compare", "--test", held_out, *arms, "--json").json
     found = ftctl("report", "--comparison", made["id"], "--out", ftctl.home / "r", "--json").json
     assert found["costs"]["unpriced"] == ["hosting"]
+
+
+def test_translations_are_compared_as_a_corpus_too(ftctl, hosts, held_out):
+    arms = ["--arm", OLD, "--arm", NEW]
+    found = ftctl("compare", "--test", held_out, *arms, "--task", "translation", "--json").json
+    corpus = [d for d in found["secondary"] if d["metric"] == "corpus_chrf"]
+    assert len(corpus) == 1
+    assert corpus[0]["low"] < corpus[0]["diff"] < corpus[0]["high"]
+    values = [arm["metrics"]["corpus_chrf"] for arm in found["arms"]]
+    assert corpus[0]["diff"] == pytest.approx(values[1] - values[0])
+    shown = ftctl("compare", "--test", held_out, *arms, "--task", "translation")
+    assert "corpus_chrf: model:openai/gpt-6-luna" in shown.out
