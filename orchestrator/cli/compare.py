@@ -72,6 +72,7 @@ class _Options:
     max_missing: float
     concurrency: int
     allow_leakage: bool
+    drop_near: bool
 
 
 @click.command(epilog=EXAMPLE)
@@ -95,6 +96,7 @@ def compare(ctx: click.Context, /, *, job_id: str | None, as_json: bool, **typed
         read_samples(options.test, slice_by=options.slice_by, group_by=options.group_by),
         training,
         allow_leakage=options.allow_leakage,
+        drop_near=options.drop_near,
         limit=options.limit,
         seed=options.seed,
     )
@@ -112,7 +114,7 @@ def compare(ctx: click.Context, /, *, job_id: str | None, as_json: bool, **typed
     )
     context = arm_names.ArmContext(
         job=job,
-        training=training,
+        training=chosen.clean(training),
         samples=chosen.samples,
         seed=options.seed,
         profile=options.provider,
@@ -237,6 +239,11 @@ def _announce(chosen: SampleSet, made: Sequence[Arm], plan: Plan) -> None:
     if chosen.leaked:
         done = "kept, as asked" if chosen.leakage_allowed else "left out"
         say(f"{chosen.leaked} test rows occur in training: {done}")
+    if chosen.near:
+        named = ", ".join(f"{n.row} (as training row {n.training})" for n in chosen.near[:5])
+        more = ", …" if len(chosen.near) > 5 else ""
+        done = "left out" if chosen.near_dropped else "kept; --drop-near leaves them out"
+        say(f"{len(chosen.near)} test rows nearly repeat a training row, {done}: {named}{more}")
     if chosen.repeated:
         say(f"{chosen.repeated} test rows repeat an earlier one: left out")
     found = comparing.expected_detectable(rows)

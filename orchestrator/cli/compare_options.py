@@ -112,6 +112,9 @@ _OPTIONS = (
         help="Calls at once.",
     ),
     click.option("--allow-leakage", is_flag=True, help="Keep test rows that training has."),
+    click.option(
+        "--drop-near", is_flag=True, help="Leave out test rows that nearly repeat a training row."
+    ),
 )
 
 

@@ -195,6 +195,8 @@ class Comparison:
         test: digest of the samples that were asked.
         plan_digest: of everything that was fixed before the first answer.
         leaked: rows left out because training has them; `repeated` because the test has them twice.
+        near_leaked: rows that nearly repeat a training row; left out where `near_dropped`.
+        near_rows: the first of them: row, training row, likeness.
         verdict: of the first candidate against the source, else the baseline that was named, else
             the best one.
         best_baseline: the baseline with the highest primary metric; the source is none.
@@ -225,6 +227,9 @@ class Comparison:
     leaked: int = 0
     leakage_allowed: bool = False
     repeated: int = 0
+    near_leaked: int = 0
+    near_dropped: bool = False
+    near_rows: Sequence[Sequence[float]] = ()
     detectable: float | None = None
     parity_rows: int | None = None
     source: str | None = None

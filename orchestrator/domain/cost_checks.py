@@ -57,9 +57,14 @@ def _data_quality(e: Evidence) -> Measured | None:
     conflicting = e.data.conflicting / e.data.rows
     leaked = e.comparison.leaked if e.comparison else 0
     kept = e.comparison is not None and e.comparison.leakage_allowed and leaked > 0
-    bad = repeated >= _MOST_REPEATED or conflicting >= _MOST_CONFLICTING or kept
+    near = e.comparison.near_leaked if e.comparison else 0
+    alike = e.comparison is not None and not e.comparison.near_dropped and near > 0
+    many = e.comparison is not None and alike and near >= _MOST_REPEATED * e.comparison.arms[0].n
+    bad = repeated >= _MOST_REPEATED or conflicting >= _MOST_CONFLICTING or kept or many
     how = "kept" if kept else "left out"
     leak = f"{leaked} test rows in training, {how}" if leaked else "no test row in training"
+    if near:
+        leak += f", {near} nearly, {'kept' if alike else 'left out'}"
     text = f"repeated {repeated:.1%}, conflicting {conflicting:.1%}, {leak}"
     return Measured(Status.FAIL if bad else Status.PASS, text, f"dataset {e.data.digest[:12]}")
 

@@ -14,6 +14,7 @@ VERDICTS = {
     "GATHER_EVIDENCE": ("Gather evidence", "What decides is not known yet. This is not a no."),
 }
 GROUPS = ("use case", "alternatives", "costs", "benefits", "migration")
+_NEAR_SHOWN = 5
 INPUTS = {
     "error_cost": "$ per wrong answer",
     "gain": "quality gain",
@@ -81,8 +82,10 @@ def warnings(arms: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def notes(comparison: Mapping[str, Any]) -> list[str]:
-    """What else belongs to the numbers: noise, groups, parity, the judge."""
+    """What else belongs to the numbers: near leaks, noise, groups, parity, the judge."""
     found = []
+    if comparison.get("near_leaked"):
+        found.append(_near_note(comparison))
     noise, judging = comparison.get("noise"), comparison.get("judging")
     if noise:
         floor = (noise["high"] - noise["low"]) / 2
@@ -99,6 +102,16 @@ def notes(comparison: Mapping[str, Any]) -> list[str]:
     if judging:
         found.append(_judge_note(judging))
     return found
+
+
+def _near_note(comparison: Mapping[str, Any]) -> str:
+    named = [f"{row} (as {of}, {100 * like:.0f} %)" for row, of, like in comparison["near_rows"]]
+    more = ", …" if comparison["near_leaked"] > len(named) or len(named) > _NEAR_SHOWN else ""
+    done = "left out" if comparison["near_dropped"] else "kept; --drop-near leaves them out"
+    return (
+        f"{comparison['near_leaked']} test rows nearly repeat a training row ({done}): "
+        f"{', '.join(named[:_NEAR_SHOWN])}{more}"
+    )
 
 
 def _parity_notes(comparison: Mapping[str, Any]) -> list[str]:

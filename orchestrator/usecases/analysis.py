@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.usecases.sheets import Sheet
 
 _FEWEST_IN_A_SLICE = 10
+_NEAR_NAMED = 20
 _OUTSIDE = "(none of the labels)"
 # Exact rows for parity are enumerated up to about this many; beyond it the formula is close enough.
 _MOST_EXACT = 1500
@@ -95,6 +96,9 @@ class Analysis:
             leaked=self.samples.leaked,
             leakage_allowed=self.samples.leakage_allowed,
             repeated=self.samples.repeated,
+            near_leaked=len(self.samples.near),
+            near_dropped=self.samples.near_dropped,
+            near_rows=[list(found) for found in self.samples.near[:_NEAR_NAMED]],
             detectable=self._detectable(decisive),
             parity_rows=self._parity_rows(decisive),
             source=self.plan.source,
