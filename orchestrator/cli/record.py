@@ -26,6 +26,7 @@ EXAMPLE = """\b
 Example:
   ftctl record ft:gpt-4.1-mini:acme::x1 --provider openai --test test.jsonl --name old
   ftctl compare JOB --test test.jsonl --arm recorded:old --arm tuned
+  ftctl record gpt-4.1 --provider openai --test test.jsonl --name twice --repeats 2
 """
 
 
@@ -38,6 +39,14 @@ Example:
 @click.option("--name", required=True, help="By which recorded:NAME finds it.")
 @click.option("--limit", type=click.IntRange(min=1), help="So many rows, drawn by --seed.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Answers per row; two or more show how much the model differs from itself.",
+)
+@click.option("--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True)
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens of an answer.")
 @click.option(
     "--max-cost", type=click.FloatRange(min=0), metavar="USD", help="Stop before spending more."
@@ -57,6 +66,8 @@ def record(
     name: str,
     limit: int | None,
     seed: int,
+    repeats: int,
+    temperature: float,
     max_tokens: int | None,
     max_cost: float | None,
     concurrency: int,
@@ -87,6 +98,8 @@ def record(
     plan = Plan(
         max_tokens=max_tokens or token_limit([s.reference for s in samples.samples]),
         concurrency=concurrency,
+        repeats=repeats,
+        temperature=temperature,
     )
     done = freeze(
         studio, model=model, name=name, samples=samples, plan=plan, progress=progress.answers()

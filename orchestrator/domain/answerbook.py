@@ -19,7 +19,7 @@ class Kept(NamedTuple):
     Attributes:
         arm: what was asked, by name; `row` the sample.
         key: digest of the whole request, under which the answer is found again.
-        asked: digest of the sample's own conversation, whoever is asked.
+        asked: digest of the sample's own conversation and the repeat, whoever is asked.
         known: it was found in the store, so that it is only linked.
     """
 
@@ -145,6 +145,7 @@ class Recording:
         test: digest of the samples.
         rows: samples that were answered; `missing` those that were not.
         finished: whether every sample was asked.
+        repeats: how often each sample was asked, at that `temperature`.
     """
 
     name: str
@@ -158,6 +159,8 @@ class Recording:
     created_at: datetime
     max_tokens: int
     finished: bool = False
+    repeats: int = 1
+    temperature: float = 0.0
 
 
 class Recordings(AnswerStore, Protocol):

@@ -163,6 +163,24 @@ class Noise:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """An arm's mean score as a person would give it, from the judge and some labels.
+
+    Attributes:
+        value: with `low` and `high` its 95 % interval; `judged` what the judge alone says.
+        labels: answers that the person judged; `weight` of the judge, 0 to 1.
+    """
+
+    arm: str
+    value: float
+    low: float
+    high: float
+    judged: float
+    labels: int
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judging:
     """How far a model that judged can be believed.
 
@@ -170,15 +188,24 @@ class Judging:
         judged: answers that were judged in both orders.
         flips: of them, judged otherwise when the two answers changed places.
         first: verdicts for whichever answer came first, as a share of all verdicts for one of two.
+        longer: verdicts for the longer of two answers, as a share of the `decided` ones.
+        opponent: the arm that answers were judged against; None for the references.
+        kin: arms whose model is of the judge's own family, which a judge prefers.
         labels: answers that a person judged, too; `kappa` agreement with that person.
+        corrected: what follows for the arms that were labelled enough.
     """
 
     model: str
     judged: int
     flips: int
     first: float
+    decided: int = 0
+    longer: float = 0.0
+    opponent: str | None = None
+    kin: Sequence[str] = ()
     labels: int = 0
     kappa: float | None = None
+    corrected: Sequence[Corrected] = ()
 
     @property
     def flip_rate(self) -> float:
@@ -275,9 +302,14 @@ class Comparison:
             "examples": [RowPair(**row) for row in plain["examples"]],
             "verdict": Word(plain["verdict"]),
             "noise": Noise(**plain["noise"]) if plain.get("noise") else None,
-            "judging": Judging(**plain["judging"]) if plain.get("judging") else None,
+            "judging": _judging(plain["judging"]) if plain.get("judging") else None,
         }
         return cls(**{**plain, **nested})
+
+
+def _judging(plain: Mapping[str, Any]) -> Judging:
+    corrected = [Corrected(**each) for each in plain.get("corrected", ())]
+    return Judging(**{**plain, "corrected": corrected})
 
 
 def _difference(plain: Mapping[str, Any]) -> Difference:

@@ -89,8 +89,9 @@ def notes(comparison: Mapping[str, Any]) -> list[str]:
     noise, judging = comparison.get("noise"), comparison.get("judging")
     if noise:
         floor = (noise["high"] - noise["low"]) / 2
+        how = "over its repeats" if noise["again"] == "its repeats" else "asked twice"
         found.append(
-            f"{noise['arm']} asked twice differs from itself by {signed(noise['diff'])} "
+            f"{noise['arm']} {how} differs from itself by {signed(noise['diff'])} "
             f"[{signed(noise['low'])}, {signed(noise['high'])}] points, on "
             f"{noise['discordant']:.1%} of the rows; no margin below {points(floor)} can be judged"
         )
@@ -101,6 +102,8 @@ def notes(comparison: Mapping[str, Any]) -> list[str]:
     found += _parity_notes(comparison)
     if judging:
         found.append(_judge_note(judging))
+        found += [_kin_note(judging)] if judging.get("kin") else []
+        found += [_corrected_note(each) for each in judging.get("corrected", ())]
     return found
 
 
@@ -135,9 +138,32 @@ def _judge_note(judging: Mapping[str, Any]) -> str:
         f"{judging['model']} judged {judging['judged']:,} answers in both orders: "
         f"{judging['flips'] / judged:.0%} flipped, {judging['first']:.0%} of its choices stood first"
     )
+    if judging.get("decided"):
+        text += (
+            f", {judging['longer']:.0%} of {judging['decided']:,} wins went to the longer answer"
+        )
     if judging["kappa"] is not None:
-        return f"{text}; kappa {judging['kappa']:.2f} with a person on {judging['labels']}"
-    return f"{text}; no person has checked it"
+        text += f"; kappa {judging['kappa']:.2f} with a person on {judging['labels']}"
+    else:
+        text += "; no person has checked it"
+    if judging.get("opponent"):
+        text += f"; the score is the share of answers better than {judging['opponent']}'s"
+    return text
+
+
+def _kin_note(judging: Mapping[str, Any]) -> str:
+    return (
+        f"{judging['model']} is of the same family as {', '.join(judging['kin'])}, and judges prefer "
+        "their own: let a model of another family judge"
+    )
+
+
+def _corrected_note(found: Mapping[str, Any]) -> str:
+    return (
+        f"{found['arm']} as a person would score it: {points(found['value'])} "
+        f"[{points(found['low'])}, {points(found['high'])}], from {found['labels']} labels and the "
+        f"judge's {points(found['judged'])} (prediction-powered, weight {found['weight']:.2f})"
+    )
 
 
 def p_value(p: float) -> str:

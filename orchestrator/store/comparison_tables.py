@@ -106,6 +106,8 @@ recording_rows = Table(
     Column("max_tokens", BigInteger, nullable=False),
     Column("finished", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("repeats", Integer, nullable=False, server_default="1"),
+    Column("temperature", Float, nullable=False, server_default="0"),
 )
 
 recorded_answer_rows = Table(

@@ -15,7 +15,14 @@ from orchestrator.domain.difference import Pair, compare_labels, compare_scores,
 from orchestrator.domain.errors import AnswerIsNo
 from orchestrator.grading.metrics import labels_of, macro_f1
 from orchestrator.grading.text import normalise
-from orchestrator.usecases.conclusions import interval, noise_of, reason, spread, without_parity
+from orchestrator.usecases.conclusions import (
+    interval,
+    noise_of,
+    noise_of_repeats,
+    reason,
+    spread,
+    without_parity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,9 +169,15 @@ class Analysis:
     def _noise(self) -> Noise | None:
         again = next((arm for arm in self.arms if arm.again is not None), None)
         if again is None or again.again is None:
-            return None
+            return self._noise_of_repeats()
         pair = self._pair(again.name, again.again, self.metric, self.places)
         return noise_of(compare_scores(pair, alpha=self.plan.alpha, seed=self.plan.seed))
+
+    def _noise_of_repeats(self) -> Noise | None:
+        wanted = self.plan.source or self.plan.baseline
+        names = [wanted] if wanted else [arm.name for arm in self.arms if not arm.candidate]
+        variances = self.sheets[names[0]].variances(self.places)
+        return noise_of_repeats(names[0], variances) if variances else None
 
     def _detectable(self, decisive: Difference) -> float | None:
         discordance = (decisive.won + decisive.lost) / decisive.n

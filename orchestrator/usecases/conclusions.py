@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import fsum, sqrt
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import resampling, statistics
@@ -38,6 +39,26 @@ def noise_of(found: Difference) -> Noise:
         low=found.low,
         high=found.high,
         discordant=(found.won + found.lost) / found.n,
+    )
+
+
+def noise_of_repeats(arm: str, variances: Sequence[float]) -> Noise:
+    """What an arm would differ from itself if it was asked as often again, from its repeats.
+
+    Args:
+        arm: its name.
+        variances: of each row's mean over its repeats.
+    """
+    rows = len(variances)
+    half = statistics.NORMAL.inv_cdf(0.975) * sqrt(2 * fsum(variances)) / rows
+    return Noise(
+        arm=arm,
+        again="its repeats",
+        n=rows,
+        diff=0.0,
+        low=-half,
+        high=half,
+        discordant=sum(v > 0 for v in variances) / rows,
     )
 
 

@@ -42,6 +42,7 @@ class Sheet:
         self._counts = array("i", [0]) * size
         self._seen = array("i", [0]) * size
         self._labels: list[str] | None = [""] * size if labels else None
+        self._spreads = array("d", [0.0]) * size
         self._columns: list[array[int]] = []
         self._usage = [0, 0, 0, 0]
         self.latencies = array("d")
@@ -87,7 +88,10 @@ class Sheet:
             self.reason = reason
             return
         self._counts[place] += 1
+        before = self._scores[place] if self._counts[place] > 1 else value
         _average(self._scores, place, value, self._counts[place])
+        # Welford's sum of squares around the mean of the row's repeats.
+        self._spreads[place] += (value - before) * (value - self._scores[place])
         if sums and not self._columns:
             self._columns = [array("l", [0]) * len(self._scores) for _ in sums]
         for column, one in zip(self._columns, sums, strict=True):
@@ -104,6 +108,14 @@ class Sheet:
     def overlaps(self, places: Sequence[int]) -> list[float]:
         """Words in common with each reference."""
         return [self._overlaps[place] for place in places]
+
+    def variances(self, places: Sequence[int]) -> list[float]:
+        """Variance of a row's mean score over its repeats; empty unless each row has two."""
+        counts = [self._counts[place] for place in places]
+        if min(counts, default=0) < 2:
+            return []
+        spreads = [self._spreads[place] for place in places]
+        return [s / (k - 1) / k for s, k in zip(spreads, counts, strict=True)]
 
     def columns(self, places: Sequence[int]) -> list[list[int]]:
         """The sums of a metric of the whole set, a column each; empty where there is none."""
