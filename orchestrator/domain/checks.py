@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.bill import SELF_HOSTED
 from orchestrator.domain.checklist import Measured, Status
 from orchestrator.domain.comparison import Word
 from orchestrator.domain.cost_checks import COST_CHECKS
 from orchestrator.domain.migration_checks import MIGRATION_CHECKS, parity_of
-from orchestrator.domain.money import SELF_HOSTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

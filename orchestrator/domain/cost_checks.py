@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.bill import SELF_HOSTED
 from orchestrator.domain.checklist import Measured, Status
 from orchestrator.domain.evidence import loss_curves
 from orchestrator.domain.lifecycle import WARN_DAYS
-from orchestrator.domain.money import SELF_HOSTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.bill import SELF_HOSTED
 from orchestrator.domain.checklist import Measured, Status
 from orchestrator.domain.comparison import Word
-from orchestrator.domain.money import SELF_HOSTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

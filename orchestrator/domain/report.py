@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.domain.bill import Purse, training_hours
 from orchestrator.domain.canonical import plain_json
 from orchestrator.domain.checklist import (
     Answers,
@@ -18,7 +19,7 @@ from orchestrator.domain.checklist import (
 from orchestrator.domain.checks import measure
 from orchestrator.domain.costs_json import costs_json
 from orchestrator.domain.evidence import DatasetFacts, Evidence, loss_curves
-from orchestrator.domain.money import Costs, Purse, costs_of, training_hours
+from orchestrator.domain.money import Costs, costs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

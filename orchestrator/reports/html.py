@@ -12,7 +12,9 @@ from orchestrator.reports.style import STYLE
 from orchestrator.reports.words import (
     GROUPS,
     VERDICTS,
+    assumption_lines,
     business_lines,
+    decisive_pair,
     dollars,
     harmless,
     money,
@@ -215,6 +217,8 @@ def _costs(costs: Mapping[str, Any]) -> str:
     if costs["missing"]:
         items = "".join(f"<li>{text(item)}</li>" for item in costs["missing"])
         body += f"<p>Payback and value are not computed; missing:</p><ul>{items}</ul>"
+    rests = _table(("assumption", "value", "whose"), assumption_lines(costs), last=1)
+    body += f"<details><summary>What the money rests on</summary>{rests}</details>"
     if costs["prices"]:
         body += "<details><summary>Prices used</summary>" + _prices(costs["prices"]) + "</details>"
     return f"<section><h2>Costs</h2>{body}</section>"
@@ -242,7 +246,7 @@ def _rows(comparison: Mapping[str, Any] | None) -> str:
     if not comparison or not comparison["examples"]:
         return ""
     body = _table(
-        ("row", "", "asked", "wanted", "tuned", comparison["best_baseline"]),
+        ("row", "", "asked", "wanted", *decisive_pair(comparison)),
         [
             (
                 str(r["row"]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.reports.words import (
     GROUPS,
     VERDICTS,
+    assumption_lines,
     business_lines,
     dollars,
     money,
@@ -161,6 +162,7 @@ def _costs(costs: Mapping[str, Any]) -> list[str]:
     ]
     lines += _table(("line", "USD", "how"), rows)
     lines += _table(("money", ""), business_lines(costs))
+    lines += _table(("assumption", "value", "whose"), assumption_lines(costs))
     if costs["missing"]:
         lines += ["Missing for the rest: " + escape("; ".join(costs["missing"])), ""]
     old = [p for p in costs["prices"] if p["older_than_60_days"]]

@@ -21,6 +21,8 @@ INPUTS = {
     "volume": "requests a month",
     "upkeep": "upkeep a month",
     "fixed": "hosting a month",
+    "retrain_every": "months between retrainings",
+    "baseline_request": "baseline prompt from cache, 80 % to 0 %",
 }
 
 
@@ -196,6 +198,26 @@ def business_lines(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
     ):
         value = found[name]
         lines.append((label, "never" if value is None else f"{value:,.0f} {unit}"))
+    if found.get("retrainings"):
+        lines.append(("Retrainings until then", f"{found['retrainings']:,}"))
     worth = found["break_even_error_cost"]
     lines.append(("Break-even cost of an error", "never" if worth is None else dollars(worth)))
     return lines
+
+
+def assumption_lines(costs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, value and origin of every number that the money rests on."""
+    return [
+        (
+            each["name"].replace("_", " "),
+            "–" if each["value"] is None else f"{each['value']:,.6g}",
+            each["origin"],
+        )
+        for each in costs["assumptions"]
+    ]
+
+
+def decisive_pair(comparison: Mapping[str, Any]) -> tuple[str, str]:
+    """The arms that the verdict is about, by name."""
+    rival = comparison["source"] or comparison["baseline"] or comparison["best_baseline"]
+    return comparison["differences"][0]["candidate"], rival

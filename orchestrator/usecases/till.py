@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.bill import FREE
 from orchestrator.domain.errors import AnswerIsNo, UsageError
-from orchestrator.domain.money import FREE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
