@@ -42,6 +42,7 @@ Example:
   ftctl compare JOB --test test.jsonl --arm base --arm few-shot:auto --arm rag:docs/ --arm tuned
   ftctl compare JOB --test test.jsonl --arm successor@openai --arm tuned --max-cost 2
   ftctl compare JOB --test test.jsonl --source recorded:old --margin 3
+  ftctl compare JOB --test test.jsonl --junit junit.xml --markdown comment.md
   ftctl compare --test test.jsonl --arm recorded:old --arm model:openai/gpt-6-luna
 """
 
@@ -73,6 +74,8 @@ class _Options:
     concurrency: int
     allow_leakage: bool
     drop_near: bool
+    junit: Path | None
+    markdown: Path | None
 
 
 @click.command(epilog=EXAMPLE)
@@ -147,6 +150,7 @@ def compare(ctx: click.Context, /, *, job_id: str | None, as_json: bool, **typed
         grader=grader,
         bench=bench,
     )
+    _write(app, found, options)
     _print(found, as_json=as_json)
     return exit_code(found)
 
@@ -253,6 +257,22 @@ def _announce(chosen: SampleSet, made: Sequence[Arm], plan: Plan) -> None:
         needed = comparing.expected_parity_rows(plan.margin)
         said = ", ".join(f"{count:,} at {share:.0%}" for share, count in needed.items())
         say(f"parity within {100 * plan.margin:g} points needs {said} of rows that differ")
+
+
+def _write(app: wiring.App, found: Comparison, options: _Options) -> None:
+    """The files for a CI, where they were asked for."""
+    from orchestrator.reports.junit import to_junit
+    from orchestrator.reports.markdown import comparison_to_markdown
+    from orchestrator.usecases.rows import rows_of
+
+    plain = found.as_json()
+    if options.junit:
+        rows = rows_of(app.comparisons, found, arms=[found.decisive.candidate])
+        options.junit.write_text(to_junit(plain, rows), encoding="utf-8")
+        say(f"wrote {options.junit}")
+    if options.markdown:
+        options.markdown.write_text(comparison_to_markdown(plain), encoding="utf-8")
+        say(f"wrote {options.markdown}")
 
 
 def _print(found: Comparison, *, as_json: bool) -> None:

@@ -111,6 +111,8 @@ _OPTIONS = (
         show_default=True,
         help="Calls at once.",
     ),
+    click.option("--junit", type=_FILE, help="Write gates and rows here as JUnit XML, for CI."),
+    click.option("--markdown", type=_FILE, help="Write the result here, for a pull request."),
     click.option("--allow-leakage", is_flag=True, help="Keep test rows that training has."),
     click.option(
         "--drop-near", is_flag=True, help="Leave out test rows that nearly repeat a training row."

@@ -13,6 +13,7 @@ from orchestrator.cli.checklist import stage_option
 from orchestrator.cli.output import console, json_option, print_json, say
 from orchestrator.domain.checklist import Verdict
 from orchestrator.domain.errors import ExitCode, UsageError
+from orchestrator.reports.markdown import to_markdown
 from orchestrator.usecases import report as reporting
 from orchestrator.usecases.answers import read_answers, template
 from orchestrator.usecases.dated import default_checklist
@@ -27,6 +28,7 @@ Example:
   ftctl report JOB --answers answers.toml --out decision/
   ftctl report JOB --stage migrate --answers answers.toml
   ftctl report --comparison ID
+  ftctl report JOB --markdown > comment.md
 """
 _EXITS = {
     Verdict.GO: ExitCode.DONE,
@@ -42,6 +44,7 @@ _EXITS = {
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; ftctl-report-ID by default.")
 @click.option("--answers", type=click.Path(path_type=Path), help="What a person answered, as TOML.")
 @click.option("--answers-template", is_flag=True, help="Print such a file to fill in, and stop.")
+@click.option("--markdown", is_flag=True, help="Print the Markdown, for a pull request.")
 @stage_option
 @json_option
 @click.pass_context
@@ -53,6 +56,7 @@ def report(
     out: Path | None,
     answers: Path | None,
     answers_template: bool,
+    markdown: bool,
     stage: str,
     as_json: bool,
 ) -> int:
@@ -88,6 +92,8 @@ def report(
     )
     if as_json:
         print_json(plain)
+    elif markdown:
+        click.echo(to_markdown(plain), nl=False)
     else:
         from orchestrator.reports.terminal_report import show_report
 

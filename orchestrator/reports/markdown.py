@@ -51,6 +51,18 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def comparison_to_markdown(comparison: Mapping[str, Any]) -> str:
+    """A comparison alone, for a pull request.
+
+    Args:
+        comparison: as `compare.schema.json` describes it.
+    """
+    margin = comparison["plan"].get("margin")
+    fixed = f", margin {points(margin)} points fixed before" if margin else ""
+    rows = f"{comparison['arms'][0]['n']:,} rows, test {comparison['test'][:12]}{fixed}"
+    return "\n".join([*_comparison(comparison), f"{escape(rows)}.", ""])
+
+
 def escape(text: object) -> str:
     """Text from data: no markup, no HTML, one line."""
     flat = _CONTROL.sub(" ", str(text))

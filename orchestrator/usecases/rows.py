@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("won", "lost", "same")
 # What a spreadsheet reads as the start of a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def rows_of(

@@ -57,6 +57,7 @@ def test_any_model_of_any_provider_stands_on_any_arm(ftctl, hosts, held_out):
     ]
     assert "candidate: model:openai/gpt-6-luna" in outcome.err
     listed = ftctl("comparisons", "--json").json
+    jsonschema.validate(listed, schema("comparisons.schema.json"))
     assert [(each["id"], each["job_id"]) for each in listed] == [(outcome.json["id"], None)]
 
 
