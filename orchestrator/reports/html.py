@@ -99,7 +99,7 @@ def _next(actions: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _chart(heading: str, chart: str) -> str:
-    return f"<section><h2>{text(heading)}</h2>{chart}</section>"
+    return f"<section><h2>{text(heading)}</h2><div class=wide>{chart}</div></section>"
 
 
 def _criteria(criteria: Sequence[Mapping[str, Any]]) -> str:

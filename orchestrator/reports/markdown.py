@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$=@-])")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+_LONGEST = 400
 _MARKS = {"pass": "✔", "fail": "✘", "unknown": "?", "n/a": "–"}
 
 
@@ -64,8 +65,10 @@ def comparison_to_markdown(comparison: Mapping[str, Any]) -> str:
 
 
 def escape(text: object) -> str:
-    """Text from data: no markup, no HTML, one line."""
-    flat = _CONTROL.sub(" ", str(text))
+    """Text from data: no markup, no HTML, one line that a pull request has room for."""
+    whole = str(text)
+    short = whole if len(whole) <= _LONGEST else f"{whole[:_LONGEST]}… ({len(whole):,} characters)"
+    flat = _CONTROL.sub(" ", short)
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", flat)
 
