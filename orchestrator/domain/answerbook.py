@@ -146,6 +146,7 @@ class Recording:
         rows: samples that were answered; `missing` those that were not.
         finished: whether every sample was asked.
         repeats: how often each sample was asked, at that `temperature`.
+        test_file: where the samples lay when they were asked.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Recording:
     finished: bool = False
     repeats: int = 1
     temperature: float = 0.0
+    test_file: str | None = None
 
 
 class Recordings(AnswerStore, Protocol):

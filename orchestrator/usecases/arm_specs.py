@@ -22,6 +22,8 @@ HEADS = {
 }
 _PROMPTS = ("few-shot", "rag")
 _HOST = re.compile(r"^(?P<what>.+?)@(?P<profile>[\w.-]+)(?::(?P<model>.+))?$", re.DOTALL)
+# `tuned:tickets@v2` is a version of an adapter, not a profile called v2.
+_NUMBERED = re.compile(r"^\w+:[^@]+@v[1-9][0-9]*$")
 _MORE = re.compile(r"\+(?=(?:few-shot|rag):)")
 
 
@@ -62,7 +64,7 @@ def parse_arm(name: str) -> ArmSpec:
         return ArmSpec(name=name, head="again", argument=name.removeprefix("again:"))
     if name.startswith("model:"):
         return _any_model(name)
-    hosted = _HOST.match(name)
+    hosted = None if _NUMBERED.search(name) else _HOST.match(name)
     what = hosted.group("what") if hosted else name
     first, *rest = _MORE.split(what)
     head, _, argument = first.partition(":")
