@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -90,3 +91,26 @@ def test_a_report_is_printed_for_a_pull_request(ftctl: Ftctl, host: Host):
     job = tuned_job(ftctl)
     printed = ftctl("report", job.id, "--markdown", "--out", ftctl.home / "report")
     assert printed.out == (ftctl.home / "report" / "report.md").read_text(encoding="utf-8")
+
+
+def written(home: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Everything that a comparison and its report write in a home, with the ids taken out."""
+    ftctl = Ftctl(home=home, capsys=capsys)
+    ftctl.build_provider = lambda profile: cast(Provider, Host())
+    home.mkdir()
+    test = write(home / "test.jsonl", [row(n) for n in range(60)])
+    arms = ("--arm", "model:local/tiny", "--arm", "model:local/ft:tiny:x", "--repeats", "2")
+    found = ftctl("compare", "--test", test, *arms, "--task", "translation", "--json").json
+    ftctl("report", "--comparison", found["id"], "--out", home / "report")
+    texts = {p.name: p.read_text(encoding="utf-8") for p in sorted((home / "report").iterdir())}
+    texts["junit"] = ftctl("rows", found["id"], "--junit").out
+    return {
+        name: text.replace(found["id"], "ID").replace(str(home), "HOME")
+        for name, text in texts.items()
+    }
+
+
+def test_the_same_inputs_give_the_same_bytes_in_any_home(tmp_path: Path, capsys):
+    one, other = (written(tmp_path / name, capsys) for name in ("one", "other"))
+    assert set(one) == {"report.json", "report.md", "report.html", "junit"}
+    assert one == other
