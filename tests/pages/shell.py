@@ -175,7 +175,8 @@ class Shell:
 
     def _notice_jobs(self) -> None:
         code, out = self._in_process(["status", "--json"])
-        known: list[dict[str, Any]] = json.loads(out) if code == 0 else []
+        assert code == 0, out
+        known: list[dict[str, Any]] = json.loads(out)
         new = [job["id"] for job in known if job["id"] not in self.jobs]
         self.jobs += reversed(new)
 
