@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ftctl_worker import adapters
 from ftctl_worker.admission import available_bytes, check_weights, plan_memory
@@ -19,6 +21,7 @@ from ftctl_worker.rows import Source
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ftctl_worker.admission import MemoryPlan
     from ftctl_worker.bases import BaseModel
     from ftctl_worker.home import Home
     from ftctl_worker.hyperparameters import Chosen, TrainingDefaults
@@ -28,12 +31,12 @@ if TYPE_CHECKING:
     from ftctl_worker.objective import Objective, Pair
     from ftctl_worker.rendering import Row
 
-__all__ = ["Task", "prepare"]
+__all__ = ["Material", "Task", "load", "passes_of", "plan_passes", "prepare", "read"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Everything that a training loop works with."""
+    """Everything that a training loop works with; ``adapter`` is what ``model`` calls the job's."""
 
     job: Job
     model: Any
@@ -41,6 +44,11 @@ class Task:
     objective: Objective
     held_out: Objective | None
     patience: int
+    adapter: str = adapters.ALONE
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """Return what is trained, by name."""
+        return adapters.trainable(self.model, self.adapter)
 
     def save_checkpoint(self, ledger: Ledger, step: int, metrics: Mapping[str, float]) -> None:
         """Save the adapter of a step, and offer it under its name."""
@@ -52,8 +60,27 @@ class Task:
             job_id=self.job.id,
             step=step,
             loss=metrics["train_loss"],
+            adapter=self.adapter,
         )
         ledger.checkpoint(step, metrics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """The data of a job and how it is to be learned, before there is an adapter."""
+
+    job: Job
+    data: Sequence[Row] | Sequence[Pair]
+    held_out: Sequence[Row] | Sequence[Pair] | None
+    defaults: TrainingDefaults
+    chosen: Chosen
+    longest: int
+
+    @property
+    def patience(self) -> int:
+        """After how many worse epochs the job ends; 0 where it never does."""
+        wanted = int(self.job.options.get("early_stopping_patience", 0))
+        return 0 if self.held_out is None else wanted
 
 
 def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: Any) -> Task:
@@ -64,10 +91,50 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
         ModelError: the base model cannot be used.
         TooLargeError: the machine has not enough memory.
     """
+    loaded = load(base, home, precision)
+    material = read(job, loaded, ledger, home)
+    plan = plan_passes([material], loaded)
+    if plan.checkpointing:
+        loaded.model.enable_input_require_grads()
+        loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
+    if plan.is_tight:
+        ledger.say(plan.describe())
+    passes = passes_of(plan, loaded, material.longest)
+    torch.manual_seed(job.seed)
+    model = adapters.attach(loaded.model, material.defaults)
+    slim(model)
+    forward = Forward(model, half=loaded.is_half)
+    chosen, held_out = material.chosen, material.held_out
+    return Task(
+        job=job,
+        model=model,
+        chosen=chosen,
+        objective=_objective(material.data, forward, passes, chosen),
+        held_out=None if held_out is None else _objective(held_out, forward, passes, chosen),
+        patience=material.patience,
+    )
+
+
+def load(base: BaseModel, home: Home, precision: Any) -> LoadedBase:
+    """Load the model to be trained.
+
+    Raises:
+        ModelError: the base model cannot be used.
+        TooLargeError: the machine has not enough memory.
+    """
     if base.kind == "folder":
         sizes = (file.stat().st_size for file in Path(base.location).glob("*.safetensors"))
         check_weights(sum(sizes), available_bytes(device()))
-    loaded = load_base(base, precision=precision, cache=home.cache, training=True)
+    return load_base(base, precision=precision, cache=home.cache, training=True)
+
+
+def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
+    """Read the data of a job, and choose what "auto" means.
+
+    Raises:
+        TrainingDataError: the data cannot be used.
+        ModelError: the model's own defaults cannot be used.
+    """
     defaults = with_options(read_defaults(loaded.folder), job.options)
     longest = min(defaults.max_length, loaded.context)
     source = Source(loaded, longest, home, ledger)
@@ -79,17 +146,39 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
     )
     chosen = choose(job.requested, defaults, len(data))
     ledger.choose(chosen)
-    passes = _passes(job, loaded, defaults, longest, ledger)
-    model = adapters.attach(loaded.model, defaults)
-    slim(model)
-    forward = Forward(model, half=loaded.is_half)
-    return Task(
-        job=job,
-        model=model,
-        chosen=chosen,
-        objective=_objective(data, forward, passes, chosen),
-        held_out=None if held_out is None else _objective(held_out, forward, passes, chosen),
-        patience=0 if held_out is None else int(job.options.get("early_stopping_patience", 0)),
+    return Material(
+        job=job, data=data, held_out=held_out, defaults=defaults, chosen=chosen, longest=longest
+    )
+
+
+def plan_passes(materials: Sequence[Material], loaded: LoadedBase) -> MemoryPlan:
+    """Make the passes of jobs over one model fit into memory.
+
+    Raises:
+        TooLargeError: they cannot.
+    """
+    first = materials[0]
+    pairs = 2 if first.job.method == "dpo" else 1
+    ranks = sum(one.defaults.lora_r for one in materials)
+    return plan_memory(
+        loaded.model.config,
+        weight_bytes=0,
+        half=loaded.is_half,
+        defaults=replace(first.defaults, lora_r=ranks),
+        longest=pairs * max(one.longest for one in materials),
+        wanted_tokens=TOKENS_PER_PASS,
+        available=available_bytes(device()),
+        checkpointing=first.job.options.get("gradient_checkpointing"),
+    )
+
+
+def passes_of(plan: MemoryPlan, loaded: LoadedBase, longest: int) -> Passes:
+    """Return how rows become batches under a plan."""
+    return Passes(
+        longest=longest,
+        pad_id=loaded.pad_id,
+        tokens=plan.tokens_per_pass,
+        overhead=PASS_OVERHEAD_ON_CUDA if device().type == "cuda" else PASS_OVERHEAD,
     )
 
 
@@ -101,32 +190,3 @@ def _objective(data: Any, forward: Forward, passes: Passes, chosen: Chosen) -> O
     if chosen.beta is None:
         return Answers(data, forward, passes)
     return Preferences(data, forward, passes, beta=chosen.beta)
-
-
-def _passes(
-    job: Job, loaded: LoadedBase, defaults: TrainingDefaults, longest: int, ledger: Ledger
-) -> Passes:
-    """Make the passes fit into memory, and say so where that costs time."""
-    model = loaded.model
-    pairs = 2 if job.method == "dpo" else 1
-    plan = plan_memory(
-        model.config,
-        weight_bytes=0,
-        half=loaded.is_half,
-        defaults=defaults,
-        longest=pairs * longest,
-        wanted_tokens=TOKENS_PER_PASS,
-        available=available_bytes(device()),
-        checkpointing=job.options.get("gradient_checkpointing"),
-    )
-    if plan.checkpointing:
-        model.enable_input_require_grads()
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    if plan.checkpointing or plan.tokens_per_pass < TOKENS_PER_PASS:
-        ledger.say(plan.describe())
-    return Passes(
-        longest=longest,
-        pad_id=loaded.pad_id,
-        tokens=plan.tokens_per_pass,
-        overhead=PASS_OVERHEAD_ON_CUDA if device().type == "cuda" else PASS_OVERHEAD,
-    )
