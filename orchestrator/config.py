@@ -20,14 +20,23 @@ from orchestrator.domain.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.domain.notification import Subscriber
+
 _BUILT_IN: Mapping[str, Mapping[str, Any]] = {
-    "openai": {"kind": "openai", "api_key_env": "OPENAI_API_KEY"},
+    "openai": {
+        "kind": "openai",
+        "api_key_env": "OPENAI_API_KEY",
+        "webhook_secret_env": "OPENAI_WEBHOOK_SECRET",
+    },
     "azure": {"kind": "azure", "api_key_env": "AZURE_OPENAI_API_KEY"},
     "local": {"kind": "peft", "embedded": True},
 }
 _PROFILE_KEYS = frozenset(
-    {"kind", "base_url", "api_key_env", "timeout", "deployments", "embedded", "allow_http"}
-)
+    {
+        "kind", "base_url", "api_key_env", "timeout", "deployments", "embedded", "allow_http",
+        "webhook_secret_env",
+    }
+)  # fmt: skip
 _URL_ENV = {"openai": "OPENAI_BASE_URL", "azure": "AZURE_OPENAI_ENDPOINT"}
 
 
@@ -80,6 +89,29 @@ class Settings:
             raise ConfigurationError(f"[{name}] in {self.config_file} is not a table.")
         return found
 
+    def subscribers(self) -> list[Subscriber]:
+        """Who is told of what happens to jobs: every `[[notify]]`, in order.
+
+        Raises:
+            ConfigurationError: an entry makes no sense.
+        """
+        from orchestrator.domain.subscribers import subscribers
+
+        return subscribers(self.tables.get("notify", []))
+
+    def notify_secret(self, subscriber: Subscriber) -> str | None:
+        """What signs for that subscriber; `notify-NAME` in the credentials file."""
+        return self._secret(f"notify-{subscriber.name}", subscriber.secret)
+
+    def webhook_secret(self, profile: str) -> tuple[str | None, str | None]:
+        """Where the secret of a profile's webhooks is looked for, and what is there.
+
+        `PROFILE-webhook` in the credentials file.
+        """
+        table = {**_BUILT_IN.get(profile, {}), **self._own_profiles().get(profile, {})}
+        variable = table.get("webhook_secret_env")
+        return variable, self._secret(f"{profile}-webhook", variable)
+
     def rows(self, name: str) -> Any:
         """A top-level list of tables of ftctl.toml, as it stands there; empty when it does not."""
         return self.tables.get(name, [])
@@ -121,6 +153,7 @@ class Settings:
             embedded=bool(table.get("embedded", False)),
             home=self.home,
             allow_http=bool(table.get("allow_http", False)),
+            tokens=self._tokens(table),
             options=self._network(base_url, embedded=bool(table.get("embedded")))
             | {key: value for key, value in table.items() if key not in _PROFILE_KEYS},
         )
@@ -134,6 +167,15 @@ class Settings:
             "ca_file": self.environment.get("SSL_CERT_FILE"),
         }
         return {name: value for name, value in found.items() if value}
+
+    def _tokens(self, table: Mapping[str, Any]) -> dict[str, str]:
+        """Secrets beside the key: each stands in the variable that an option names."""
+        named = {
+            option.removesuffix("_env"): self.environment.get(str(variable), "").strip()
+            for option, variable in table.items()
+            if option.endswith("_token_env")
+        }
+        return {name: token for name, token in named.items() if token}
 
     def _secret(self, name: str, key_env: str | None) -> str | None:
         if key_env and self.environment.get(key_env, "").strip():

@@ -8,12 +8,12 @@ import signal
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import config
 from orchestrator.domain import failpoints
 from orchestrator.domain.clock import Clock, SystemClock
-from orchestrator.domain.errors import LocalStateError
+from orchestrator.domain.errors import ConfigurationError, LocalStateError, MissingCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
 
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
+    from orchestrator.domain.inbox import Inbox
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.notification import Courier, Outbox
     from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
+    from orchestrator.domain.tariff import Tariff
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.arms import Host
+    from orchestrator.usecases.deploying import Yard
     from orchestrator.usecases.ledger import Ledger
+    from orchestrator.usecases.notifying import Told
 
 
 @dataclass
@@ -50,6 +56,7 @@ class App:
     clock: Clock = field(default_factory=SystemClock)
     build_provider: Callable[[Profile], Provider] | None = None
     _open: dict[str, Provider] = field(default_factory=dict)
+    _hosts: dict[str, DeploymentHost] = field(default_factory=dict)
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -109,6 +116,98 @@ class App:
         from orchestrator.store.recordings import RecordingStore
 
         return RecordingStore(self.engine)
+
+    @cached_property
+    def deployments(self) -> DeploymentStore:
+        """What is deployed, and what was."""
+        from orchestrator.store.deployments import SqlDeploymentStore
+
+        return SqlDeploymentStore(self.engine)
+
+    def yard(self, say: Callable[[str], None] | None = None) -> Yard:
+        """The parts that deployments are worked on with."""
+        from orchestrator.usecases.deploying import Yard
+
+        return Yard(
+            ledger=self.ledger(say),
+            store=self.deployments,
+            host=self.deployment_host,
+            tariff=self.tariff,
+        )
+
+    def tariff(self, profile: str, base_model: str, sku: str) -> Tariff:
+        """What a SKU means for the bill of a profile, by the dated files."""
+        from orchestrator.usecases import dated, deployment_plan
+
+        able = capabilities(self.settings.profile(profile))
+        tiers = dated.newest_tiers(able.prices or "")
+        return deployment_plan.tariff(able, tiers, self.prices, base_model, sku)
+
+    def deployment_host(self, name: str) -> DeploymentHost:
+        """Where the models of that profile are deployed; one instance a command.
+
+        Raises:
+            ConfigurationError: its models answer without, or a setting is missing.
+        """
+        import providers
+
+        with self._opening:
+            if name not in self._hosts:
+                self._hosts[name] = providers.deployment_host(self.settings.profile(name))
+            return self._hosts[name]
+
+    def served(self, profile: str) -> Mapping[str, str]:
+        """Which deployment answers for which tuned model of a profile."""
+        from orchestrator.domain.deployment import Served, serving
+
+        return Served(
+            self.settings.profile(profile).deployments,
+            lambda: serving(self.deployments.all(), profile),
+        )
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """What others are still to be told."""
+        from orchestrator.store.notifications import SqlOutbox
+
+        return SqlOutbox(self.engine)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """Webhooks that came."""
+        from orchestrator.store.inbox import SqlInbox
+
+        return SqlInbox(self.engine)
+
+    @cached_property
+    def courier(self) -> Courier:
+        """What carries notifications."""
+        from orchestrator.hooks.couriers import Couriers
+
+        return Couriers(self.settings.environment, self.settings.notify_secret)
+
+    def tell_others(self, say: Callable[[str], None]) -> Told:
+        """Deliver what is due to everyone who wants to hear of it; no receiver can make it fail.
+
+        What cannot be delivered is said at its first try and at its last.
+        """
+        from orchestrator.usecases.notifying import Told, notify, worth_saying
+
+        try:
+            subscribers = self.settings.subscribers()
+        except ConfigurationError as error:
+            say(f"nobody is notified: {error.message}")
+            return Told()
+        if not subscribers:
+            return Told()
+        with self.claim("notifications") as ours:
+            # Somebody else is telling them already.
+            if not ours:
+                return Told()
+            told = notify(self.outbox, subscribers, self.courier, self.clock)
+        for line in worth_saying(told):
+            say(line)
+        return told
 
     @cached_property
     def prices(self) -> PriceBook:
@@ -173,6 +272,7 @@ class App:
         """The parts that submit and sync work with."""
         from orchestrator.usecases.ledger import Ledger, silent
 
+        self._enrol()
         return Ledger(
             jobs=self.jobs,
             datasets=self.datasets,
@@ -204,7 +304,8 @@ class App:
         """
         with self._opening:
             if name not in self._open:
-                self._open[name] = self._build(self.settings.profile(name))
+                profile = replace(self.settings.profile(name), deployments=self.served(name))
+                self._open[name] = self._build(profile)
             return self._open[name]
 
     def close(self) -> None:
@@ -214,7 +315,16 @@ class App:
                 stack.callback(self.engine.dispose)
             for provider in self._open.values():
                 stack.callback(provider.close)
-            self._open = {}
+            for host in self._hosts.values():
+                stack.callback(host.close)
+            self._open, self._hosts = {}, {}
+
+    def _enrol(self) -> None:
+        """Whoever wants to be told hears of what this command is about to do, whenever it is told."""
+        # What is wrong with an entry is said where others are told, and holds up no job.
+        with contextlib.suppress(ConfigurationError):
+            if names := [each.name for each in self.settings.subscribers()]:
+                self.outbox.enrol(names)
 
     def _build(self, profile: Profile) -> Provider:
         if self.build_provider is not None:
@@ -316,3 +426,79 @@ def serve_simulator(host: str, port: int, dialect: str, *, on_ready: Callable[[s
     from providers.simulator import serve_simulator as serve
 
     serve(host, port, dialect, on_ready=on_ready)
+
+
+def serve_webhooks(
+    application: App,
+    profile: str,
+    where: tuple[str, int],
+    *,
+    on_ready: Callable[[str], None],
+    say: Callable[[str], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Take in signed webhooks of a profile's account until told to stop.
+
+    Args:
+        application: the wired application.
+        profile: whose secret they are signed with, and whose jobs they are about.
+        where: address and port; 0 takes a free one.
+        on_ready: is told the URL once the port is bound.
+        say: is told a line for each webhook, from several threads.
+        stop: set it to end; SIGTERM and SIGINT do, too.
+
+    Raises:
+        MissingCredentials: there is no secret.
+        OSError: the port cannot be had.
+    """
+    from orchestrator.hooks.receiver import Door, Receiver
+    from orchestrator.usecases.webhooks import LookOut, hear
+
+    keys = _webhook_keys(application.settings, profile)
+    ledger, provider = application.ledger(say), application.provider(profile)
+    inbox, stop = application.inbox, stop or threading.Event()
+    with LookOut(provider, ledger, idle=lambda: application.tell_others(say)) as look_out:
+
+        def take(webhook_id: str, said: Mapping[str, Any]) -> None:
+            heard = hear(webhook_id, said, inbox, provider.account, ledger)
+            say(heard.line)
+            if heard.job_id is not None:
+                look_out.add(heard.job_id)
+
+        door = Door(keys=keys, clock=application.clock, take=take, say=say)
+        with Receiver(where, door) as receiver, _until_signalled(stop):
+            receiver.start()
+            on_ready(receiver.url)
+            stop.wait()
+
+
+def _webhook_keys(settings: Settings, profile: str) -> tuple[bytes, ...]:
+    from orchestrator.domain.signature import secrets_of
+
+    settings.profile(profile)
+    variable, found = settings.webhook_secret(profile)
+    where = variable or "the credentials file"
+    keys = secrets_of(found or "", where)
+    if not keys:
+        raise MissingCredentials(
+            f"There is no webhook secret for '{profile}'.",
+            hint=f"export {variable}=whsec_..."
+            if variable
+            else f'webhook_secret_env = "..." under [providers.{profile}]',
+        )
+    return keys
+
+
+@contextlib.contextmanager
+def _until_signalled(stop: threading.Event) -> Iterator[None]:
+    """A wish to end sets the event; nothing is cut off in its middle."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wishes = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(each, lambda *_: stop.set()) for each in wishes]
+    try:
+        yield
+    finally:
+        for each, handler in zip(wishes, before, strict=True):
+            signal.signal(each, handler)

@@ -87,3 +87,18 @@ def test_keys_may_lie_in_a_file_that_nobody_else_can_read(tmp_path):
     file.chmod(0o644)
     with pytest.raises(ConfigurationError, match="can be read by others"):
         settings.profile("openai")
+
+
+def test_secrets_of_webhooks_and_notifications_lie_beside_the_keys(tmp_path):
+    toml = '[[notify]]\nname = "ops"\nurl = "https://x.example"\nsecret_env = "TELL"\n'
+    settings = loaded(tmp_path, toml, OPENAI_WEBHOOK_SECRET=f" {CANARY} ")
+    assert settings.webhook_secret("openai") == ("OPENAI_WEBHOOK_SECRET", CANARY)
+    assert settings.webhook_secret("azure") == (None, None)
+    (ops,) = settings.subscribers()
+    assert settings.notify_secret(ops) is None
+    settings.home.mkdir()
+    file = settings.home / "credentials.toml"
+    file.write_text('notify-ops = "from the file"\nazure-webhook = "too"\n')
+    file.chmod(0o600)
+    assert settings.notify_secret(ops) == "from the file"
+    assert settings.webhook_secret("azure") == (None, "too")

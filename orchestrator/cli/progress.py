@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -11,12 +13,13 @@ from orchestrator.cli.output import console, say
 from orchestrator.usecases.follow import follow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from orchestrator.domain.arm import Progress
     from orchestrator.domain.job import Job
     from orchestrator.domain.provider import Provider
     from orchestrator.usecases.ledger import Ledger
+    from orchestrator.usecases.sync import Progress as Now
 
 
 def wait(job: Job, provider: Provider, ledger: Ledger, *, fast: bool) -> Job:
@@ -80,3 +83,34 @@ def answers() -> Callable[[Progress], None] | None:
         click.echo(f"\r{now.done}/{now.total} answers{known}{lost}{paid}{end}", err=True, nl=False)
 
     return show
+
+
+@contextmanager
+def of_a_pass() -> Iterator[Callable[[Now], None] | None]:
+    """A line that counts what a pass of sync has done, on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    alone = threading.Lock()
+    last = ""
+
+    def show(now: Now) -> None:
+        nonlocal last
+        with alone:
+            last = _counted(now)
+            # Back to the start, the line, and whatever a longer one left is wiped.
+            click.echo(f"\r{last}\x1b[K", err=True, nl=False)
+
+    try:
+        yield show
+    finally:
+        if last:
+            click.echo(err=True)
+
+
+def _counted(now: Now) -> str:
+    if not now.due:
+        return "no job is due"
+    accounts = f"{now.accounts} account{'s' if now.accounts != 1 else ''}"
+    asked = f"{now.checked} of {now.due} due jobs checked"
+    return f"{accounts}: {asked}, {now.changed} changed, {now.requests} requests"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ class Profile:
         embedded: start the worker on loopback when it is needed, and stop it after.
         home: folder of ftctl, for providers that keep state here.
         allow_http: send the key over plain http to another host.
+        tokens: other secrets: what the option `X_token_env` names is found under `X_token`.
         options: whatever else the table holds, for the kind to read.
     """
 
@@ -37,4 +39,15 @@ class Profile:
     embedded: bool = False
     home: Path = field(default_factory=Path)
     allow_http: bool = False
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name says by itself that it is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -153,6 +153,7 @@ def _asked(
 def _ask(job: Job, provider: Provider, tally: Tally) -> _Told:
     assert job.remote_id is not None
     tally.requests += 1
+    tally.heard()
     try:
         return _Told(job, provider.retrieve_job(job.remote_id))
     except RemoteNotFound:
@@ -184,6 +185,7 @@ def _write(
     for each in told:
         if each.remote is None:
             _note_missing(each.job, provider, ledger, tally)
+    tally.heard()
     for error in failures.values():
         raise error
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain import failpoints
 from orchestrator.domain.errors import AnswerIsNo, ConfigurationError, Conflict, TryLater
@@ -38,28 +38,75 @@ UNSETTLED = tuple(
 _MAX_PROVIDERS_AT_ONCE = 16
 
 
-def sync(ledger: Ledger, *, settle: timedelta = SETTLE, everything: bool = False) -> Pass:
+class Progress(NamedTuple):
+    """Where a pass stands.
+
+    Attributes:
+        due: jobs that it asks about, at so many accounts.
+    """
+
+    accounts: int
+    due: int
+    checked: int
+    changed: int
+    requests: int
+
+
+def sync(
+    ledger: Ledger,
+    *,
+    settle: timedelta = SETTLE,
+    everything: bool = False,
+    told: Callable[[Progress], None] | None = None,
+) -> Pass:
     """Ask every provider about its unsettled jobs and write down what is true.
 
     Args:
         ledger: the store, the clock and the providers.
         settle: how long a created job may take to appear in the provider's list.
         everything: also ask about jobs whose next poll is not due.
+        told: is called as the pass goes on, from the threads that ask.
     """
     failpoints.reach("sync.begun")
     by_profile: dict[str, list[Job]] = defaultdict(list)
     jobs = ledger.jobs
     for job in jobs.all(UNSETTLED) if everything else jobs.due(UNSETTLED, ledger.clock.now()):
         by_profile[job.provider].append(job)
+    watch = _Watch(told, len(by_profile), sum(len(some) for some in by_profile.values()))
     tallies = _at_once(
-        [partial(_sync_profile, name, some, ledger, settle) for name, some in by_profile.items()]
+        [
+            partial(_sync_profile, name, some, ledger, settle, watch.tally())
+            for name, some in by_profile.items()
+        ]
     )
     # After the jobs: an account whose gate they shut is not asked, and no job waits for a list.
     silent = {name for tally in tallies for name, _ in tally.unreachable}
     watched = [w for w in ledger.dates.due(ledger.clock.now()) if w.profile not in silent]
-    tallies += _at_once([partial(_ask_for_dates, each, ledger) for each in watched])
+    tallies += _at_once([partial(_ask_for_dates, each, ledger, watch.tally()) for each in watched])
     failpoints.reach("sync.ended")
     return total(tallies)
+
+
+class _Watch:
+    """Adds up what the threads of a pass have counted so far, for whoever looks on."""
+
+    def __init__(self, told: Callable[[Progress], None] | None, accounts: int, due: int) -> None:
+        self._told, self._accounts, self._due = told, accounts, due
+        self._tallies: list[Tally] = []
+        self._heard()
+
+    def tally(self) -> Tally:
+        """A tally for one thread."""
+        made = Tally(self._heard)
+        self._tallies.append(made)
+        return made
+
+    def _heard(self) -> None:
+        if self._told is not None:
+            now = total(self._tallies)
+            self._told(
+                Progress(self._accounts, self._due, now.checked, len(now.changes), now.requests)
+            )
 
 
 def _at_once(parts: Sequence[Callable[[], Tally]]) -> list[Tally]:
@@ -70,9 +117,9 @@ def _at_once(parts: Sequence[Callable[[], Tally]]) -> list[Tally]:
         return list(pool.map(lambda part: part(), parts))
 
 
-def _ask_for_dates(watched: Watched, ledger: Ledger) -> Tally:
-    tally = Tally()
+def _ask_for_dates(watched: Watched, ledger: Ledger, tally: Tally) -> Tally:
     ask_for_dates(watched, ledger, tally)
+    tally.heard()
     return tally
 
 
@@ -88,8 +135,9 @@ def sync_job(job: Job, provider: Provider, ledger: Ledger, *, settle: timedelta 
         return _settled(job, provider, ledger, settle, Tally())
 
 
-def _sync_profile(name: str, jobs: Sequence[Job], ledger: Ledger, settle: timedelta) -> Tally:
-    tally = Tally()
+def _sync_profile(
+    name: str, jobs: Sequence[Job], ledger: Ledger, settle: timedelta, tally: Tally
+) -> Tally:
     try:
         provider = ledger.provider(name)
         until = shut_until(provider, ledger)
@@ -104,6 +152,7 @@ def _sync_profile(name: str, jobs: Sequence[Job], ledger: Ledger, settle: timede
     except (TryLater, ConfigurationError, AnswerIsNo) as error:
         # The next job would meet the same wall.
         tally.unreachable.append((name, error))
+    tally.heard()
     return tally
 
 
@@ -112,6 +161,7 @@ def _settle_each(
 ) -> None:
     for job in jobs:
         tally.checked += 1
+        tally.heard()
         try:
             tally.note(job, _settled(job, provider, ledger, settle, tally))
         except Conflict:

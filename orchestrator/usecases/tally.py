@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.domain.job import JobEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from orchestrator.domain.errors import FtctlError
@@ -50,10 +50,15 @@ class Pass:
     waiting: Sequence[Waiting] = ()
 
 
+def unheard() -> None:
+    """Nobody watches."""
+
+
 @dataclass
 class Tally:
-    """The same for one profile, while it is counted."""
+    """The same for one profile, while it is counted; `heard` is called when it has gone on."""
 
+    heard: Callable[[], None] = unheard
     checked: int = 0
     requests: int = 0
     changes: list[Change] = field(default_factory=list)
@@ -77,12 +82,12 @@ def total(tallies: Sequence[Tally]) -> Pass:
     )
 
 
-def alarm(job: Job, ledger: Ledger, message: str) -> None:
-    """Write an error into the job's history and say it, once, however often it is found."""
+def alarm(job: Job, ledger: Ledger, message: str, *, level: str = "error") -> None:
+    """Write an error, or a warning, into the job's history and say it, once, however often it is found."""
     event = JobEvent(
         key=hashlib.sha256(message.encode("utf-8", "replace")).hexdigest()[:32],
         at=ledger.clock.now(),
-        level="error",
+        level=level,
         source="ftctl",
         message=message,
     )

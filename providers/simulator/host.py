@@ -9,9 +9,11 @@ import secrets
 import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from orchestrator.domain.clock import SystemClock
-from providers.simulator import chat, faults, files, jobs
+from orchestrator.domain.errors import FtctlError
+from providers.simulator import arm, chat, faults, files, jobs, webhooks
 from providers.simulator.dialects import dialect as dialect_named
 from providers.simulator.exchange import (
     Call,
@@ -109,6 +111,26 @@ class SimulatedHost:
         with self._memory.change() as state:
             move_on(state, looks, self.dialect, self._now(state))
 
+    def send_webhook(self, url: str, secret: str, job: str, **changes: Any) -> int:
+        """Tell a URL, signed, that a job has ended; as OpenAI would.
+
+        Args:
+            url: where a receiver listens.
+            secret: `whsec_...`.
+            job: the job's id, known or not.
+            changes: `type`, `id` (of the delivery) and `at` (seconds since 1970), to send it out
+                of order, again, or late.
+
+        Returns:
+            The receiver's HTTP status.
+
+        Raises:
+            ConfigurationError: the secret is none.
+        """
+        with self._memory.change() as state:
+            known, now = state["jobs"].get(job, {}), self._now(state)
+        return webhooks.send(url, secret, job, known.get("status", "succeeded"), now, **changes)
+
     def count(self, route: str) -> int:
         """How many requests came in on a route, whatever became of them."""
         with self._recording:
@@ -119,6 +141,9 @@ class SimulatedHost:
         if call.path == "/health":
             return json_reply({"status": "ok", "version": "simulated"})
         route, subject = self._route(call)
+        if (route, subject) == ("control", "webhook"):
+            # Outside the lock: the receiver may ask us about the job before it answers.
+            return self._webhook(call)
         with self._memory.change() as state:
             catch_up(state, self.dialect, self._now(state))
             reply = self._ordered(state, route, subject, call)
@@ -126,9 +151,20 @@ class SimulatedHost:
             self.exchanges.append(Exchange(route=route, call=call, reply=reply))
         return reply
 
+    def _webhook(self, call: Call) -> Reply:
+        try:
+            self._let_in(call)
+            return json_reply({"status": self.send_webhook(**call.json())})
+        except RefusedError as no:
+            return self._no(no.status, no.message, no.code)
+        except (ValueError, TypeError, FtctlError) as error:
+            return self._no(400, f"The webhook cannot be sent: {error}", None)
+
     def _route(self, call: Call) -> tuple[str, str]:
         if call.path.startswith("/_simulator/"):
             return "control", call.path.removeprefix("/_simulator/")
+        if self.dialect.deployments and (found := arm.route(call)):
+            return found
         path = call.path.removeprefix(self.dialect.prefix)
         for method, pattern, name in _ROUTES:
             match = re.fullmatch(pattern, path)
@@ -143,7 +179,7 @@ class SimulatedHost:
         fault, options = ordered
         if fault is Fault.LATE:
             at = self._now(state) + float(options.get("seconds", 60))
-            state["late"].append({"at": at, "body": call.body.decode()})
+            state["late"].append(_late(at, route, subject, call))
             return None
         if fault.spares_the_host:
             return self._refused_by(fault, options)
@@ -174,12 +210,9 @@ class SimulatedHost:
             return _changed(reply, cut=-len(reply.body) // 2)
         if fault is Fault.CUT:
             return _changed(reply, cut=int(options["bytes"]))
-        body = json.loads(reply.body)
-        if fault is Fault.NO_ID:
-            body.pop("id", None)
-        else:
-            body["status"] = options.get("word", "hibernating")
-        return json_reply(body, reply.status)
+        if not reply.body:
+            return reply
+        return json_reply(_garbled(json.loads(reply.body), fault, options), reply.status)
 
     def _answer(self, state: State, route: str, subject: str, call: Call) -> Reply:
         try:
@@ -189,6 +222,8 @@ class SimulatedHost:
             return self._no(no.status, no.message, no.code, param=no.param)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             return self._no(400, f"The request makes no sense: {type(error).__name__}.", None)
+        if isinstance(value, Reply):
+            return value
         if isinstance(value, str):
             return Reply(
                 status=200,
@@ -212,6 +247,8 @@ class SimulatedHost:
             )
         if route == "unknown":
             raise RefusedError(404, f"Unknown request URL: {call.path}", code="unknown_url")
+        if route in arm.ROUTES:
+            return self._of_deployments(state, route, subject, call)
         if "file" in route:
             return self._of_files(state, route, subject, call)
         if route == "list_models":
@@ -223,6 +260,18 @@ class SimulatedHost:
                 state, call.json(), self.dialect, secrets.token_hex(16), self._now(state)
             )
         return self._of_jobs(state, route, subject, call)
+
+    def _of_deployments(self, state: State, route: str, subject: str, call: Call) -> Reply:
+        making = route == "put_deployment"
+        return arm.answer(
+            state,
+            route,
+            subject,
+            call,
+            self._now(state),
+            fails=making and faults.take(state, "provision") is not None,
+            moves=self._moves,
+        )
 
     def _of_files(self, state: State, route: str, subject: str, call: Call) -> Any:
         if route == "upload_file":
@@ -318,3 +367,25 @@ class SimulatedHost:
 
 def _changed(reply: Reply, *, wait: float = 0.0, cut: int | None = None) -> Reply:
     return Reply(status=reply.status, body=reply.body, headers=reply.headers, wait=wait, cut=cut)
+
+
+def _garbled(body: Any, fault: Fault, options: dict[str, Any]) -> Any:
+    word = options.get("word", "hibernating")
+    if fault is Fault.NO_ID:
+        for name in ("id", "name"):
+            body.pop(name, None)
+        return body
+    for deployment in [*body.get("value", ()), body]:
+        if "properties" in deployment:
+            deployment["properties"]["provisioningState"] = word
+    return body if "properties" in body or "value" in body else body | {"status": word}
+
+
+def _late(at: float, route: str, subject: str, call: Call) -> dict[str, Any]:
+    plain: dict[str, Any] = {"at": at, "body": call.body.decode()}
+    if route == "put_deployment":
+        version = call.query.get("api-version", "")
+        plain["deployment"] = subject
+        plain["target"] = f"{quote(call.path)}?api-version={version}"
+        plain["headers"] = dict(call.headers)
+    return plain

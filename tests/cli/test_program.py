@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +15,9 @@ import pytest
 from orchestrator.cli import cli
 from orchestrator.cli.output import printable
 from orchestrator.domain.errors import FtctlError
+from providers.simulator import Simulator
 from tests.conftest import Ftctl
+from tests.factories import chat_file
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -58,6 +63,35 @@ def test_an_unknown_job_is_a_usage_error(ftctl: Ftctl):
 def test_sync_is_silent_when_nothing_changed(ftctl: Ftctl):
     outcome = ftctl("sync")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_on_a_terminal_a_pass_says_what_it_did(ftctl: Ftctl):
+    chat_file(ftctl.home / "train.jsonl")
+    with Simulator("openai", moves=False) as host:
+        (ftctl.home / "ftctl.toml").write_text(
+            f'[providers.host]\nkind = "openai"\nbase_url = "{host.url}"\napi_key_env = "KEY"\n'
+        )
+        ftctl.environment["KEY"] = "sk-test"
+        train = ftctl.home / "train.jsonl"
+        assert ftctl("submit", train, "--provider", "host", "--model", "tiny").code == 0
+        host.advance(9)
+        ours, theirs = pty.openpty()
+        environment = {**os.environ, "FTCTL_HOME": str(ftctl.home), "KEY": "sk-test"}
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "sync", "--all", "--json"],
+            env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            cwd=ftctl.home,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            check=True,
+        )
+    os.close(theirs)
+    seen = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert json.loads(done.stdout)["checked"] == 1
+    last = seen.rstrip().split("\r")[-1]
+    assert last.startswith("1 account: 1 of 1 due jobs checked, 1 changed, ")
+    assert seen.count("\n") == 1
 
 
 def test_a_second_pass_steps_aside(ftctl: Ftctl):
