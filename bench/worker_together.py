@@ -12,7 +12,17 @@ from ftctl_worker.lora import Shares, slim, slim_together
 from ftctl_worker.objective import Answers
 from ftctl_worker.together import Lesson
 from worker_shared import (
-    CLIP, DEFAULTS, RATE, SEED, UNIT, Measured, clock, in_turn, load, make_rows, passes_for,
+    CLIP,
+    DEFAULTS,
+    RATE,
+    SEED,
+    UNIT,
+    Measured,
+    clock,
+    in_turn,
+    load,
+    make_rows,
+    passes_for,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -82,9 +92,7 @@ def _one_by_one(
     return Measured("", tokens, seconds, losses)
 
 
-def _together(
-    base: BaseModel, place: Path, jobs: Sequence[Sequence[Sequence[Row]]]
-) -> Measured:
+def _together(base: BaseModel, place: Path, jobs: Sequence[Sequence[Sequence[Row]]]) -> Measured:
     loaded = load(base, place)
     model, shares = loaded.model, Shares()
     for number in range(len(jobs)):
@@ -110,9 +118,7 @@ class _Optimizer:
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self._parameters = list(parameters.values())
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=RATE, weight_decay=0.0, fused=True
-        )
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=RATE, weight_decay=0.0, fused=True)
 
     def step(self) -> None:
         torch.nn.utils.clip_grad_norm_(self._parameters, CLIP, foreach=True)
