@@ -118,7 +118,7 @@ def _kill(worker: Worker, chance: random.Random, trials: Trials) -> None:
         return
     worker.kill()
     trials.killed["server"] += 1
-    wait_for(lambda: not trainers(worker), seconds=20)
+    wait_for(lambda: not trainers(worker), seconds=120)
     raise _ServerKilledError
 
 
