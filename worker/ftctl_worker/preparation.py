@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.integrations.liger import apply_liger_kernel
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from ftctl_worker import adapters
 from ftctl_worker.admission import available_bytes, check_weights, plan_memory
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from ftctl_worker.loading import LoadedBase
     from ftctl_worker.objective import Objective, Pair
     from ftctl_worker.rendering import Row
+
+_LIGER = {"fused_linear_cross_entropy": False, "cross_entropy": False}
 
 __all__ = ["Material", "Task", "load", "passes_of", "plan_passes", "prepare", "read"]
 
@@ -103,7 +107,7 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
     torch.manual_seed(job.seed)
     model = adapters.attach(loaded.model, material.defaults)
     slim(model)
-    forward = Forward(model, half=loaded.is_half)
+    forward = Forward(model, half=loaded.is_half, packs=loaded.can_pack)
     chosen, held_out = material.chosen, material.held_out
     return Task(
         job=job,
@@ -125,7 +129,11 @@ def load(base: BaseModel, home: Home, precision: Any) -> LoadedBase:
     if base.kind == "folder":
         sizes = (file.stat().st_size for file in Path(base.location).glob("*.safetensors"))
         check_weights(sum(sizes), available_bytes(device()))
-    return load_base(base, precision=precision, cache=home.cache, training=True)
+    loaded = load_base(base, precision=precision, cache=home.cache, training=True)
+    if device().type == "cuda" and is_liger_kernel_available():
+        # Our loss is computed from chosen positions only, so theirs stays out.
+        apply_liger_kernel(loaded.model, _LIGER)
+    return loaded
 
 
 def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
