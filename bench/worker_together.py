@@ -27,6 +27,7 @@ from worker_shared import (
     make_rows,
     passes_for,
 )  # fmt: skip
+from worker_training import hf_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
