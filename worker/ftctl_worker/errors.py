@@ -5,6 +5,7 @@ WorkerError
 ├── LocalStateError           exit 5: the home folder cannot be used
 ├── ModelError                a base model cannot be found or loaded
 ├── TrainingDataError         a training or validation file cannot be used; knows the line
+├── GraderFailedError         a grader graded none of the answers of a step
 ├── JobSupersededError        another attempt owns the job; the trainer must stop quietly
 └── ApiError                  an answer in OpenAI's error envelope
     ├── BadRequestError       400
@@ -54,6 +55,10 @@ class TrainingDataError(WorkerError):
         """Keep the one-based ``line``, and put it in front of the message."""
         super().__init__(message if line is None else f"Line {line}: {message}")
         self.line = line
+
+
+class GraderFailedError(WorkerError):
+    """A grader graded none of the answers of a step; the message has its last reason."""
 
 
 class JobSupersededError(WorkerError):

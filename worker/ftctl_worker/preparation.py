@@ -10,16 +10,20 @@ from ftctl_worker import adapters
 from ftctl_worker.admission import available_bytes, check_weights, plan_memory
 from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
 from ftctl_worker.forward import Forward
+from ftctl_worker.graders.parsing import parse_grader
 from ftctl_worker.hyperparameters import choose, read_defaults, with_options
 from ftctl_worker.loading import device, load_base
 from ftctl_worker.lora import slim
 from ftctl_worker.objective import Answers, Passes, Preferences
+from ftctl_worker.rewards import Rewards
 from ftctl_worker.rows import Source
+from ftctl_worker.sampling import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ftctl_worker.bases import BaseModel
+    from ftctl_worker.graders.grader import Grader
     from ftctl_worker.home import Home
     from ftctl_worker.hyperparameters import Chosen, TrainingDefaults
     from ftctl_worker.job import Job
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from ftctl_worker.loading import LoadedBase
     from ftctl_worker.objective import Objective, Pair
     from ftctl_worker.rendering import Row
+    from ftctl_worker.rewards import Prompt
 
 __all__ = ["Task", "prepare"]
 
@@ -71,11 +76,11 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
     defaults = with_options(read_defaults(loaded.folder), job.options)
     longest = min(defaults.max_length, loaded.context)
     source = Source(loaded, longest, home, ledger)
-    data = _read(source, job, job.training_file, "training_file")
+    data = _read(source, job, job.training_file, "training_file", defaults)
     held_out = (
         None
         if job.validation_file is None
-        else _read(source, job, job.validation_file, "validation_file")
+        else _read(source, job, job.validation_file, "validation_file", defaults)
     )
     chosen = choose(job.requested, defaults, len(data))
     ledger.choose(chosen)
@@ -83,18 +88,40 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
     model = adapters.attach(loaded.model, defaults)
     slim(model)
     forward = Forward(model, half=loaded.is_half)
+
+    def objective(some: Any) -> Objective:
+        if chosen.exploration is not None:
+            return Rewards(
+                some,
+                Sampler(model=model, loaded=loaded, most=defaults.new_tokens, tokens=passes.tokens),
+                forward,
+                passes,
+                grader=_grader(job),
+                exploration=chosen.exploration,
+            )
+        return _objective(some, forward, passes, chosen)
+
     return Task(
         job=job,
         model=model,
         chosen=chosen,
-        objective=_objective(data, forward, passes, chosen),
-        held_out=None if held_out is None else _objective(held_out, forward, passes, chosen),
+        objective=objective(data),
+        held_out=None if held_out is None else objective(held_out),
         patience=0 if held_out is None else int(job.options.get("early_stopping_patience", 0)),
     )
 
 
-def _read(source: Source, job: Job, file_id: str, param: str) -> Sequence[Row] | Sequence[Pair]:
+def _read(
+    source: Source, job: Job, file_id: str, param: str, defaults: TrainingDefaults
+) -> Sequence[Row] | Sequence[Pair] | Sequence[Prompt]:
+    if job.method == "reinforcement":
+        return source.prompts(file_id, param, grader=_grader(job), room=defaults.new_tokens)
     return source.pairs(file_id, param) if job.method == "dpo" else source.rows(file_id, param)
+
+
+def _grader(job: Job) -> Grader:
+    # Whether code may be run was decided when the job was created.
+    return parse_grader(job.options.get("grader"), "method.reinforcement.grader", python=True)
 
 
 def _objective(data: Any, forward: Forward, passes: Passes, chosen: Chosen) -> Objective:

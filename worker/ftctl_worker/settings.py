@@ -54,6 +54,8 @@ class Settings:
     allow_paths: tuple[Path, ...] = ()
     allow_models: tuple[str, ...] = ()
     allow_any_model: bool = False
+    engine: str = "peft"
+    allow_python_graders: bool = False
 
 
 def take_token_hashes(

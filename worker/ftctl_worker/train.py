@@ -22,7 +22,13 @@ from ftctl_worker.batches import epoch_order
 from ftctl_worker.database import Database
 from ftctl_worker.disk import EXIT_DISK_FULL, is_full
 from ftctl_worker.early_stopping import BestEpoch
-from ftctl_worker.errors import JobSupersededError, ModelError, TrainingDataError
+from ftctl_worker.engines import table as engines
+from ftctl_worker.errors import (
+    GraderFailedError,
+    JobSupersededError,
+    ModelError,
+    TrainingDataError,
+)
 from ftctl_worker.home import Home
 from ftctl_worker.job import JobError, JobStatus
 from ftctl_worker.jobs import JobStore
@@ -95,11 +101,7 @@ def train(
 
         progress.step += 1
         progress.tokens += result.tokens
-        metrics = {
-            "step": progress.step,
-            "train_loss": round(result.loss, 6),
-            "train_mean_token_accuracy": round(result.accuracy, 6),
-        }
+        metrics = {"step": progress.step, **result.metrics}
         epoch_ends = number == steps_per_epoch - 1
         if epoch_ends and held_out is not None:
             task.model.eval()
@@ -174,7 +176,8 @@ def _attempt(options: argparse.Namespace, home: Home, parent: int) -> int:
     use_threads(options.threads)
     try:
         base = options.base or Catalog(allow_any=True).resolve(job.model)
-        train(job, base, ledger, home, precision=options.precision, stop=stop)
+        way = engines.load(job.options.get("engine", engines.DEFAULT))
+        way(job, base, ledger, home, precision=options.precision, stop=stop)
     except JobSupersededError:
         _LOG.info("stopping: the job is not ours any more")
     except Exception as error:
@@ -195,6 +198,8 @@ def _job_error(error: Exception, job: Job) -> JobError:
         return JobError(code="model_not_usable", message=str(error), param="model")
     if isinstance(error, TrainingDivergedError):
         return JobError(code="diverged", message=str(TrainingDivergedError.__doc__))
+    if isinstance(error, GraderFailedError):
+        return JobError(code="grader_failed", message=str(error))
     if isinstance(error, TooLargeError):
         return JobError(code="out_of_memory", message=str(error))
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):

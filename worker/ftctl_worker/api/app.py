@@ -75,6 +75,7 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
             history=services.history,
             catalog=services.catalog,
             changed=services.jobs_changed,
+            settings=settings,
         ).routes(),
         *ModelRoutes(services.tuned, services.catalog).routes(),
         *ChatRoutes(services.engine, services.tuned, services.catalog).routes(),
