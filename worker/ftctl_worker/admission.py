@@ -33,12 +33,16 @@ class TooLargeError(WorkerError):
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
-    """How a job is trained to fit: tokens per pass, and whether activations are computed twice."""
+    """How a job is trained to fit: tokens per pass, and whether activations are computed twice.
+
+    ``is_tight`` where that costs time.
+    """
 
     tokens_per_pass: int
     checkpointing: bool
     needed: int
     available: int
+    is_tight: bool = False
 
     def describe(self) -> str:
         """Return the sentence for the job's events."""
@@ -108,7 +112,8 @@ def plan_memory(
     while True:
         per_token = shape.per_token(checkpointing=plan.checkpointing)
         needed = shape.fixed(defaults.lora_r) + per_token * plan.tokens_per_pass
-        plan = replace(plan, needed=needed)
+        tight = plan.checkpointing or plan.tokens_per_pass < wanted_tokens
+        plan = replace(plan, needed=needed, is_tight=tight)
         if needed <= available:
             return plan
         if plan.tokens_per_pass > max(longest, wanted_tokens >> _ROUNDS):

@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ftctl_worker import __version__
 from ftctl_worker.errors import ConfigurationError, WorkerError
@@ -17,6 +17,8 @@ from ftctl_worker.tokens import TokenFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from ftctl_worker.settings import Joint
 
 __all__ = ["main"]
 
@@ -65,6 +67,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         threads=options.threads,
         concurrency=options.concurrency,
         precision=options.precision,
+        joint=options.joint,
         max_batch=options.max_batch,
         max_upload_bytes=options.max_upload_mib * MIB,
         max_queue=options.max_queue,
@@ -149,6 +152,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="number format of base weights (default: bf16 where the machine is good at it)",
     )
+    add(
+        "--joint",
+        type=_joint,
+        default="auto",
+        metavar="auto|never|N",
+        help="train up to N jobs over one base in the same passes (default: auto, where it pays)",
+    )
     add("--max-batch", type=_positive, default=16, help="chats answered together (default: 16)")
     add(
         "--models-dir",
@@ -188,6 +198,14 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError("must be 0 or more")
     return number
+
+
+def _joint(text: str) -> Joint:
+    if text in {"auto", "never"}:
+        return cast("Joint", text)
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be auto, never or a number of jobs from 1")
+    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -9,11 +9,12 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from ftctl_worker.batches import Batch
 
-__all__ = ["Forward", "Sums"]
+__all__ = ["Forward", "OwnersSums", "Sums"]
 
 
 @dataclass
@@ -33,6 +34,14 @@ class Sums:
     def accuracy(self) -> float:
         """Share of label tokens that the model ranks first."""
         return self.correct / self.labels
+
+
+@dataclass(frozen=True)
+class OwnersSums:
+    """Loss in nats, with its graph, and correct tokens; both of shape (owners,)."""
+
+    loss: torch.Tensor
+    correct: torch.Tensor
 
 
 class Forward:
@@ -58,6 +67,18 @@ class Forward:
         sums.correct += int(correct)
         sums.labels += batch.labels
         return loss
+
+    def by_owner(self, batch: Batch, owners: Sequence[int], count: int) -> OwnersSums:
+        """Return what a batch costs each of ``count`` owners; row n belongs to ``owners[n]``."""
+        logits, targets, wanted = self._predict(batch)
+        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+        owner_of_label = torch.tensor(owners, device=wanted.device)[wanted.nonzero()[:, 0]]
+        right = (logits.detach().argmax(-1) == targets).to(losses.dtype)
+        zeros = losses.new_zeros(count)
+        return OwnersSums(
+            loss=zeros.index_add(0, owner_of_label, losses),
+            correct=zeros.index_add(0, owner_of_label, right),
+        )
 
     def log_likelihoods(self, batch: Batch) -> torch.Tensor:
         """Return the log-likelihood of what each row learns, in nats, of shape (rows,)."""

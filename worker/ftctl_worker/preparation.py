@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ftctl_worker import adapters
 from ftctl_worker.admission import available_bytes, check_weights, plan_memory
@@ -22,6 +24,7 @@ from ftctl_worker.sampling import Sampler
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ftctl_worker.admission import MemoryPlan
     from ftctl_worker.bases import BaseModel
     from ftctl_worker.graders.grader import Grader
     from ftctl_worker.home import Home
@@ -33,12 +36,14 @@ if TYPE_CHECKING:
     from ftctl_worker.rendering import Row
     from ftctl_worker.rewards import Prompt
 
-__all__ = ["Task", "prepare"]
+    Data = Sequence[Row] | Sequence[Pair] | Sequence[Prompt]
+
+__all__ = ["Material", "Task", "grader_of", "load", "passes_of", "plan_passes", "prepare", "read"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Everything that a training loop works with."""
+    """Everything that a training loop works with; ``adapter`` is what ``model`` calls the job's."""
 
     job: Job
     model: Any
@@ -46,6 +51,11 @@ class Task:
     objective: Objective
     held_out: Objective | None
     patience: int
+    adapter: str = adapters.ALONE
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """Return what is trained, by name."""
+        return adapters.trainable(self.model, self.adapter)
 
     def save_checkpoint(self, ledger: Ledger, step: int, metrics: Mapping[str, float]) -> None:
         """Save the adapter of a step, and offer it under its name."""
@@ -57,8 +67,27 @@ class Task:
             job_id=self.job.id,
             step=step,
             loss=metrics["train_loss"],
+            adapter=self.adapter,
         )
         ledger.checkpoint(step, metrics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """The data of a job and how it is to be learned, before there is an adapter."""
+
+    job: Job
+    data: Data
+    held_out: Data | None
+    defaults: TrainingDefaults
+    chosen: Chosen
+    longest: int
+
+    @property
+    def patience(self) -> int:
+        """After how many worse epochs the job ends; 0 where it never does."""
+        wanted = int(self.job.options.get("early_stopping_patience", 0))
+        return 0 if self.held_out is None else wanted
 
 
 def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: Any) -> Task:
@@ -69,10 +98,64 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
         ModelError: the base model cannot be used.
         TooLargeError: the machine has not enough memory.
     """
+    loaded = load(base, home, precision)
+    material = read(job, loaded, ledger, home)
+    plan = plan_passes([material], loaded)
+    if plan.checkpointing:
+        loaded.model.enable_input_require_grads()
+        loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
+    if plan.is_tight:
+        ledger.say(plan.describe())
+    passes = passes_of(plan, loaded, material.longest)
+    torch.manual_seed(job.seed)
+    model = adapters.attach(loaded.model, material.defaults)
+    slim(model)
+    forward = Forward(model, half=loaded.is_half)
+    chosen, held_out = material.chosen, material.held_out
+
+    def objective(some: Any) -> Objective:
+        if chosen.exploration is None:
+            return _objective(some, forward, passes, chosen)
+        most = material.defaults.new_tokens
+        return Rewards(
+            some,
+            Sampler(model=model, loaded=loaded, most=most, tokens=passes.tokens),
+            forward,
+            passes,
+            grader=grader_of(job),
+            exploration=chosen.exploration,
+        )
+
+    return Task(
+        job=job,
+        model=model,
+        chosen=chosen,
+        objective=objective(material.data),
+        held_out=None if held_out is None else objective(held_out),
+        patience=material.patience,
+    )
+
+
+def load(base: BaseModel, home: Home, precision: Any) -> LoadedBase:
+    """Load the model to be trained.
+
+    Raises:
+        ModelError: the base model cannot be used.
+        TooLargeError: the machine has not enough memory.
+    """
     if base.kind == "folder":
         sizes = (file.stat().st_size for file in Path(base.location).glob("*.safetensors"))
         check_weights(sum(sizes), available_bytes(device()))
-    loaded = load_base(base, precision=precision, cache=home.cache, training=True)
+    return load_base(base, precision=precision, cache=home.cache, training=True)
+
+
+def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
+    """Read the data of a job, and choose what "auto" means.
+
+    Raises:
+        TrainingDataError: the data cannot be used.
+        ModelError: the model's own defaults cannot be used.
+    """
     defaults = with_options(read_defaults(loaded.folder), job.options)
     longest = min(defaults.max_length, loaded.context)
     source = Source(loaded, longest, home, ledger)
@@ -84,42 +167,50 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
     )
     chosen = choose(job.requested, defaults, len(data))
     ledger.choose(chosen)
-    passes = _passes(job, loaded, defaults, longest, ledger)
-    model = adapters.attach(loaded.model, defaults)
-    slim(model)
-    forward = Forward(model, half=loaded.is_half)
-
-    def objective(some: Any) -> Objective:
-        if chosen.exploration is not None:
-            return Rewards(
-                some,
-                Sampler(model=model, loaded=loaded, most=defaults.new_tokens, tokens=passes.tokens),
-                forward,
-                passes,
-                grader=_grader(job),
-                exploration=chosen.exploration,
-            )
-        return _objective(some, forward, passes, chosen)
-
-    return Task(
-        job=job,
-        model=model,
-        chosen=chosen,
-        objective=objective(data),
-        held_out=None if held_out is None else objective(held_out),
-        patience=0 if held_out is None else int(job.options.get("early_stopping_patience", 0)),
+    return Material(
+        job=job, data=data, held_out=held_out, defaults=defaults, chosen=chosen, longest=longest
     )
 
 
-def _read(
-    source: Source, job: Job, file_id: str, param: str, defaults: TrainingDefaults
-) -> Sequence[Row] | Sequence[Pair] | Sequence[Prompt]:
+def plan_passes(materials: Sequence[Material], loaded: LoadedBase) -> MemoryPlan:
+    """Make the passes of jobs over one model fit into memory.
+
+    Raises:
+        TooLargeError: they cannot.
+    """
+    first = materials[0]
+    pairs = 2 if first.job.method == "dpo" else 1
+    ranks = sum(one.defaults.lora_r for one in materials)
+    return plan_memory(
+        loaded.model.config,
+        weight_bytes=0,
+        half=loaded.is_half,
+        defaults=replace(first.defaults, lora_r=ranks),
+        longest=pairs * max(one.longest for one in materials),
+        wanted_tokens=TOKENS_PER_PASS,
+        available=available_bytes(device()),
+        checkpointing=first.job.options.get("gradient_checkpointing"),
+    )
+
+
+def passes_of(plan: MemoryPlan, loaded: LoadedBase, longest: int) -> Passes:
+    """Return how rows become batches under a plan."""
+    return Passes(
+        longest=longest,
+        pad_id=loaded.pad_id,
+        tokens=plan.tokens_per_pass,
+        overhead=PASS_OVERHEAD_ON_CUDA if device().type == "cuda" else PASS_OVERHEAD,
+    )
+
+
+def _read(source: Source, job: Job, file_id: str, param: str, defaults: TrainingDefaults) -> Data:
     if job.method == "reinforcement":
-        return source.prompts(file_id, param, grader=_grader(job), room=defaults.new_tokens)
+        return source.prompts(file_id, param, grader=grader_of(job), room=defaults.new_tokens)
     return source.pairs(file_id, param) if job.method == "dpo" else source.rows(file_id, param)
 
 
-def _grader(job: Job) -> Grader:
+def grader_of(job: Job) -> Grader:
+    """Return the grader of a reinforcement job."""
     # Whether code may be run was decided when the job was created.
     return parse_grader(job.options.get("grader"), "method.reinforcement.grader", python=True)
 
@@ -128,32 +219,3 @@ def _objective(data: Any, forward: Forward, passes: Passes, chosen: Chosen) -> O
     if chosen.beta is None:
         return Answers(data, forward, passes)
     return Preferences(data, forward, passes, beta=chosen.beta)
-
-
-def _passes(
-    job: Job, loaded: LoadedBase, defaults: TrainingDefaults, longest: int, ledger: Ledger
-) -> Passes:
-    """Make the passes fit into memory, and say so where that costs time."""
-    model = loaded.model
-    pairs = 2 if job.method == "dpo" else 1
-    plan = plan_memory(
-        model.config,
-        weight_bytes=0,
-        half=loaded.is_half,
-        defaults=defaults,
-        longest=pairs * longest,
-        wanted_tokens=TOKENS_PER_PASS,
-        available=available_bytes(device()),
-        checkpointing=job.options.get("gradient_checkpointing"),
-    )
-    if plan.checkpointing:
-        model.enable_input_require_grads()
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    if plan.checkpointing or plan.tokens_per_pass < TOKENS_PER_PASS:
-        ledger.say(plan.describe())
-    return Passes(
-        longest=longest,
-        pad_id=loaded.pad_id,
-        tokens=plan.tokens_per_pass,
-        overhead=PASS_OVERHEAD_ON_CUDA if device().type == "cuda" else PASS_OVERHEAD,
-    )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
 __all__ = [
+    "Joint",
     "Precision",
     "Settings",
     "child_environment",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 Precision = Literal["auto", "fp32", "bf16"]
+Joint = Literal["auto", "never"] | int
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 
 MIB = 1024 * 1024
@@ -45,6 +47,7 @@ class Settings:
     threads: int = 0
     concurrency: int = 1
     precision: Precision = "auto"
+    joint: Joint = "auto"
     max_batch: int = 16
     max_upload_bytes: int = 512 * MIB
     max_body_bytes: int = 10 * MIB
