@@ -111,7 +111,7 @@ class Rewards:
             torch.manual_seed(_EVALUATION_SEED)
             _, rewards = self._rollouts(self._prompts, samples, greedy=samples == 1)
         mean = round(float(rewards.nanmean()), 6)
-        return {"valid_reward_mean": mean, "valid_loss": -mean, "full_valid_loss": -mean}
+        return {"valid_reward_mean": mean, "valid_loss": 0.0 - mean, "full_valid_loss": 0.0 - mean}
 
     def _rollouts(
         self, prompts: Sequence[Prompt], samples: int, *, greedy: bool = False
