@@ -5,11 +5,7 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-import httpx2
-import openai
-import pytest
-
-from tests.worker.servers import TOKEN, Worker
+from tests.worker.servers import Worker
 
 CHECK = {
     "type": "string_check",
@@ -18,8 +14,6 @@ CHECK = {
     "reference": "{{ item.reference }}",
     "operation": "like",
 }
-
-
 
 
 def prompts(count: int = 8) -> list[Any]:
@@ -61,6 +55,5 @@ def test_the_reward_rises_within_a_few_steps(worker: Worker) -> None:
     (file_id,) = job.result_files
     rows = list(csv.DictReader(worker.client.files.content(file_id).text.splitlines()))
     rewards = [float(row["train_reward_mean"]) for row in rows]
-    print(rewards, [row["valid_reward_mean"] for row in rows])
     assert len(rewards) == 16
     assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import PeftModel
 from torch.nn import functional
 
 if TYPE_CHECKING:
@@ -48,9 +50,9 @@ class Forward:
     """Runs a batch and sums its loss, with logits only where a token is learned."""
 
     def __init__(self, model: Any, *, half: bool) -> None:
-        """Work with a peft ``model``; ``half`` where its base is in bf16."""
+        """Work with a ``model``, of peft or plain; ``half`` where its base is in bf16."""
         self._model = model
-        self._causal = model.get_base_model()
+        self._causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         self._decoder = getattr(self._causal, self._causal.base_model_prefix, None)
         self._head = self._causal.get_output_embeddings()
         self._half = half
@@ -88,7 +90,12 @@ class Forward:
         return losses.new_zeros(len(wanted)).index_add(0, row_of_label, -losses)
 
     def reference(self) -> AbstractContextManager[None]:
-        """Return a context in which the model is the base alone."""
+        """Return a context in which the model is the base alone.
+
+        A model without an adapter is that only before its first step, which is when it is asked.
+        """
+        if not isinstance(self._model, PeftModel):
+            return nullcontext()
         context: AbstractContextManager[None] = self._model.disable_adapter()
         return context
 

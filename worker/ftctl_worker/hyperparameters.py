@@ -20,6 +20,7 @@ _MAX_EPOCHS = 10
 _MAX_BATCH = 16
 _BETA = 0.1
 _PREFERENCE_MULTIPLIER = 0.1
+_FULL_SHARE = 0.1
 _SAMPLES = 8
 _MOST_SAMPLES = 64
 _NEW_TOKENS = 256
@@ -126,6 +127,9 @@ def with_options(defaults: TrainingDefaults, options: Mapping[str, Any]) -> Trai
         changes["lora_alpha"] = 2 * changes["lora_r"]
     if "max_completion_tokens" in options:
         changes["new_tokens"] = options["max_completion_tokens"]
+    if options.get("tuning") == "full":
+        changes["learning_rate"] = defaults.learning_rate * _FULL_SHARE
+        changes["source"] = f"{defaults.source}, a tenth of it since all weights are trained"
     if "learning_rate" in options:
         changes |= {"learning_rate": options["learning_rate"], "source": "the job itself"}
     return replace(defaults, **changes)

@@ -12,6 +12,7 @@ from ftctl_worker import adapters
 from ftctl_worker.admission import available_bytes, check_weights, plan_memory
 from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
 from ftctl_worker.forward import Forward
+from ftctl_worker.full import Whole, unfreeze
 from ftctl_worker.graders.parsing import parse_grader
 from ftctl_worker.hyperparameters import choose, read_defaults, with_options
 from ftctl_worker.loading import device, load_base
@@ -43,7 +44,10 @@ __all__ = ["Material", "Task", "grader_of", "load", "passes_of", "plan_passes", 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Everything that a training loop works with; ``adapter`` is what ``model`` calls the job's."""
+    """Everything that a training loop works with; ``adapter`` is what ``model`` calls the job's.
+
+    ``whole`` where there is no adapter, because every weight is trained.
+    """
 
     job: Job
     model: Any
@@ -52,23 +56,23 @@ class Task:
     held_out: Objective | None
     patience: int
     adapter: str = adapters.ALONE
+    whole: Whole | None = None
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """Return what is trained, by name."""
+        if self.whole is not None:
+            return self.whole.parameters()
         return adapters.trainable(self.model, self.adapter)
 
     def save_checkpoint(self, ledger: Ledger, step: int, metrics: Mapping[str, float]) -> None:
-        """Save the adapter of a step, and offer it under its name."""
-        adapters.save(
-            self.model,
-            ledger.adapter_folder(step),
-            base=self.job.model,
-            name=ledger.model_name,
-            job_id=self.job.id,
-            step=step,
-            loss=metrics["train_loss"],
-            adapter=self.adapter,
-        )
+        """Save the adapter of a step, or the whole model, and offer it under its name."""
+        folder, said = ledger.adapter_folder(step), {"base": self.job.model}
+        said |= {"name": ledger.model_name, "job_id": self.job.id}
+        loss = metrics["train_loss"]
+        if self.whole is not None:
+            self.whole.save(folder, **said, step=step, loss=loss)
+        else:
+            adapters.save(self.model, folder, **said, step=step, loss=loss, adapter=self.adapter)
         ledger.checkpoint(step, metrics)
 
 
@@ -82,6 +86,11 @@ class Material:
     defaults: TrainingDefaults
     chosen: Chosen
     longest: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every weight is trained."""
+        return bool(self.job.options.get("tuning") == "full")
 
     @property
     def patience(self) -> int:
@@ -98,7 +107,7 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
         ModelError: the base model cannot be used.
         TooLargeError: the machine has not enough memory.
     """
-    loaded = load(base, home, precision)
+    loaded = load(base, home, precision, job.options)
     material = read(job, loaded, ledger, home)
     plan = plan_passes([material], loaded)
     if plan.checkpointing:
@@ -107,9 +116,14 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
     if plan.is_tight:
         ledger.say(plan.describe())
     passes = passes_of(plan, loaded, material.longest)
-    torch.manual_seed(job.seed)
-    model = adapters.attach(loaded.model, material.defaults)
-    slim(model)
+    whole = Whole(loaded.model, loaded.tokenizer) if material.is_full else None
+    if whole is None:
+        torch.manual_seed(job.seed)
+        model = adapters.attach(loaded.model, material.defaults)
+        slim(model)
+    else:
+        model = loaded.model
+        ledger.say(f"Training all {unfreeze(model):,} weights")
     forward = Forward(model, half=loaded.is_half)
     chosen, held_out = material.chosen, material.held_out
 
@@ -133,11 +147,14 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
         objective=objective(material.data),
         held_out=None if held_out is None else objective(held_out),
         patience=material.patience,
+        whole=whole,
     )
 
 
-def load(base: BaseModel, home: Home, precision: Any) -> LoadedBase:
-    """Load the model to be trained.
+def load(
+    base: BaseModel, home: Home, precision: Any, options: Mapping[str, Any] | None = None
+) -> LoadedBase:
+    """Load the model to be trained, as the options of a job want it.
 
     Raises:
         ModelError: the base model cannot be used.
@@ -146,7 +163,16 @@ def load(base: BaseModel, home: Home, precision: Any) -> LoadedBase:
     if base.kind == "folder":
         sizes = (file.stat().st_size for file in Path(base.location).glob("*.safetensors"))
         check_weights(sum(sizes), available_bytes(device()))
-    return load_base(base, precision=precision, cache=home.cache, training=True)
+    tuning = (options or {}).get("tuning", "lora")
+    if tuning == "full" and precision == "auto":
+        precision = "fp32"  # half the digits are too few to add small steps to
+    return load_base(
+        base,
+        precision=precision,
+        cache=home.cache,
+        training=True,
+        four_bit=tuning == "qlora",
+    )
 
 
 def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
@@ -190,7 +216,12 @@ def plan_passes(materials: Sequence[Material], loaded: LoadedBase) -> MemoryPlan
         wanted_tokens=TOKENS_PER_PASS,
         available=available_bytes(device()),
         checkpointing=first.job.options.get("gradient_checkpointing"),
+        trained=_count(loaded.model) if first.is_full else None,
     )
+
+
+def _count(model: Any) -> int:
+    return sum(value.numel() for value in model.parameters())
 
 
 def passes_of(plan: MemoryPlan, loaded: LoadedBase, longest: int) -> Passes:

@@ -67,6 +67,8 @@ class ChatRoutes:
 
     def _target(self, name: str) -> Target:
         tuned = self._tuned.get(name)
+        if tuned is not None and tuned.is_whole:
+            return Target(base=tuned.as_base(), adapter=None)
         try:
             base = self._catalog.resolve(name if tuned is None else tuned.base)
         except ModelError as error:
