@@ -178,7 +178,7 @@ def test_all_weights_of_a_small_model_can_be_trained_and_served(worker: Worker) 
     job = worker.wait_job(start(worker, "peft", tuning="full", learning_rate=0.003).id)
     assert job.status == "succeeded", job.error
     rows = table(worker, job)
-    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"]) / 2
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"]) - 1
     folder = worker.home / "models" / job.id / "step-12"
     assert (folder / "model.safetensors").is_file()
     assert not list(folder.glob("adapter*"))

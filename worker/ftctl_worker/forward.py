@@ -52,7 +52,7 @@ class Forward:
     def __init__(self, model: Any, *, half: bool) -> None:
         """Work with a ``model``, of peft or plain; ``half`` where its base is in bf16."""
         self._model = model
-        self._causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+        self._causal: Any = _without_adapter(model)
         self._decoder = getattr(self._causal, self._causal.base_model_prefix, None)
         self._head = self._causal.get_output_embeddings()
         self._half = half
@@ -124,3 +124,7 @@ class Forward:
         whole = self._causal(input_ids=ids, use_cache=False).logits
         ours = self._head(self._decoder(input_ids=ids, use_cache=False).last_hidden_state)
         return whole.shape == ours.shape and torch.allclose(whole, ours.to(whole.dtype))
+
+
+def _without_adapter(model: Any) -> Any:
+    return model.get_base_model() if isinstance(model, PeftModel) else model

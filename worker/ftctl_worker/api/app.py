@@ -15,6 +15,7 @@ from starlette.routing import Route
 from ftctl_worker import __version__, disk
 from ftctl_worker.api.chat import ChatRoutes
 from ftctl_worker.api.files import FileRoutes
+from ftctl_worker.api.graders import GraderRoutes
 from ftctl_worker.api.guard import Guard, OpenRequests
 from ftctl_worker.api.jobs import JobRoutes
 from ftctl_worker.api.models import ModelRoutes
@@ -77,6 +78,7 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
             changed=services.jobs_changed,
             settings=settings,
         ).routes(),
+        *GraderRoutes(settings).routes(),
         *ModelRoutes(services.tuned, services.catalog).routes(),
         *ChatRoutes(services.engine, services.tuned, services.catalog).routes(),
     ]
