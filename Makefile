@@ -28,6 +28,7 @@ torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count t
 	$(BIN)/python -m tests.reliability.system_calls
 	$(BIN)/python -m tests.reliability.cut_answers
 	$(BIN)/python -m tests.reliability.comparing
+	$(BIN)/python -m tests.reliability.deploying
 	FTCTL_EXAMPLES=$(N) $(BIN)/python -m pytest -n 0 tests/reliability/test_stateful.py
 
 check: lint types layers docs test ## exactly what CI runs

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from alembic import context
 
-from orchestrator.store import comparison_tables, notification_tables, tables
+from orchestrator.store import (
+    comparison_tables,
+    deployment_tables,
+    notification_tables,
+    tables,
+)
 from orchestrator.store.metadata import metadata
 
 # Imported for what they add to `metadata`.
-_TABLES = (tables, comparison_tables, notification_tables)
+_TABLES = (tables, comparison_tables, deployment_tables, notification_tables)
 
 connection = context.config.attributes["connection"]
 if connection is None:

@@ -153,6 +153,7 @@ class Settings:
             embedded=bool(table.get("embedded", False)),
             home=self.home,
             allow_http=bool(table.get("allow_http", False)),
+            tokens=self._tokens(table),
             options=self._network(base_url, embedded=bool(table.get("embedded")))
             | {key: value for key, value in table.items() if key not in _PROFILE_KEYS},
         )
@@ -166,6 +167,15 @@ class Settings:
             "ca_file": self.environment.get("SSL_CERT_FILE"),
         }
         return {name: value for name, value in found.items() if value}
+
+    def _tokens(self, table: Mapping[str, Any]) -> dict[str, str]:
+        """Secrets beside the key: each stands in the variable that an option names."""
+        named = {
+            option.removesuffix("_env"): self.environment.get(str(variable), "").strip()
+            for option, variable in table.items()
+            if option.endswith("_token_env")
+        }
+        return {name: token for name, token in named.items() if token}
 
     def _secret(self, name: str, key_env: str | None) -> str | None:
         if key_env and self.environment.get(key_env, "").strip():

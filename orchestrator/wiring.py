@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.config import Settings
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
     from orchestrator.domain.inbox import Inbox
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
+    from orchestrator.domain.tariff import Tariff
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.arms import Host
+    from orchestrator.usecases.deploying import Yard
     from orchestrator.usecases.ledger import Ledger
     from orchestrator.usecases.notifying import Told
 
@@ -53,6 +56,7 @@ class App:
     clock: Clock = field(default_factory=SystemClock)
     build_provider: Callable[[Profile], Provider] | None = None
     _open: dict[str, Provider] = field(default_factory=dict)
+    _hosts: dict[str, DeploymentHost] = field(default_factory=dict)
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -112,6 +116,54 @@ class App:
         from orchestrator.store.recordings import RecordingStore
 
         return RecordingStore(self.engine)
+
+    @cached_property
+    def deployments(self) -> DeploymentStore:
+        """What is deployed, and what was."""
+        from orchestrator.store.deployments import SqlDeploymentStore
+
+        return SqlDeploymentStore(self.engine)
+
+    def yard(self, say: Callable[[str], None] | None = None) -> Yard:
+        """The parts that deployments are worked on with."""
+        from orchestrator.usecases.deploying import Yard
+
+        return Yard(
+            ledger=self.ledger(say),
+            store=self.deployments,
+            host=self.deployment_host,
+            tariff=self.tariff,
+        )
+
+    def tariff(self, profile: str, base_model: str, sku: str) -> Tariff:
+        """What a SKU means for the bill of a profile, by the dated files."""
+        from orchestrator.usecases import dated, deployment_plan
+
+        able = capabilities(self.settings.profile(profile))
+        tiers = dated.newest_tiers(able.prices or "")
+        return deployment_plan.tariff(able, tiers, self.prices, base_model, sku)
+
+    def deployment_host(self, name: str) -> DeploymentHost:
+        """Where the models of that profile are deployed; one instance a command.
+
+        Raises:
+            ConfigurationError: its models answer without, or a setting is missing.
+        """
+        import providers
+
+        with self._opening:
+            if name not in self._hosts:
+                self._hosts[name] = providers.deployment_host(self.settings.profile(name))
+            return self._hosts[name]
+
+    def served(self, profile: str) -> Mapping[str, str]:
+        """Which deployment answers for which tuned model of a profile."""
+        from orchestrator.domain.deployment import Served, serving
+
+        return Served(
+            self.settings.profile(profile).deployments,
+            lambda: serving(self.deployments.all(), profile),
+        )
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -252,7 +304,8 @@ class App:
         """
         with self._opening:
             if name not in self._open:
-                self._open[name] = self._build(self.settings.profile(name))
+                profile = replace(self.settings.profile(name), deployments=self.served(name))
+                self._open[name] = self._build(profile)
             return self._open[name]
 
     def close(self) -> None:
@@ -262,7 +315,9 @@ class App:
                 stack.callback(self.engine.dispose)
             for provider in self._open.values():
                 stack.callback(provider.close)
-            self._open = {}
+            for host in self._hosts.values():
+                stack.callback(host.close)
+            self._open, self._hosts = {}, {}
 
     def _enrol(self) -> None:
         """Whoever wants to be told hears of what this command is about to do, whenever it is told."""

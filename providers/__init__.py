@@ -14,6 +14,7 @@ from orchestrator.domain.errors import ConfigurationError, FtctlError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from orchestrator.domain.deployment import DeploymentHost
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Provider
 
@@ -54,6 +55,26 @@ def build(profile: Profile) -> Provider:
         raise
     except Exception as error:
         raise _broken(profile.kind, registered[profile.kind], error) from error
+
+
+def deployment_host(profile: Profile) -> DeploymentHost:
+    """Where the models of a profile are deployed: what the kind's module offers under that name.
+
+    Raises:
+        ConfigurationError: no such kind, or its models answer without a deployment.
+    """
+    registered = _registered()
+    target = registered.get(profile.kind)
+    module = import_module(target.partition(":")[0]) if target else None
+    offered = getattr(module, "deployment_host", None)
+    if offered is None:
+        raise ConfigurationError(
+            f"Models at '{profile.name}' ({profile.kind}) are not deployed by ftctl: they answer"
+            " without, or its plug-in does not offer it.",
+            hint="ftctl compare JOB --test FILE",
+        )
+    host: DeploymentHost = offered(profile)
+    return host
 
 
 def _registered() -> dict[str, str]:

@@ -15,11 +15,13 @@ from orchestrator.domain.errors import ConfigurationError, FtctlError, ProviderR
 from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import address, required_key
+from providers.deployed import served_as
 from providers.dialect import Dialect
 from providers.wire import WireProvider
 
 if TYPE_CHECKING:
     from orchestrator.domain.chat import ChatRequest
+    from orchestrator.domain.deployment import DeploymentHost
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import JobRequest
     from providers.connection import Transport
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 TRAINING_TYPES = ("Standard", "GlobalStandard", "Developer")
 
 _SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_TUNED = re.compile(r"\.ft-[0-9a-f]{8,}|:ckpt-step-\d+$|^ftchkpt-")
 
 
 def explain(refusal: Refusal) -> FtctlError | None:
@@ -45,7 +46,7 @@ def explain(refusal: Refusal) -> FtctlError | None:
     if refusal.code == "DeploymentNotFound":
         return ProviderRejected(
             "Azure has no deployment of that name; models there answer only when deployed.",
-            hint="az cognitiveservices account deployment list --name RESOURCE"
+            hint="ftctl deployments, or az cognitiveservices account deployment list --name RESOURCE"
             " --resource-group GROUP",
             status=refusal.status,
             code=refusal.code,
@@ -102,7 +103,7 @@ class AzureProvider(WireProvider):
         """
         where = address(profile, v1_url(profile), required_key(profile))
         super().__init__(DIALECT, profile, where, transport=transport, retry=retry)
-        self._deployments = dict(profile.deployments)
+        self._deployments = profile.deployments
         self._training_type = _training_type(profile)
 
     def _job_body(self, request: JobRequest) -> dict[str, Any]:
@@ -119,23 +120,8 @@ class AzureProvider(WireProvider):
 
     def _chat_body(self, request: ChatRequest) -> dict[str, Any]:
         body = super()._chat_body(request)
-        body["model"] = self._deployment(request.model)
+        body["model"] = served_as(request.model, self._deployments, self.name)
         return body
-
-    def _deployment(self, model: str) -> str:
-        """The deployment that answers for a model; base models often carry their own name."""
-        if model in self._deployments:
-            return self._deployments[model]
-        if model in self._deployments.values() or not _TUNED.search(model):
-            return model
-        raise ConfigurationError(
-            f"The tuned model '{model}' must be deployed on Azure before it answers, and the"
-            f" profile '{self.name}' names no deployment of it. Deploy it (az cognitiveservices"
-            " account deployment create --name RESOURCE --resource-group GROUP --deployment-name"
-            f" NAME --model-name {model} --model-version 1 --model-format OpenAI --sku-name"
-            " GlobalStandard --sku-capacity 1); a deployment is billed by the hour.",
-            hint=f'add "{model}" = "NAME" under [providers.{self.name}.deployments]',
-        )
 
 
 def build(
@@ -147,6 +133,17 @@ def build(
         MissingCredentials, ConfigurationError: see `required_key`, `checked_url`, `v1_url`.
     """
     return AzureProvider(profile, transport=transport, retry=retry)
+
+
+def deployment_host(profile: Profile) -> DeploymentHost:
+    """Where the profile's tuned models are deployed; needs no key of the API.
+
+    Raises:
+        MissingCredentials, ConfigurationError: a setting is missing, or makes no sense.
+    """
+    from providers import arm
+
+    return arm.deployment_host(profile)
 
 
 def v1_url(profile: Profile) -> str:

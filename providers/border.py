@@ -73,7 +73,7 @@ class Border:
         try:
             response = call().http_response
         except openai.APIStatusError as error:
-            raise self._said(self._refusal(error.response)) from self._clean_error(error)
+            raise self._said(self.refusal(error.response)) from self._clean_error(error)
         except openai.APIConnectionError as error:
             raise self._unreachable(error) from error
         return self.json(response)
@@ -91,12 +91,12 @@ class Border:
         try:
             return self.json(call().http_response)
         except openai.APIStatusError as error:
-            refusal = self._refusal(error.response)
+            refusal = self.refusal(error.response)
             if refusal.status in CLEAR_NO and refusal.is_envelope:
                 raise self._said(refusal) from self._clean_error(error)
             raise self.in_doubt(f"it answered {refusal.status}") from self._clean_error(error)
         except openai.APIConnectionError as error:
-            if _is_unsent(error):
+            if was_never_sent(error.__cause__):
                 raise self._unreachable(error) from error
             raise self.in_doubt("the connection broke before an answer came") from error
         except Exception as error:
@@ -126,14 +126,19 @@ class Border:
             raise self._not_json(kind)
         return _printable(body) if "\\ud" in text.lower() else body
 
+    def refused(self, response: httpx2.Response) -> FtctlError:
+        """What an answer of 300 or more means."""
+        return self._said(self.refusal(response))
+
+    def refusal(self, response: httpx2.Response) -> Refusal:
+        """An answer of 300 or more, taken apart, without the key."""
+        return read(response, self.clean(response.text), self.now())
+
     def clean(self, text: str) -> str:
         """The text without the key."""
         if len(self.key) < SHORTEST_SECRET:
             return text
         return text.replace(self.key, REMOVED).replace(json.dumps(self.key)[1:-1], REMOVED)
-
-    def _refusal(self, response: httpx2.Response) -> Refusal:
-        return read(response, self.clean(response.text), self.now())
 
     def _said(self, refusal: Refusal) -> FtctlError:
         special = winding_down(refusal, self.name) or self.explain(refusal)
@@ -172,7 +177,7 @@ class Border:
         return f"{self.name} {verb}: {said}"
 
     def _unreachable(self, error: openai.APIConnectionError) -> FtctlError:
-        return ProviderUnreachable(f"{self.name} cannot be reached: {_reason(error)}.")
+        return ProviderUnreachable(f"{self.name} cannot be reached: {reason(error.__cause__)}.")
 
     def _not_json(self, kind: str) -> ProviderUnreachable:
         return ProviderUnreachable(
@@ -190,8 +195,8 @@ class Border:
         return error
 
 
-def _is_unsent(error: BaseException) -> bool:
-    """Whether not one byte of the request can have arrived."""
+def was_never_sent(error: BaseException | None) -> bool:
+    """Whether an error of the transport says that not one byte can have arrived."""
     import httpx2
 
     never = (
@@ -201,11 +206,11 @@ def _is_unsent(error: BaseException) -> bool:
         httpx2.ProxyError,
         httpx2.UnsupportedProtocol,
     )
-    return isinstance(error.__cause__, never)
+    return isinstance(error, never)
 
 
-def _reason(error: openai.APIConnectionError) -> str:
-    cause = error.__cause__
+def reason(cause: BaseException | None) -> str:
+    """Why a connection broke, in few words."""
     if cause is None:
         return "the connection broke"
     if "Timeout" in type(cause).__name__:

@@ -104,13 +104,18 @@ def required_key(profile: Profile) -> str:
     return profile.api_key
 
 
-def checked_url(profile: Profile, url: str) -> str:
+def checked_url(profile: Profile, url: str, setting: str = "base_url") -> str:
     """The URL without a slash at its end, if the key may be sent there.
+
+    Args:
+        profile: for its name, and whether it allows plain http.
+        url: as it was written.
+        setting: where it was written, for messages.
 
     Raises:
         ConfigurationError: it may not, or it is not a URL.
     """
-    where = f"base_url of the provider '{profile.name}'"
+    where = f"{setting} of the provider '{profile.name}'"
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
@@ -186,7 +191,7 @@ class Connection:
             max_retries=0,
             # Named here too: the SDK takes a client whose timeout is httpx's own default for one
             # that has none, and waits ten minutes.
-            timeout=self._timeout(),
+            timeout=timeouts(self.where),
             http_client=self._http(),
             # Named here, so that no variable of the environment can replace it.
             default_headers={"Authorization": f"Bearer {self.where.key}"},
@@ -196,33 +201,46 @@ class Connection:
         return client
 
     def _http(self) -> httpx2.Client:
-        import httpx2
-
-        return httpx2.Client(
-            timeout=self._timeout(),
-            trust_env=False,
-            follow_redirects=False,
-            proxy=self.where.proxy if self._transport is None else None,
-            verify=self._certificates(),
-            transport=self._transport() if self._transport else None,
-        )
-
-    def _timeout(self) -> httpx2.Timeout:
-        import httpx2
-
-        timeout = self.where.timeout
-        return httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
+        return http_client(self.where, self._certificates(), self._transport)
 
     def _certificates(self) -> ssl.SSLContext:
 
         with self._lock:
             if self._ssl is None:
-                self._ssl = _trusted(self.where)
+                self._ssl = trusted(self.where)
             context: ssl.SSLContext = self._ssl
         return context
 
 
-def _trusted(where: Address) -> ssl.SSLContext:
+def http_client(
+    where: Address, certificates: ssl.SSLContext, transport: Transport | None = None
+) -> httpx2.Client:
+    """A client without retries, redirects, or anything from the environment."""
+    import httpx2
+
+    return httpx2.Client(
+        timeout=timeouts(where),
+        trust_env=False,
+        follow_redirects=False,
+        proxy=where.proxy if transport is None else None,
+        verify=certificates,
+        transport=transport() if transport else None,
+    )
+
+
+def timeouts(where: Address) -> httpx2.Timeout:
+    """How long an answer, and a connection, are waited for."""
+    import httpx2
+
+    return httpx2.Timeout(where.timeout, connect=min(where.timeout, CONNECT_TIMEOUT))
+
+
+def trusted(where: Address) -> ssl.SSLContext:
+    """The certificates an address is believed by.
+
+    Raises:
+        ConfigurationError: those that were named cannot be used.
+    """
     import ssl
 
     import httpx2

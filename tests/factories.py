@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.dataset import Dataset
+from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.ids import new_id, new_token
 from orchestrator.domain.job import Job
 
@@ -40,6 +41,24 @@ def a_job(**changes: Any) -> Job:
         "updated_at": _NOW,
     }
     return Job(**{**values, **changes})
+
+
+def a_deployment(**changes: Any) -> Deployment:
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "job_id": "0123456789ab",
+        "provider": "azure",
+        "resource": "resource-1",
+        "name": "ftctl-0123456789ab",
+        "model": "gpt-4.1-mini-2025-04-14.ft-0f4a3b2c1d",
+        "base_model": "gpt-4.1-mini-2025-04-14",
+        "sku": "GlobalStandard",
+        "capacity": 10,
+        "hour_micros": 1_700_000,
+        "created_at": _NOW,
+        "updated_at": _NOW,
+    }
+    return Deployment(**{**values, **changes})
 
 
 def chat_rows(count: int, label: str = "ok") -> list[dict[str, Any]]:

@@ -44,6 +44,15 @@ Example:
         "pause": ("orchestrator.cli.jobs:pause", "Ask the provider to hold a job."),
         "resume": ("orchestrator.cli.jobs:resume", "Ask the provider to go on with a paused job."),
         "resolve": ("orchestrator.cli.jobs:resolve", "Settle a job that needs review."),
+        "deploy": (
+            "orchestrator.cli.deployments:deploy",
+            "Let a tuned model answer, where it must be deployed.",
+        ),
+        "deployments": (
+            "orchestrator.cli.deployments:deployments",
+            "List what is deployed, and what it costs.",
+        ),
+        "undeploy": ("orchestrator.cli.deployments:undeploy", "End a deployment and its bill."),
         "compare": ("orchestrator.cli.compare:compare", "Measure a tuned model against baselines."),
         "record": (
             "orchestrator.cli.record:record",

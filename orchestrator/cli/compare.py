@@ -19,14 +19,17 @@ from orchestrator.grading.registry import grader_for, make_grader
 from orchestrator.usecases import arms as arm_names
 from orchestrator.usecases import compare as comparing
 from orchestrator.usecases.answering import Desk
+from orchestrator.usecases.deployment_plan import must_answer
 from orchestrator.usecases.judging import Bench, read_human_labels
 from orchestrator.usecases.measuring import measure
 from orchestrator.usecases.samples import read_samples, select
 from orchestrator.usecases.till import Till
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from orchestrator.domain.arm import Arm
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
     from orchestrator.grading.grader import Grader
@@ -111,6 +114,7 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
     )
     names = options.arms or arm_names.DEFAULT_ARMS
     made = arm_names.make_arms(names, context, source=options.source)
+    _refuse_undeployed(app, job, made)
     _announce(chosen, [arm.name for arm in made], plan)
     found = comparing.compare(
         job,
@@ -127,6 +131,14 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
     )
     _print(found, job, as_json=as_json)
     return exit_code(found)
+
+
+def _refuse_undeployed(app: wiring.App, job: Job, made: Sequence[Arm]) -> None:
+    if not wiring.capabilities(app.settings.profile(job.provider)).needs_deployment:
+        return
+    asked = [arm.model for arm in made if arm.chat is None]
+    known = app.deployments.all(job_id=job.id)
+    must_answer(job, asked, app.served(job.provider), known)
 
 
 def exit_code(found: Comparison) -> ExitCode:

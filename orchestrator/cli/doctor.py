@@ -11,13 +11,15 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, print_table, say
-from orchestrator.domain.errors import ExitCode, FtctlError
+from orchestrator.domain.errors import ConfigurationError, ExitCode, FtctlError
 from orchestrator.domain.prices import STALE_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LITTLE_SPACE = 1024**3
+# A deployment that costs and was not called for so long is worth a look.
+_IDLE_DAYS = 3
 _GOOD, _LOOK, _BAD = "good", "look", "bad"
 # Nothing was ever written before ftctl existed.
 _BORN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,6 +152,28 @@ def _worker(_app: wiring.App) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def _deployments(app: wiring.App) -> Iterator[Finding]:
+    facts = wiring.database_facts(app)
+    if not facts.exists or len(set(wiring.database_revisions(app))) > 1:
+        return
+    from orchestrator.cli import tell_deployments as telling
+
+    days = app.settings.table("deployments").get("idle_days", _IDLE_DAYS)
+    if isinstance(days, bool) or not isinstance(days, int | float):
+        raise ConfigurationError("idle_days in [deployments] must be a number of days.")
+    costly = [each for each in app.deployments.all() if each.may_cost]
+    for each in telling.told(costly, app.deployments, app.clock.now()):
+        found, waste = each.deployment, telling.is_waste(each, days)
+        yield Finding(
+            "deployments", _LOOK if waste else _GOOD,
+            f"{found.name} is {found.state}: {telling.money(each.cost)} so far,"
+            f" {telling.last_call(each)}",
+            f"ftctl undeploy {found.id}" if waste else None,
+        )  # fmt: skip
+    if not costly:
+        yield Finding("deployments", _GOOD, "none is billed by the hour")
+
+
 def _clock(app: wiring.App) -> Iterator[Finding]:
     now = app.clock.now()
     bad = now < _BORN
@@ -185,6 +209,7 @@ _CHECKS: dict[str, Callable[[wiring.App], Iterator[Finding]]] = {
     "database": _database,
     "files": _files,
     "profiles": _profiles,
+    "deployments": _deployments,
     "notify": _notified,
     "worker": _worker,
     "clock": _clock,

@@ -8,10 +8,13 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli import progress, tell
+from orchestrator.cli import tell_deployments as telling
 from orchestrator.cli.output import json_option, print_json, printable, say
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.domain.job import Job
 
 
@@ -33,8 +36,11 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
     if watch:
         profile = app.settings.profile(job.provider)
         job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
+    hosted = telling.told(app.deployments.all(job_id=job.id), app.deployments, app.clock.now())
     if as_json:
-        print_json(tell.as_json(job, tell.model_ends(job, app.lifecycle)))
+        told = [telling.as_json(each) for each in hosted]
+        plain = tell.as_json(job, tell.model_ends(job, app.lifecycle))
+        print_json(plain | ({"deployments": told} if told else {}))
         return
     click.echo(
         tell.page(
@@ -46,6 +52,9 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             tell.life_facts(job, app.lifecycle, app.clock.now()),
         )
     )
+    if hosted:
+        telling.table(hosted)
+    _warn(hosted)
 
 
 @click.command(epilog="\b\nExample:\n  ftctl events 7k2 --limit 20")
@@ -117,6 +126,12 @@ def resolve(
     _print_job(job, as_json=as_json)
 
 
+def _warn(hosted: Sequence[telling.Told]) -> None:
+    for each in hosted:
+        if each.deployment.may_cost:
+            say(telling.warning(each))
+
+
 def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> None:
     from orchestrator.usecases import control
 
@@ -147,6 +162,8 @@ def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     tell.table(shown, app.clock.now())
     if len(shown) < len(jobs):
         say(f"{len(jobs) - len(shown)} older jobs; --all shows them")
+    costly = [each for each in app.deployments.all() if each.may_cost]
+    _warn(telling.told(costly, app.deployments, app.clock.now()))
     ending = tell.ending_soon(jobs, app.lifecycle, app.clock.now())
     if ending:
         say(f"{ending}; see: ftctl models --expiring")

@@ -13,7 +13,9 @@ from orchestrator.cli import progress
 from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.domain.arm import Plan
 from orchestrator.domain.errors import ExitCode
+from orchestrator.domain.job import JobStatus
 from orchestrator.usecases.compare import token_limit
+from orchestrator.usecases.deployment_plan import must_answer
 from orchestrator.usecases.samples import read_samples, select
 from orchestrator.usecases.till import Till
 
@@ -72,6 +74,7 @@ def record(
     kind = app.settings.profile(provider).kind
     samples = select(read_samples(test), [], limit=limit, seed=seed)
     _warn(app, kind, model)
+    _refuse_undeployed(app, provider, model)
     till = Till(book=app.prices, kind=kind, limit=max_cost)
     studio = Studio(
         provider=app.provider(provider),
@@ -112,6 +115,15 @@ def recordings(ctx: click.Context, /, *, as_json: bool) -> int:
     else:
         say("no recordings yet; ftctl record MODEL --provider P --test test.jsonl --name NAME")
     return ExitCode.DONE
+
+
+def _refuse_undeployed(app: wiring.App, provider: str, model: str) -> None:
+    if not wiring.capabilities(app.settings.profile(provider)).needs_deployment:
+        return
+    for job in app.jobs.all([JobStatus.SUCCEEDED]):
+        if job.provider == provider and job.tuned_model and model.startswith(job.tuned_model):
+            known = app.deployments.all(job_id=job.id)
+            must_answer(job, [model], app.served(provider), known)
 
 
 def _warn(app: wiring.App, kind: str, model: str) -> None:

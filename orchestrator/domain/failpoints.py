@@ -41,10 +41,26 @@ SYNC = (
     "sync.written",
     "sync.ended",
 )
+DEPLOY = (
+    "deploy.begun",
+    "deploy.intent_written",
+    "deploy.looked",
+    "deploy.sending",
+    "deploy.answered",
+    "deploy.unclear",
+    "deploy.not_taken",
+    "deploy.refused",
+    "deploy.accepted",
+    "undeploy.deleting",
+    "undeploy.asked",
+    "undeploy.ended",
+    "hosting.listed",
+    "hosting.written",
+)
 COMPARE = ("compare.asking", "compare.answered", "compare.kept")
 NOTIFY = ("notify.gathered", "notify.sent")
 WEBHOOKS = ("webhook.kept",)
-NAMES = (*SUBMIT, *SYNC, *COMPARE, *NOTIFY, *WEBHOOKS)
+NAMES = (*SUBMIT, *SYNC, *DEPLOY, *COMPARE, *NOTIFY, *WEBHOOKS)
 
 
 def _go_on(_name: str) -> None:

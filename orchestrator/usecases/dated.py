@@ -1,4 +1,4 @@
-"""The newest dated data files: prices, retirements, and the checklist."""
+"""The newest dated data files: prices, retirements, hosting, and the checklist."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.checklist import Checklist
 from orchestrator.domain.lifecycle import Lifecycle
 from orchestrator.domain.prices import PriceBook
+from orchestrator.domain.tariff import Tiers
 from orchestrator.resources import data
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ def newest_prices() -> PriceBook:
 def newest_lifecycle() -> Lifecycle:
     """The newest retirement file that ships with ftctl."""
     return Lifecycle.from_json(*_read(_newest("lifecycle")))
+
+
+def newest_tiers(provider: str) -> Tiers:
+    """How a provider bills deployments, by the newest file that ships with ftctl."""
+    return Tiers.from_json(_read(_newest("hosting"))[0], provider)
 
 
 def default_checklist(stage: str = "after_run") -> Checklist:

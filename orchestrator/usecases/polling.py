@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.domain.errors import RateLimited, TryLater
 from orchestrator.domain.job import JobStatus
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.job import Job
-    from orchestrator.domain.provider import Provider
     from orchestrator.usecases.ledger import Ledger
 
 VALIDATING_SECONDS = 15.0
@@ -31,6 +30,12 @@ LONGEST_SHUT = timedelta(minutes=30)
 _VALIDATING = frozenset({"validating_files", "validating"})
 
 
+class Account(Protocol):
+    """Whoever is asked on behalf of an account: a provider, or a host of deployments."""
+
+    account: str
+
+
 def next_poll(job: Job, now: datetime) -> datetime:
     """When to ask about a job again: soon after a change, seldom in a long wait.
 
@@ -41,7 +46,7 @@ def next_poll(job: Job, now: datetime) -> datetime:
 
 
 @contextmanager
-def minded(provider: Provider, ledger: Ledger) -> Iterator[None]:
+def minded(provider: Account, ledger: Ledger) -> Iterator[None]:
     """Ask an account, and remember for every process whether it could be asked."""
     before = ledger.gates.get(provider.account)
     try:
@@ -54,7 +59,7 @@ def minded(provider: Provider, ledger: Ledger) -> Iterator[None]:
         ledger.gates.put(Gate(account=provider.account), ledger.clock.now())
 
 
-def shut_until(provider: Provider, ledger: Ledger) -> datetime | None:
+def shut_until(provider: Account, ledger: Ledger) -> datetime | None:
     """Until when nothing is asked of the account; None when it may be asked now."""
     gate = ledger.gates.get(provider.account)
     if gate is None or gate.not_before is None or gate.not_before <= ledger.clock.now():

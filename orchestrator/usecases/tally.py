@@ -82,12 +82,12 @@ def total(tallies: Sequence[Tally]) -> Pass:
     )
 
 
-def alarm(job: Job, ledger: Ledger, message: str) -> None:
-    """Write an error into the job's history and say it, once, however often it is found."""
+def alarm(job: Job, ledger: Ledger, message: str, *, level: str = "error") -> None:
+    """Write an error, or a warning, into the job's history and say it, once, however often it is found."""
     event = JobEvent(
         key=hashlib.sha256(message.encode("utf-8", "replace")).hexdigest()[:32],
         at=ledger.clock.now(),
-        level="error",
+        level=level,
         source="ftctl",
         message=message,
     )

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from providers.simulator.faults import Fault
 from providers.simulator.host import SimulatedHost
-from providers.simulator.provider import build
+from providers.simulator.provider import build, deployment_host
 from providers.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Fault", "SimulatedHost", "Simulator", "build", "serve_simulator"]
+__all__ = ["Fault", "SimulatedHost", "Simulator", "build", "deployment_host", "serve_simulator"]
 
 
 def serve_simulator(

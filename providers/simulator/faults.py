@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 ROUTES = (
     "create_job", "get_job", "list_jobs", "cancel_job", "pause_job", "resume_job", "events",
     "checkpoints", "upload_file", "get_file", "list_files", "file_content", "list_models",
-    "get_model", "chat", "train", "*",
+    "get_model", "chat", "train", "put_deployment", "get_deployment", "list_deployments",
+    "delete_deployment", "get_operation", "provision", "*",
 )  # fmt: skip
+
+# Not requests, but what becomes of them.
+_INSIDE = frozenset({"train", "provision"})
 
 
 class Fault(StrEnum):
@@ -30,8 +34,8 @@ class Fault(StrEnum):
     NO_ID = "no_id"  #: it took effect; the answer carries no id
     UNKNOWN_STATUS = "unknown_status"  #: the answer carries a word nobody knows
     SLOW = "slow"  #: it took effect; the answer comes after `seconds`
-    LATE = "late"  #: only for `create_job`: the connection closes; it takes effect after `seconds`
-    FAIL = "fail"  #: only for `train`: the next job that is made fails
+    LATE = "late"  #: for `create_job`, `put_deployment`: closes; takes effect after `seconds`
+    FAIL = "fail"  #: for `train`, `provision`: the next job, the next deployment that is made fails
 
     @property
     def spares_the_host(self) -> bool:
@@ -54,15 +58,15 @@ def order(state: State, route: str, fault: str, times: int, options: dict[str, A
     if route not in ROUTES:
         raise ValueError(f"There is no route '{route}'; known are {', '.join(ROUTES)}.")
     entry = {"route": route, "fault": Fault(fault).value, "options": options}
-    if fault == Fault.LATE and route != "create_job":
-        raise ValueError("Only create_job can take effect late.")
+    if fault == Fault.LATE and route not in {"create_job", "put_deployment"}:
+        raise ValueError("Only create_job and put_deployment can take effect late.")
     state["faults"].extend(dict(entry) for _ in range(times))
 
 
 def take(state: State, route: str) -> tuple[Fault, dict[str, Any]] | None:
     """The next order for a route; each is carried out once."""
     for index, entry in enumerate(state["faults"]):
-        if entry["route"] == route or (entry["route"] == "*" and route != "train"):
+        if entry["route"] == route or (entry["route"] == "*" and route not in _INSIDE):
             del state["faults"][index]
             return Fault(entry["fault"]), entry["options"]
     return None

@@ -9,10 +9,11 @@ import secrets
 import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from orchestrator.domain.clock import SystemClock
 from orchestrator.domain.errors import FtctlError
-from providers.simulator import chat, faults, files, jobs, webhooks
+from providers.simulator import arm, chat, faults, files, jobs, webhooks
 from providers.simulator.dialects import dialect as dialect_named
 from providers.simulator.exchange import (
     Call,
@@ -162,6 +163,8 @@ class SimulatedHost:
     def _route(self, call: Call) -> tuple[str, str]:
         if call.path.startswith("/_simulator/"):
             return "control", call.path.removeprefix("/_simulator/")
+        if self.dialect.deployments and (found := arm.route(call)):
+            return found
         path = call.path.removeprefix(self.dialect.prefix)
         for method, pattern, name in _ROUTES:
             match = re.fullmatch(pattern, path)
@@ -176,7 +179,7 @@ class SimulatedHost:
         fault, options = ordered
         if fault is Fault.LATE:
             at = self._now(state) + float(options.get("seconds", 60))
-            state["late"].append({"at": at, "body": call.body.decode()})
+            state["late"].append(_late(at, route, subject, call))
             return None
         if fault.spares_the_host:
             return self._refused_by(fault, options)
@@ -207,12 +210,9 @@ class SimulatedHost:
             return _changed(reply, cut=-len(reply.body) // 2)
         if fault is Fault.CUT:
             return _changed(reply, cut=int(options["bytes"]))
-        body = json.loads(reply.body)
-        if fault is Fault.NO_ID:
-            body.pop("id", None)
-        else:
-            body["status"] = options.get("word", "hibernating")
-        return json_reply(body, reply.status)
+        if not reply.body:
+            return reply
+        return json_reply(_garbled(json.loads(reply.body), fault, options), reply.status)
 
     def _answer(self, state: State, route: str, subject: str, call: Call) -> Reply:
         try:
@@ -222,6 +222,8 @@ class SimulatedHost:
             return self._no(no.status, no.message, no.code, param=no.param)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             return self._no(400, f"The request makes no sense: {type(error).__name__}.", None)
+        if isinstance(value, Reply):
+            return value
         if isinstance(value, str):
             return Reply(
                 status=200,
@@ -245,6 +247,8 @@ class SimulatedHost:
             )
         if route == "unknown":
             raise RefusedError(404, f"Unknown request URL: {call.path}", code="unknown_url")
+        if route in arm.ROUTES:
+            return self._of_deployments(state, route, subject, call)
         if "file" in route:
             return self._of_files(state, route, subject, call)
         if route == "list_models":
@@ -256,6 +260,18 @@ class SimulatedHost:
                 state, call.json(), self.dialect, secrets.token_hex(16), self._now(state)
             )
         return self._of_jobs(state, route, subject, call)
+
+    def _of_deployments(self, state: State, route: str, subject: str, call: Call) -> Reply:
+        making = route == "put_deployment"
+        return arm.answer(
+            state,
+            route,
+            subject,
+            call,
+            self._now(state),
+            fails=making and faults.take(state, "provision") is not None,
+            moves=self._moves,
+        )
 
     def _of_files(self, state: State, route: str, subject: str, call: Call) -> Any:
         if route == "upload_file":
@@ -351,3 +367,25 @@ class SimulatedHost:
 
 def _changed(reply: Reply, *, wait: float = 0.0, cut: int | None = None) -> Reply:
     return Reply(status=reply.status, body=reply.body, headers=reply.headers, wait=wait, cut=cut)
+
+
+def _garbled(body: Any, fault: Fault, options: dict[str, Any]) -> Any:
+    word = options.get("word", "hibernating")
+    if fault is Fault.NO_ID:
+        for name in ("id", "name"):
+            body.pop(name, None)
+        return body
+    for deployment in [*body.get("value", ()), body]:
+        if "properties" in deployment:
+            deployment["properties"]["provisioningState"] = word
+    return body if "properties" in body or "value" in body else body | {"status": word}
+
+
+def _late(at: float, route: str, subject: str, call: Call) -> dict[str, Any]:
+    plain: dict[str, Any] = {"at": at, "body": call.body.decode()}
+    if route == "put_deployment":
+        version = call.query.get("api-version", "")
+        plain["deployment"] = subject
+        plain["target"] = f"{quote(call.path)}?api-version={version}"
+        plain["headers"] = dict(call.headers)
+    return plain

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import address
+from providers.deployed import served_as
 from providers.dialect import Dialect
 from providers.simulator.exchange import call
 from providers.simulator.host import SimulatedHost
 from providers.simulator.state import InFile
+from providers.tokens import FixedToken
 from providers.wire import WireProvider
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx2
 
+    from orchestrator.domain.chat import ChatRequest
+    from orchestrator.domain.deployment import DeploymentHost
     from orchestrator.domain.profile import Profile
+    from providers.connection import Address
     from providers.retry import Retry
 
 KEY = "simulated-key"
@@ -44,6 +52,21 @@ DIALECT = Dialect(
 )
 
 
+class SimulatorProvider(WireProvider):
+    """OpenAI's dialect; as Azure, its tuned models answer under a deployment's name."""
+
+    def __init__(self, dialect: Dialect, profile: Profile, where: Address, **more: Any) -> None:
+        """As for WireProvider."""
+        super().__init__(dialect, profile, where, **more)
+        self._deployments = profile.deployments
+
+    def _chat_body(self, request: ChatRequest) -> dict[str, Any]:
+        body = super()._chat_body(request)
+        if self.capabilities.needs_deployment:
+            body["model"] = served_as(request.model, self._deployments, self.name)
+        return body
+
+
 def build(profile: Profile, *, retry: Retry | None = None) -> WireProvider:
     """A client of the simulator at `base_url`, or of one inside this process.
 
@@ -52,21 +75,65 @@ def build(profile: Profile, *, retry: Retry | None = None) -> WireProvider:
     """
     key = profile.api_key or KEY
     if profile.base_url:
-        return WireProvider(DIALECT, profile, address(profile, profile.base_url, key), retry=retry)
-    dialect = profile.options.get("dialect", "openai")
-    if not isinstance(dialect, str):
-        raise ConfigurationError(f"dialect in [providers.{profile.name}] must be a word.")
-    memory = profile.home.absolute() / "simulator.json"
-    host = SimulatedHost(dialect, memory=InFile(memory))
+        where = address(profile, profile.base_url, key)
+        return SimulatorProvider(_manners(profile), profile, where, retry=retry)
+    host = _inside(profile)
     where = address(profile, f"http://127.0.0.1{host.dialect.prefix}", key)
-    return WireProvider(
-        DIALECT,
+    return SimulatorProvider(
+        _manners(profile),
         profile,
         where,
-        account=hashlib.sha256(f"simulator|{memory}".encode()).hexdigest()[:16],
+        account=hashlib.sha256(f"simulator|{_memory(profile)}".encode()).hexdigest()[:16],
         transport=lambda: transport(host),
         retry=retry,
     )
+
+
+def deployment_host(profile: Profile, *, retry: Retry | None = None) -> DeploymentHost:
+    """The deployments of a simulated Azure, with the place and the token made up.
+
+    Raises:
+        ConfigurationError: the simulator does not speak as Azure does.
+    """
+    from providers import arm
+
+    if not _manners(profile).capabilities.needs_deployment:
+        raise ConfigurationError(
+            f"Models at '{profile.name}' answer without a deployment.",
+            hint=f'dialect = "azure" under [providers.{profile.name}]',
+        )
+    root = (profile.base_url or "http://127.0.0.1/openai/v1").partition("/openai")[0]
+    made_up = {"subscription": "simulated", "resource_group": "simulated", "account": "simulated"}
+    placed = replace(profile, options={**made_up, "arm_endpoint": root, **profile.options})
+    host = None if profile.base_url else _inside(profile)
+    return arm.deployment_host(
+        placed,
+        tokens=FixedToken(profile.api_key or KEY),
+        transport=(lambda: transport(host)) if host else None,
+        retry=retry,
+    )
+
+
+def _manners(profile: Profile) -> Dialect:
+    """What the dialect can do; where none is named, the URL tells."""
+    there = "azure" if (profile.base_url or "").rstrip("/").endswith("/openai/v1") else "openai"
+    deploys = _dialect(profile, there) == "azure"
+    return replace(DIALECT, capabilities=replace(DIALECT.capabilities, needs_deployment=deploys))
+
+
+def _inside(profile: Profile) -> SimulatedHost:
+    return SimulatedHost(_dialect(profile, "openai"), memory=InFile(_memory(profile)))
+
+
+def _memory(profile: Profile) -> Path:
+    return profile.home.absolute() / "simulator.json"
+
+
+def _dialect(profile: Profile, usual: str) -> str:
+    dialect = profile.options.get("dialect", usual)
+    if not isinstance(dialect, str):
+        raise ConfigurationError(f"dialect in [providers.{profile.name}] must be a word.")
+    return dialect
 
 
 def transport(host: SimulatedHost) -> httpx2.BaseTransport:

@@ -25,6 +25,8 @@ _EMPTY: State = {
     "ledger": [],
     "idempotency": {},
     "deployments": {},
+    "arm": {},
+    "hosted": [],
     "faults": [],
     "late": [],
     "model_dates": {},

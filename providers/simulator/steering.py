@@ -6,8 +6,8 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from providers.simulator import faults, jobs
-from providers.simulator.exchange import RefusedError
+from providers.simulator import arm, faults, jobs
+from providers.simulator.exchange import RefusedError, call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def steer(
     state: State,
     verb: str,
-    call: Call,
+    asked: Call,
     dialect: SimulatedDialect,
     now: int,
     *,
@@ -31,11 +31,16 @@ def steer(
     Raises:
         RefusedError: there is no such verb.
     """
-    if call.method == "GET":
-        told = {"ledger": {"jobs": state["ledger"]}, "counts": dict(counts)}
+    if asked.method == "GET":
+        told: dict[str, Any] = {
+            "ledger": {"jobs": state["ledger"]},
+            "hosted": state["hosted"],
+            "counts": dict(counts),
+            "deployments": arm.records(state),
+        }
         if verb in told:
             return told[verb]
-    body = call.json()
+    body = asked.json()
     if verb == "faults":
         faults.order(state, body.pop("route"), body.pop("fault"), body.pop("times", 1), body)
     elif verb == "clock":
@@ -62,10 +67,26 @@ def move_on(
     for _ in range(looks):
         for record in list(state["jobs"].values())[::every]:
             jobs.advance(state, record, dialect, now)
+        for deployment in list(state["arm"].values()):
+            arm.move(state, deployment)
 
 
 def catch_up(state: State, dialect: SimulatedDialect, now: int) -> None:
-    """Make the jobs whose requests were ordered to take effect late, if it is time."""
+    """Carry out the requests that were ordered to take effect late, if it is time."""
+    arm.expire(state, now)
     for late in [late for late in state["late"] if late["at"] <= now]:
         state["late"].remove(late)
+        if late.get("deployment"):
+            _deploy_late(state, late)
+            continue
         jobs.create(state, json.loads(late["body"]), dialect, secrets.token_hex(16), late["at"])
+
+
+def _deploy_late(state: State, late: dict[str, Any]) -> None:
+    again = call("PUT", late["target"], late["headers"], late["body"].encode())
+    try:
+        arm.answer(
+            state, "put_deployment", late["deployment"], again, late["at"], fails=False, moves=False
+        )
+    except RefusedError:
+        return

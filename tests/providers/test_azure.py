@@ -68,7 +68,7 @@ def test_a_tuned_model_must_be_deployed_and_the_error_says_how():
     provider = build(profile("azure", HERE, Path()))
     with pytest.raises(ConfigurationError) as caught:
         provider.chat(ChatRequest(model=TUNED, messages=[]))
-    assert "az cognitiveservices account deployment create" in caught.value.message
+    assert "ftctl deploy" in (caught.value.hint or "")
     assert TUNED in (caught.value.hint or "")
 
 

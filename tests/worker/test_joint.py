@@ -25,7 +25,8 @@ GROUP = {"ftctl_group": "a campaign"}
 
 
 def create(worker: Worker, rows: list[Any], ways: dict[str, Any], **more: Any) -> Any:
-    return worker.client.fine_tuning.jobs.create(
+    jobs: Any = worker.client.fine_tuning.jobs
+    return jobs.create(
         model="mini",
         training_file=worker.upload(rows),
         metadata=GROUP,
@@ -131,7 +132,7 @@ def test_a_job_leaves_its_group_when_paused_and_goes_on_later(
     tmp_path: Path, models_dir: Path, alone: Any
 ) -> None:
     with servers.running(tmp_path, "--models-dir", str(models_dir)) as worker:
-        client = worker.client.fine_tuning.jobs
+        client: Any = worker.client.fine_tuning.jobs
         jobs = create_all(worker)
         paused = create(worker, colour_rows(), {"n_epochs": 50, "batch_size": 1})
         state = worker.home / "jobs" / paused.id / "state.safetensors"

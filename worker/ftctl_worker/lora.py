@@ -9,7 +9,7 @@ and two batched matmuls with the rows' own A and B.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -192,36 +192,34 @@ class Mixture:
 
     ``order`` of shape (adapters, rows of the most used one) lists rows by adapter, filled up with
     row 0; ``back`` says where in there each row stands. None where one adapter serves all rows.
+    ``stacked`` are the adapters that the layers hold beside each other.
     """
 
     names: tuple[str, ...] = ()
     order: torch.Tensor | None = None
     back: torch.Tensor | None = None
-    slots: list[str] = field(default_factory=list)
+    stacked: tuple[str, ...] = ()
 
-    def choose(self, slots: Sequence[str], *, going_on: bool = False) -> None:
+    def choose(self, slots: Sequence[str]) -> None:
         """Give each row its adapter; unknown names use none."""
-        self.slots = list(slots)
-        names = set(self.slots)
+        names = set(slots)
         if len(names) == 1:
             self.names, self.order, self.back = tuple(names), None, None
             return
-        if not going_on:
-            self.names = tuple(sorted(names))
+        # The same adapters in another batch stay as they are stacked.
+        if not names <= set(self.stacked):
+            self.stacked = tuple(sorted(names))
+        self.names = self.stacked
         by_name: dict[str, list[int]] = {name: [] for name in self.names}
-        for row, name in enumerate(self.slots):
+        for row, name in enumerate(slots):
             by_name[name].append(row)
         width = max(map(len, by_name.values()))
         order = [rows + [0] * (width - len(rows)) for rows in by_name.values()]
-        back = [0] * len(self.slots)
+        back = [0] * len(slots)
         for at, rows in enumerate(by_name.values()):
             for place, row in enumerate(rows):
                 back[row] = at * width + place
         self.order, self.back = torch.tensor(order), torch.tensor(back)
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with some rows of the batch."""
-        self.choose([self.slots[row] for row in rows], going_on=True)
 
 
 class MixedLinear(nn.Module):

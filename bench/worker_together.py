@@ -1,0 +1,126 @@
+"""Four adapters over one base: one after another with peft, with our layer, and together."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import torch
+from ftctl_worker import adapters
+from ftctl_worker.forward import Forward
+from ftctl_worker.lora import Shares, slim, slim_together
+from ftctl_worker.objective import Answers
+from ftctl_worker.together import Lesson
+from worker_shared import (
+    CLIP,
+    DEFAULTS,
+    RATE,
+    SEED,
+    UNIT,
+    Measured,
+    clock,
+    in_turn,
+    load,
+    make_rows,
+    passes_for,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ftctl_worker.bases import BaseModel
+    from ftctl_worker.rendering import Row
+
+_JOBS = 4
+BATCHES = (2, 4, 8)
+
+
+def together_table(base: BaseModel, place: Path, steps: int, repeats: int) -> list[str]:
+    """Train the same jobs in each way, for several batch sizes."""
+    lines = [
+        f"{_JOBS} adapters over {base.name}, {steps} steps each, {UNIT}",
+        f"{'batch':>6}{'peft, in turn':>15}{'ours, in turn':>15}{'together':>10}"
+        f"{'/ peft':>8}{'/ ours':>8}{'loss differs':>14}",
+    ]
+    for batch in BATCHES:
+        jobs = _jobs(base, place, batch, steps)
+        ways = {
+            "peft": lambda jobs=jobs: _one_by_one(base, place, jobs, lean=False),
+            "ours": lambda jobs=jobs: _one_by_one(base, place, jobs, lean=True),
+            "together": lambda jobs=jobs: _together(base, place, jobs),
+        }
+        print(f"{_JOBS} adapters, batch {batch} ...", flush=True)
+        best = in_turn(ways, repeats)
+        peft, ours, joint = best["peft"], best["ours"], best["together"]
+        apart = max(abs(a - b) / b for a, b in zip(joint.losses, peft.losses, strict=True))
+        lines.append(
+            f"{batch:>6}{peft.rate:>15,.0f}{ours.rate:>15,.0f}{joint.rate:>10,.0f}"
+            f"{joint.rate / peft.rate:>8.2f}{joint.rate / ours.rate:>8.2f}{apart:>14.1e}"
+        )
+    return lines
+
+
+def _jobs(base: BaseModel, place: Path, batch: int, steps: int) -> list[list[list[Row]]]:
+    """Return for each job its batches of rows."""
+    rows = make_rows(load(base, place), _JOBS * batch * steps, longest=256)
+    random.Random(SEED).shuffle(rows)
+    batches = [rows[at : at + batch] for at in range(0, len(rows), batch)]
+    return [batches[number::_JOBS] for number in range(_JOBS)]
+
+
+def _one_by_one(
+    base: BaseModel, place: Path, jobs: Sequence[Sequence[Sequence[Row]]], *, lean: bool
+) -> Measured:
+    loaded = load(base, place)
+    losses, tokens, seconds = [], 0, 0.0
+    for number, batches in enumerate(jobs):
+        torch.manual_seed(SEED + number)
+        model = adapters.attach(load(base, place).model, DEFAULTS)
+        if lean:
+            slim(model)
+        model.train()
+        optimizer = _Optimizer(adapters.trainable(model))
+        forward = Forward(model, half=loaded.is_half)
+        started = clock()
+        for rows in batches:
+            result = Answers(rows, forward, passes_for(loaded)).learn(range(len(rows)))
+            optimizer.step()
+            tokens += result.tokens
+            losses.append(result.loss)
+        seconds += clock() - started
+    return Measured("", tokens, seconds, losses)
+
+
+def _together(base: BaseModel, place: Path, jobs: Sequence[Sequence[Sequence[Row]]]) -> Measured:
+    loaded = load(base, place)
+    model, shares = loaded.model, Shares()
+    for number in range(len(jobs)):
+        torch.manual_seed(SEED + number)
+        model = adapters.attach(model, DEFAULTS, f"job-{number}")
+    slim_together(model, shares)
+    model.train()
+    optimizers = [_Optimizer(adapters.trainable(model, f"job-{n}")) for n in range(len(jobs))]
+    lesson = Lesson(model, Forward(model, half=loaded.is_half), passes_for(loaded), shares)
+    losses: list[list[float]] = [[] for _ in jobs]
+    tokens, started = 0, clock()
+    for number in range(len(jobs[0])):
+        results = lesson.learn({f"job-{n}": job[number] for n, job in enumerate(jobs)})
+        for own, optimizer, result in zip(losses, optimizers, results.values(), strict=True):
+            optimizer.step()
+            own.append(result.loss)
+            tokens += result.tokens
+    return Measured("", tokens, clock() - started, [loss for own in losses for loss in own])
+
+
+class _Optimizer:
+    """What every way does with its gradients."""
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self._parameters = list(parameters.values())
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=RATE, weight_decay=0.0, fused=True)
+
+    def step(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self._parameters, CLIP, foreach=True)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
