@@ -81,6 +81,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         allow_models=tuple(options.allow_model),
         allow_any_model=options.allow_any_model,
         engine=options.engine,
+        ray_address=options.ray,
+        ray_python=options.ray_python,
+        ray_gpus=options.ray_gpus,
         allow_python_graders=options.allow_python_graders,
     )
 
@@ -172,6 +175,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT,
         help="what trains jobs that name no engine (default: %(default)s)",
     )
+    add(
+        "--ray",
+        metavar="ADDRESS",
+        help="train as jobs of a Ray cluster, as http://head:8265; needs a home all nodes see",
+    )
+    add("--ray-python", default="python", help="Python of the nodes (default: %(default)s)")
+    add("--ray-gpus", type=_count, default=0, help="cards asked for a job (default: 0)")
     add(
         "--allow-python-graders",
         action="store_true",

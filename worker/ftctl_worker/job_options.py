@@ -15,6 +15,7 @@ __all__ = ["split_options"]
 _MOST_RANK = 1024
 _MOST_MODULES = 64
 _MOST_NEW_TOKENS = 8192
+_MOST_GPUS = 64
 
 
 def split_options(
@@ -62,6 +63,10 @@ def _patience(value: object, param: str) -> int:
 
 def _new_tokens(value: object, param: str) -> int:
     return _whole(value, param, 1, _MOST_NEW_TOKENS)
+
+
+def _gpus(value: object, param: str) -> int:
+    return _whole(value, param, 1, _MOST_GPUS)
 
 
 def _engine(value: object, param: str) -> str:
@@ -129,4 +134,6 @@ _OPTIONS: dict[str, Callable[[object, str], object]] = {
     "early_stopping_patience": _patience,
     "gradient_checkpointing": _flag,
     "max_completion_tokens": _new_tokens,
+    "gpus": _gpus,
+    "shard": _flag,
 }

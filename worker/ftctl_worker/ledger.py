@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ftctl_worker.hyperparameters import Chosen
     from ftctl_worker.job import Job, JobError
 
-__all__ = ["Ledger", "watch_over"]
+__all__ = ["Ledger", "SilentLedger", "watch_over"]
 
 _LOG = logging.getLogger("ftctl_worker.train")
 _FLUSH_SECONDS = 1.0
@@ -206,6 +206,33 @@ class Ledger:
             created_at=int(time.time()),
             expires_at=None,
         )
+
+
+class SilentLedger(Ledger):
+    """The ledger of the processes of a job that leave the writing to another one."""
+
+    def say(self, message: str, *, level: Literal["info", "warn"] = "info") -> None:
+        """Say nothing."""
+
+    def choose(self, chosen: Chosen) -> None:
+        """Report nothing."""
+
+    def step(
+        self, metrics: Mapping[str, float], *, total: int, started: float, done: int, todo: int
+    ) -> None:
+        """Keep nothing."""
+
+    def checkpoint(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Offer nothing."""
+
+    def prune(self, keep: set[int]) -> None:
+        """Remove nothing."""
+
+    def succeed(self, step: int, tokens: int, metrics: Sequence[Mapping[str, float]]) -> None:
+        """End nothing."""
+
+    def fail(self, error: JobError) -> None:
+        """End nothing."""
 
 
 def _write_table(place: Path, metrics: Sequence[Mapping[str, float]]) -> None:

@@ -66,13 +66,13 @@ class Task:
 
     def save_checkpoint(self, ledger: Ledger, step: int, metrics: Mapping[str, float]) -> None:
         """Save the adapter of a step, or the whole model, and offer it under its name."""
-        folder, said = ledger.adapter_folder(step), {"base": self.job.model}
-        said |= {"name": ledger.model_name, "job_id": self.job.id}
-        loss = metrics["train_loss"]
+        folder = ledger.adapter_folder(step)
+        said: dict[str, Any] = {"base": self.job.model, "name": ledger.model_name}
+        said |= {"job_id": self.job.id, "step": step, "loss": metrics["train_loss"]}
         if self.whole is not None:
-            self.whole.save(folder, **said, step=step, loss=loss)
+            self.whole.save(folder, **said)
         else:
-            adapters.save(self.model, folder, **said, step=step, loss=loss, adapter=self.adapter)
+            adapters.save(self.model, folder, **said, adapter=self.adapter)
         ledger.checkpoint(step, metrics)
 
 

@@ -25,14 +25,15 @@ from ftctl_worker.errors import (
     ModelError,
     TrainingDataError,
 )
+from ftctl_worker.executors.launching import on_cards
 from ftctl_worker.home import Home, TrainerLock
 from ftctl_worker.job import JobError, JobStatus
 from ftctl_worker.jobs import JobStore
-from ftctl_worker.ledger import Ledger, watch_over
+from ftctl_worker.ledger import Ledger, SilentLedger, watch_over
 from ftctl_worker.loading import use_threads
 from ftctl_worker.postmortem import EXIT_ONE_BY_ONE
 from ftctl_worker.run import TrainingDivergedError
-from ftctl_worker.settings import PRECISIONS
+from ftctl_worker.settings import PRECISIONS, process_rank
 from ftctl_worker.stopping import StopRequest
 from ftctl_worker.together import Member, train_together
 
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)
     home = Home(options.home)
+    if options.gpus > 1 and process_rank() is None:
+        _become_several(options, home, list(sys.argv[1:] if arguments is None else arguments))
     try:
         return _attempt(options, home)
     except Exception as error:
@@ -63,8 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
 
 
+def _become_several(options: argparse.Namespace, home: Home, arguments: list[str]) -> None:
+    """Go on as the launcher of one process for each card; it still dies with the server."""
+    database = Database(home.database, shared=options.shared_home)
+    job = JobStore(database).get(options.job_id)
+    database.close()
+    shard = job is not None and bool(job.options.get("shard"))
+    # The launcher is the parent of those processes; the last word on an option counts.
+    line = on_cards(sys.executable, [*arguments, "--parent", "0"], gpus=options.gpus, shard=shard)
+    os.execv(line[0], line)  # noqa: S606
+
+
 def _attempt(options: argparse.Namespace, home: Home) -> int:
-    database = Database(home.database)
+    database = Database(home.database, shared=options.shared_home)
     named = [(options.job_id, options.attempt), *options.beside]
     jobs = [(JobStore(database).get(job_id), attempt) for job_id, attempt in named]
     running = [
@@ -88,14 +102,16 @@ def _attempt(options: argparse.Namespace, home: Home) -> int:
 def _train_one(
     job: Job, attempt: int, options: argparse.Namespace, home: Home, database: Database
 ) -> int:
-    ledger = Ledger(database, home, job, attempt)
+    speaks = process_rank() in (None, 0)
+    ledger = (Ledger if speaks else SilentLedger)(database, home, job, attempt)
     stop = StopRequest()
     watch_over(ledger, options.parent, stop.insist)
     try:
-        lock = TrainerLock(home, job.id)
+        lock = TrainerLock(home, job.id) if speaks else None
         train = engines.load(job.options.get("engine", engines.DEFAULT))
         train(job, options.base, ledger, home, precision=options.precision, stop=stop)
-        lock.release()
+        if lock is not None:
+            lock.release()
     except JobSupersededError:
         _LOG.info("stopping: the job is not ours any more")
     except Exception as error:
@@ -186,6 +202,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parent", type=int, default=0)
     parser.add_argument("--base", type=BaseModel.from_json)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--shared-home", action="store_true")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     return parser
 

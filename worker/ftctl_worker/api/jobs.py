@@ -178,9 +178,22 @@ class JobRoutes:
         if why is not None:
             where = f"method.{draft.method}.hyperparameters"
             raise BadRequestError(why, param=f"{where}.engine", code="engine_not_available")
+        self._check_cards(draft, name)
         if name == engines.DEFAULT:
             return draft
         return replace(draft, options={**draft.options, "engine": name})
+
+    def _check_cards(self, draft: JobDraft, engine: str) -> None:
+        wanted = draft.options.get("gpus", 1)
+        here = len(hardware.describe(0)["gpus"])
+        why = None
+        if wanted > 1 and engine != "trl":
+            why = f"The engine {engine} trains on one card; for {wanted}, use the engine trl."
+        elif self._settings.ray_address is None and wanted > max(1, here):
+            why = f"This server has {here} cards, not {wanted}."
+        if why is not None:
+            param = f"method.{draft.method}.hyperparameters.gpus"
+            raise BadRequestError(why, param=param, code="engine_not_available")
 
     def _check_file(self, file_id: str, param: str) -> None:
         file = self._files.get(file_id)

@@ -16,6 +16,7 @@ from ftctl_worker import adapters
 from ftctl_worker.early_stopping import BestEpoch
 from ftctl_worker.resume import Progress
 from ftctl_worker.run import TrainingDivergedError
+from ftctl_worker.settings import process_rank
 from ftctl_worker.stopping import Alarm
 
 if TYPE_CHECKING:
@@ -115,8 +116,9 @@ class Reporter(TrainerCallback):
         if metrics is not None and state.global_step % every == 0:
             self._best.see(metrics)
             if self._best.patience or state.global_step > state.max_steps - _KEPT_EPOCHS * every:
-                self._checkpoint(model, metrics, every)
-        _write_history(self._folder, self.metrics)
+                self._checkpoint(model, metrics, every, several=args.world_size > 1)
+        if state.is_world_process_zero:
+            _write_history(self._folder, self.metrics)
         if self._best.is_long_ago:
             self.best_step = self._best.step
             control.should_training_stop = True
@@ -131,19 +133,26 @@ class Reporter(TrainerCallback):
             )
         best = self._best.step or state.global_step
         self._ledger.succeed(best, tokens, self.metrics)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if process_rank() in (None, 0):
+            shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _checkpoint(self, model: Any, metrics: dict[str, float], every: int) -> None:
+    def _checkpoint(
+        self, model: Any, metrics: dict[str, float], every: int, *, several: bool
+    ) -> None:
         step = int(metrics["step"])
-        adapters.save(
-            model,
-            self._ledger.adapter_folder(step),
-            base=self._job.model,
-            name=self._ledger.model_name,
-            job_id=self._job.id,
-            step=step,
-            loss=metrics["train_loss"],
-        )
+        # With several processes the model may be in parts; the trainer has just put it together.
+        weights = self._folder / f"checkpoint-{step}" / adapters.WEIGHTS_FILE if several else None
+        if process_rank() in (None, 0):
+            adapters.save(
+                model.module if hasattr(model, "module") else model,
+                self._ledger.adapter_folder(step),
+                base=self._job.model,
+                name=self._ledger.model_name,
+                job_id=self._job.id,
+                step=step,
+                loss=metrics["train_loss"],
+                weights=weights,
+            )
         self._ledger.checkpoint(step, metrics)
         self._ledger.prune({*self._best.kept, *(step - n * every for n in range(_KEPT_EPOCHS))})
 

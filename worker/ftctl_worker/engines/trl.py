@@ -18,6 +18,7 @@ from ftctl_worker.engines.reporting import Reporter, last_state, state_folder
 from ftctl_worker.graders.grader import GradingError, fields_of
 from ftctl_worker.loading import device
 from ftctl_worker.preparation import grader_of, load, plan_passes, read
+from ftctl_worker.settings import process_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ def _arguments(job: Job, material: Material, folder: Any, *, half: bool) -> dict
     return {
         "output_dir": str(folder),
         "num_train_epochs": chosen.n_epochs,
-        "per_device_train_batch_size": chosen.batch_size,
+        "per_device_train_batch_size": max(1, chosen.batch_size // process_count()),
         "per_device_eval_batch_size": chosen.batch_size,
         "learning_rate": chosen.learning_rate,
         "lr_scheduler_type": "cosine",
