@@ -121,7 +121,8 @@ def ray_worker(
 
 
 def test_a_job_of_the_cluster_is_told_and_kept_like_any_other(ray_worker: Worker) -> None:
-    job = wait_for(lambda: _ended(ray_worker, start(ray_worker, "peft").id), seconds=180)
+    created = start(ray_worker, "peft")
+    job = wait_for(lambda: _ended(ray_worker, created.id), seconds=180)
     assert job.status == "succeeded", job.error
     assert [int(row["step"]) for row in table(ray_worker, job)] == list(range(1, 13))
     answer = ray_worker.client.chat.completions.create(
