@@ -6,16 +6,18 @@ import gc
 import math
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from ftctl_worker.bases import Catalog
 from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
 from ftctl_worker.dataset import Example
 from ftctl_worker.hyperparameters import TrainingDefaults
-from ftctl_worker.loading import load_base
+from ftctl_worker.loading import device, load_base
 from ftctl_worker.objective import Passes
 from ftctl_worker.rendering import render_rows
+from transformers import AutoModelForCausalLM, Qwen2Config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +44,7 @@ class Measured:
     seconds: float
     losses: list[float] = field(default_factory=list)
     peak_mib: float = 0.0
+    texts: list[str] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -77,10 +80,36 @@ def in_turn(ways: Mapping[str, Callable[[], Measured]], repeats: int) -> dict[st
     return best
 
 
-def load(base: BaseModel, place: Path, precision: Any = None) -> LoadedBase:
-    """Load a model, in fp32 on a CPU and in bf16 on a card where not said otherwise."""
-    chosen = precision or ("bf16" if CUDA else "fp32")
-    return load_base(base, precision=chosen, cache=place, training=True)
+@dataclass(frozen=True)
+class Source:
+    """Where a fresh copy of a model comes from: loaded, or of random weights in some shape."""
+
+    name: str
+    fresh: Callable[[], LoadedBase]
+
+
+def loaded_from(base: BaseModel, place: Path) -> Source:
+    """Return a model of the catalog, in fp32 on a CPU and in bf16 on a card."""
+    precision: Any = "bf16" if CUDA else "fp32"
+    return Source(
+        base.name, lambda: load_base(base, precision=precision, cache=place, training=True)
+    )
+
+
+def random_weights(name: str, shape: Mapping[str, Any], place: Path) -> Source:
+    """Return a model of random weights in a published shape, with the tokenizer of ``tiny``."""
+
+    def fresh() -> LoadedBase:
+        tiny = load_base(Catalog().resolve("tiny"), precision="fp32", cache=place)
+        config = Qwen2Config(**shape, eos_token_id=tiny.tokenizer.eos_token_id, pad_token_id=0)
+        torch.manual_seed(SEED)
+        kind = torch.bfloat16 if CUDA else torch.float32
+        with torch.device(device()):
+            model = AutoModelForCausalLM.from_config(config, dtype=kind)
+        model.requires_grad_(requires_grad=False).eval()
+        return replace(tiny, model=model, context=4096, folder=None)
+
+    return Source(name, fresh)
 
 
 def passes_for(loaded: LoadedBase) -> Passes:

@@ -20,35 +20,33 @@ from worker_shared import (
     Measured,
     clock,
     in_turn,
-    load,
     make_rows,
     passes_for,
 )  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from ftctl_worker.bases import BaseModel
     from ftctl_worker.rendering import Row
+    from worker_shared import Source
 
 _JOBS = 4
 BATCHES = (2, 4, 8)
 
 
-def together_table(base: BaseModel, place: Path, steps: int, repeats: int) -> list[str]:
+def together_table(source: Source, steps: int, repeats: int) -> list[str]:
     """Train the same jobs in each way, for several batch sizes."""
     lines = [
-        f"{_JOBS} adapters over {base.name}, {steps} steps each, {UNIT}",
+        f"{_JOBS} adapters over {source.name}, {steps} steps each, {UNIT}",
         f"{'batch':>6}{'peft, in turn':>15}{'ours, in turn':>15}{'together':>10}"
         f"{'/ peft':>8}{'/ ours':>8}{'loss differs':>14}",
     ]
     for batch in BATCHES:
-        jobs = _jobs(base, place, batch, steps)
+        jobs = _jobs(source, batch, steps)
         ways = {
-            "peft": lambda jobs=jobs: _one_by_one(base, place, jobs, lean=False),
-            "ours": lambda jobs=jobs: _one_by_one(base, place, jobs, lean=True),
-            "together": lambda jobs=jobs: _together(base, place, jobs),
+            "peft": lambda jobs=jobs: _one_by_one(source, jobs, lean=False),
+            "ours": lambda jobs=jobs: _one_by_one(source, jobs, lean=True),
+            "together": lambda jobs=jobs: _together(source, jobs),
         }
         print(f"{_JOBS} adapters, batch {batch} ...", flush=True)
         best = in_turn(ways, repeats)
@@ -61,22 +59,20 @@ def together_table(base: BaseModel, place: Path, steps: int, repeats: int) -> li
     return lines
 
 
-def _jobs(base: BaseModel, place: Path, batch: int, steps: int) -> list[list[list[Row]]]:
+def _jobs(source: Source, batch: int, steps: int) -> list[list[list[Row]]]:
     """Return for each job its batches of rows."""
-    rows = make_rows(load(base, place), _JOBS * batch * steps, longest=256)
+    rows = make_rows(source.fresh(), _JOBS * batch * steps, longest=256)
     random.Random(SEED).shuffle(rows)
     batches = [rows[at : at + batch] for at in range(0, len(rows), batch)]
     return [batches[number::_JOBS] for number in range(_JOBS)]
 
 
-def _one_by_one(
-    base: BaseModel, place: Path, jobs: Sequence[Sequence[Sequence[Row]]], *, lean: bool
-) -> Measured:
-    loaded = load(base, place)
+def _one_by_one(source: Source, jobs: Sequence[Sequence[Sequence[Row]]], *, lean: bool) -> Measured:
+    loaded = source.fresh()
     losses, tokens, seconds = [], 0, 0.0
     for number, batches in enumerate(jobs):
         torch.manual_seed(SEED + number)
-        model = adapters.attach(load(base, place).model, DEFAULTS)
+        model = adapters.attach(source.fresh().model, DEFAULTS)
         if lean:
             slim(model)
         model.train()
@@ -92,8 +88,8 @@ def _one_by_one(
     return Measured("", tokens, seconds, losses)
 
 
-def _together(base: BaseModel, place: Path, jobs: Sequence[Sequence[Sequence[Row]]]) -> Measured:
-    loaded = load(base, place)
+def _together(source: Source, jobs: Sequence[Sequence[Sequence[Row]]]) -> Measured:
+    loaded = source.fresh()
     model, shares = loaded.model, Shares()
     for number in range(len(jobs)):
         torch.manual_seed(SEED + number)

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from orchestrator.config import Settings
+    from orchestrator.domain.adapter_ports import AdapterRepo
     from orchestrator.domain.answerbook import Recordings
     from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
+    from orchestrator.domain.hosting import Hosted
     from orchestrator.domain.inbox import Inbox
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
@@ -33,9 +35,13 @@ if TYPE_CHECKING:
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
+    from orchestrator.domain.spending import Spendings
     from orchestrator.domain.tariff import Tariff
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
+    from orchestrator.usecases.adapter_registry import Registry
+    from orchestrator.usecases.adapter_serving import AdapterServer
+    from orchestrator.usecases.allowance import Vault
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.deploying import Yard
     from orchestrator.usecases.ledger import Ledger
@@ -97,6 +103,13 @@ class App:
         return SqlGates(self.engine)
 
     @cached_property
+    def spendings(self) -> Spendings:
+        """What was reserved and spent."""
+        from orchestrator.store.spendings import SqlSpendings
+
+        return SqlSpendings(self.engine)
+
+    @cached_property
     def model_dates(self) -> ModelDates:
         """What providers said of their models' last days."""
         from orchestrator.store.model_dates import SqlModelDates
@@ -116,6 +129,22 @@ class App:
         from orchestrator.store.recordings import RecordingStore
 
         return RecordingStore(self.engine)
+
+    @cached_property
+    def adapters(self) -> Registry:
+        """The repository of adapters, and who acts on it.
+
+        Raises:
+            ConfigurationError: the setting makes no sense.
+        """
+        from orchestrator.usecases.adapter_registry import Registry
+
+        return Registry(
+            repo=adapter_repo(self.settings),
+            clock=self.clock,
+            by=_actor(),
+            staging=self.settings.home / "staging",
+        )
 
     @cached_property
     def deployments(self) -> DeploymentStore:
@@ -268,6 +297,16 @@ class App:
         kind = self.settings.profile(profile).kind
         return Host(profile, kind, provider.account, provider)
 
+    def pin(self, profile: str, model: str) -> str:
+        """A model's name that cannot come to mean another one while answers to it are kept."""
+        from orchestrator.domain.adapter_names import may_move
+        from orchestrator.domain.adapter_ports import AdapterHost
+
+        if not may_move(model):
+            return model
+        provider = self.provider(profile)
+        return provider.pin_model(model) if isinstance(provider, AdapterHost) else model
+
     def ledger(self, say: Callable[[str], None] | None = None) -> Ledger:
         """The parts that submit and sync work with."""
         from orchestrator.usecases.ledger import Ledger, silent
@@ -281,7 +320,36 @@ class App:
             clock=self.clock,
             provider=self.provider,
             claim=self.claim,
+            budgets=self.settings.budgets(),
             say=say or silent,
+        )
+
+    def hosted(self) -> Sequence[Hosted]:
+        """What stood at a host, and stands."""
+        from orchestrator.domain.hosting import Hosted
+
+        return [
+            Hosted(
+                each.provider,
+                each.job_id,
+                each.name,
+                each.started_at,
+                each.ended_at,
+                each.hour_micros,
+            )
+            for each in self.deployments.all()
+            if each.started_at is not None
+        ]
+
+    def vault(self) -> Vault:
+        """Where evaluations reserve their money."""
+        from orchestrator.usecases.allowance import Vault
+
+        return Vault(
+            spendings=self.spendings,
+            budgets=self.settings.budgets(),
+            clock=self.clock,
+            claim=self.claim,
         )
 
     @contextlib.contextmanager
@@ -367,6 +435,49 @@ def capabilities(profile: Profile) -> Capabilities:
         return provider.capabilities
 
 
+def adapter_repo(settings: Settings, folder: Path | None = None) -> AdapterRepo:
+    """The repository of adapters that the settings name, or the one in a folder."""
+    where = settings.adapters()
+    if (place := folder or where.folder) is not None:
+        from orchestrator.store.adapter_folder import FolderRepo
+
+        return FolderRepo(place.absolute())
+    from providers.adapter_hub import HUB, HubRepo
+
+    return HubRepo(
+        name=where.repo.removeprefix("hf://"),
+        cache=settings.home / "hub",
+        endpoint=where.endpoint or HUB,
+        token=where.token,
+    )
+
+
+def vllm_server(application: App, url: str, key_env: str | None) -> AdapterServer:
+    """A vLLM server that may be told which adapters to hold.
+
+    Raises:
+        MissingCredentials: the variable for its key is not set.
+        ConfigurationError: the key must not go to that address.
+    """
+    from providers.vllm import VllmServer
+
+    key = application.settings.environment.get(key_env, "").strip() if key_env else ""
+    if key_env and not key:
+        raise MissingCredentials(f"{key_env} is not set.", hint=f"export {key_env}=...")
+    return VllmServer(url, key or None)
+
+
+def _actor() -> str:
+    """The user of the operating system and the machine; no variable can claim another."""
+    import pwd
+
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"uid {os.getuid()}"
+    return f"{name}@{os.uname().nodename}"
+
+
 def upgrade_database(application: App) -> tuple[str | None, str, Path | None]:
     """Back up and upgrade: revision before, revision after, backup."""
     from orchestrator.store.database import upgrade
@@ -426,6 +537,18 @@ def serve_simulator(host: str, port: int, dialect: str, *, on_ready: Callable[[s
     from providers.simulator import serve_simulator as serve
 
     serve(host, port, dialect, on_ready=on_ready)
+
+
+def export_merged(application: App, adapter: Path, base: str, out: Path, *, gguf: bool) -> None:
+    """Merge an adapter into its base model, in a process of the worker's package.
+
+    Raises:
+        MissingExtra: that is not installed.
+        AnswerIsNo: the two do not fit, or the format cannot say this model.
+    """
+    from providers.embedded import export_merged as export
+
+    export(adapter, base, out, gguf=gguf, cache=application.settings.home / "worker")
 
 
 def serve_webhooks(

@@ -25,7 +25,7 @@ from orchestrator.domain.errors import (
 from providers.refusal import explain_nothing, is_html, one_line, read, winding_down
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import httpx2
@@ -52,6 +52,7 @@ class Border:
         name: how the profile is called, for messages.
         key: what must not appear in anything that leaves here.
         key_env: the variable that holds it, for hints.
+        more_secrets: what else must not, as tokens that are renewed.
         explain: better words for what one provider is known to say; None for no idea.
     """
 
@@ -59,6 +60,7 @@ class Border:
     key: str = field(repr=False)
     key_env: str | None = None
     explain: Explain = explain_nothing
+    more_secrets: Callable[[], Sequence[str]] = tuple
     now: Callable[[], datetime] = field(default_factory=lambda: SystemClock().now)
 
     def answer(self, call: Call) -> dict[str, Any]:
@@ -78,6 +80,26 @@ class Border:
             raise self._unreachable(error) from error
         return self.json(response)
 
+    def content(self, call: Callable[[], Any]) -> bytes:
+        """The bytes that a call which may be repeated is answered with.
+
+        Raises:
+            ProviderRejected, CredentialsRefused: no.
+            TryLater: no answer, or a page instead of a file.
+        """
+        import openai
+
+        try:
+            response: httpx2.Response = call().http_response
+            body = response.read()
+        except openai.APIStatusError as error:
+            raise self._said(self.refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        if "html" in response.headers.get("content-type", ""):
+            raise self._not_json("HTML")
+        return body
+
     def answer_to_the_post(self, call: Call) -> dict[str, Any]:
         """The JSON object that the one POST which must not be repeated is answered with.
 
@@ -89,7 +111,10 @@ class Border:
         import openai
 
         try:
-            return self.json(call().http_response)
+            response = call().http_response
+        except FtctlError:
+            # Raised on this side, before a byte left: nobody gave a token.
+            raise
         except openai.APIStatusError as error:
             refusal = self.refusal(error.response)
             if refusal.status in CLEAR_NO and refusal.is_envelope:
@@ -102,6 +127,33 @@ class Border:
         except Exception as error:
             # After the first byte nothing may pass for a clear outcome.
             raise self.in_doubt("its answer cannot be read") from error
+        try:
+            return self.json(response)
+        except Exception as error:
+            raise self.in_doubt("its answer cannot be read") from error
+
+    def stream(self, call: Call, use: Callable[[httpx2.Response], str]) -> str:
+        """What `use` makes of a body that is read as it comes; the call may be repeated.
+
+        Raises:
+            ProviderRejected, CredentialsRefused, TryLater: as for `answer`.
+        """
+        import httpx2
+        import openai
+
+        try:
+            response = call().http_response
+            try:
+                return use(response)
+            finally:
+                response.close()
+        except openai.APIStatusError as error:
+            raise self._said(self.refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        except httpx2.HTTPError as error:
+            said = one_line(str(error)) or type(error).__name__
+            raise ProviderUnreachable(f"{self.name} broke off: {said}.") from error
 
     def in_doubt(self, why: str) -> OutcomeUnknown:
         """There may be a job."""
@@ -136,9 +188,10 @@ class Border:
 
     def clean(self, text: str) -> str:
         """The text without the key."""
-        if len(self.key) < SHORTEST_SECRET:
-            return text
-        return text.replace(self.key, REMOVED).replace(json.dumps(self.key)[1:-1], REMOVED)
+        for secret in (self.key, *self.more_secrets()):
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, REMOVED).replace(json.dumps(secret)[1:-1], REMOVED)
+        return text
 
     def _said(self, refusal: Refusal) -> FtctlError:
         special = winding_down(refusal, self.name) or self.explain(refusal)
@@ -155,7 +208,12 @@ class Border:
         if refusal.status == 404 and not refusal.is_envelope:
             return self._wrong_door(refusal)
         refused = RemoteNotFound if refusal.status == 404 else ProviderRejected
-        return refused(self._sentence("said no", refusal), status=refusal.status, code=refusal.code)
+        return refused(
+            self._sentence("said no", refusal),
+            status=refusal.status,
+            code=refusal.code,
+            param=refusal.param,
+        )
 
     def _key_refused(self, refusal: Refusal) -> FtctlError:
         where = f" in {self.key_env}" if self.key_env else ""

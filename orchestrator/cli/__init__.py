@@ -44,6 +44,19 @@ Example:
         "pause": ("orchestrator.cli.jobs:pause", "Ask the provider to hold a job."),
         "resume": ("orchestrator.cli.jobs:resume", "Ask the provider to go on with a paused job."),
         "resolve": ("orchestrator.cli.jobs:resolve", "Settle a job that needs review."),
+        "results": (
+            "orchestrator.cli.results:results",
+            "Download the tables of training metrics of a job.",
+        ),
+        "checkpoints": (
+            "orchestrator.cli.checkpoints:checkpoints",
+            "List a job's checkpoints and share them.",
+        ),
+        "delete": (
+            "orchestrator.cli.results:delete",
+            "Delete a tuned model, or a job's record, at the provider.",
+        ),
+        "files": ("orchestrator.cli.files:files", "List and delete files at a provider."),
         "deploy": (
             "orchestrator.cli.deployments:deploy",
             "Let a tuned model answer, where it must be deployed.",
@@ -61,11 +74,16 @@ Example:
         "recordings": ("orchestrator.cli.record:recordings", "List frozen answers."),
         "rows": ("orchestrator.cli.rows:rows", "Read rows that were won and lost."),
         "comparisons": ("orchestrator.cli.rows:comparisons", "List finished comparisons."),
+        "costs": ("orchestrator.cli.costs:costs", "Show what was spent, and what budgets leave."),
         "checklist": (
             "orchestrator.cli.checklist:checklist",
             "Ask and answer what only a person knows.",
         ),
         "report": ("orchestrator.cli.report:report", "Write the decision report of a job."),
+        "adapters": (
+            "orchestrator.cli.adapters:adapters",
+            "Keep adapters: versions, aliases, proof that they still answer.",
+        ),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
         "models": (

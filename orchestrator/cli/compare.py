@@ -18,6 +18,7 @@ from orchestrator.grading.grader import ModelGrader
 from orchestrator.grading.registry import grader_for, make_grader
 from orchestrator.usecases import arms as arm_names
 from orchestrator.usecases import compare as comparing
+from orchestrator.usecases.allowance import allowance
 from orchestrator.usecases.answering import Desk
 from orchestrator.usecases.deployment_plan import must_answer
 from orchestrator.usecases.judging import Bench, read_human_labels
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.arm import Arm
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Job
+    from orchestrator.domain.sample import Sample
     from orchestrator.grading.grader import Grader
     from orchestrator.usecases.samples import SampleSet
 
@@ -55,6 +57,7 @@ class _Options:
     margin: float | None
     source: str | None
     max_cost: float | None
+    allow_unpriced: bool
     limit: int | None
     slice_by: str | None
     group_by: str | None
@@ -90,9 +93,34 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         limit=options.limit,
         seed=options.seed,
     )
+    with allowance(
+        app.vault(),
+        subject=f"compare {options.test.name}",
+        job_id=job.id,
+        allow_unpriced=options.allow_unpriced,
+    ) as allowed:
+        till = Till(
+            book=app.prices,
+            kind=job.kind,
+            profile=job.provider,
+            limit=options.max_cost,
+            allowance=allowed,
+        )
+        found = _compared(app, options, job, training, chosen, till)
+    _print(found, job, as_json=as_json)
+    return exit_code(found)
+
+
+def _compared(
+    app: wiring.App,
+    options: _Options,
+    job: Job,
+    training: Sequence[Sample],
+    chosen: SampleSet,
+    till: Till,
+) -> Comparison:
     plan = _plan(options, chosen)
     grader = make_grader(plan.grader)
-    till = Till(book=app.prices, kind=job.kind, limit=options.max_cost)
     desk = Desk(
         run=None,
         chat=app.provider(job.provider),
@@ -111,12 +139,13 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         recordings=app.recordings,
         cheapest=partial(_cheapest, app),
         measure=measure(desk, plan, grader, progress.answers()),
+        pin=app.pin,
     )
     names = options.arms or arm_names.DEFAULT_ARMS
     made = arm_names.make_arms(names, context, source=options.source)
     _refuse_undeployed(app, job, made)
     _announce(chosen, [arm.name for arm in made], plan)
-    found = comparing.compare(
+    return comparing.compare(
         job,
         chosen,
         made,
@@ -129,8 +158,6 @@ def compare(ctx: click.Context, /, *, job_id: str, as_json: bool, **typed: objec
         grader=grader,
         bench=_bench(app, grader, options),
     )
-    _print(found, job, as_json=as_json)
-    return exit_code(found)
 
 
 def _refuse_undeployed(app: wiring.App, job: Job, made: Sequence[Arm]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.domain.job import Job
+    from orchestrator.domain.spending import Spending
 
 
 @click.command(epilog="\b\nExample:\n  ftctl status\n  ftctl status 7k2 --watch")
@@ -39,7 +41,8 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
     hosted = telling.told(app.deployments.all(job_id=job.id), app.deployments, app.clock.now())
     if as_json:
         told = [telling.as_json(each) for each in hosted]
-        plain = tell.as_json(job, tell.model_ends(job, app.lifecycle))
+        ends = tell.model_ends(job, app.lifecycle)
+        plain = tell.as_json(job, ends, app.spendings.of_job(job.id))
         print_json(plain | ({"deployments": told} if told else {}))
         return
     click.echo(
@@ -49,7 +52,10 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             app.jobs.metrics(job.id),
             app.jobs.checkpoints(job.id),
             app.jobs.transitions(job.id),
-            tell.life_facts(job, app.lifecycle, app.clock.now()),
+            [
+                *tell.life_facts(job, app.lifecycle, app.clock.now()),
+                *tell.cost_facts(app.spendings.of_job(job.id)),
+            ],
         )
     )
     if hosted:
@@ -123,7 +129,7 @@ def resolve(
         job = control.resolve_as(job, remote_id, app.ledger(say))
     else:
         job = control.resolve_as_absent(job, app.ledger(say))
-    _print_job(job, as_json=as_json)
+    _print_job(app, job, as_json=as_json)
 
 
 def _warn(hosted: Sequence[telling.Told]) -> None:
@@ -138,12 +144,13 @@ def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> No
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
     job = getattr(control, verb)(job, app.ledger(say))
-    _print_job(job, as_json=as_json)
+    _print_job(app, job, as_json=as_json)
 
 
-def _print_job(job: Job, *, as_json: bool) -> None:
+def _print_job(app: wiring.App, job: Job, *, as_json: bool) -> None:
     if as_json:
-        print_json(tell.as_json(job))
+        ends = tell.model_ends(job, app.lifecycle)
+        print_json(tell.as_json(job, ends, app.spendings.of_job(job.id)))
     else:
         click.echo(f"{job.id}  {job.status}")
 
@@ -151,7 +158,15 @@ def _print_job(job: Job, *, as_json: bool) -> None:
 def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     jobs = app.jobs.all()
     if as_json:
-        print_json([tell.as_json(job, tell.model_ends(job, app.lifecycle)) for job in jobs])
+        spendings: dict[str | None, list[Spending]] = defaultdict(list)
+        for each in app.spendings.all():
+            spendings[each.job_id].append(each)
+        print_json(
+            [
+                tell.as_json(job, tell.model_ends(job, app.lifecycle), spendings[job.id])
+                for job in jobs
+            ]
+        )
         return
     if not jobs:
         say(

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.output import print_table, printable
 from orchestrator.domain.job import JobStatus
 from orchestrator.domain.lifecycle import WARN_DAYS
+from orchestrator.domain.spending import Purpose, SpendingState
+from orchestrator.domain.usd import money, usd_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
     from orchestrator.domain.lifecycle import Ending, Lifecycle
+    from orchestrator.domain.spending import Spending
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NEXT = {
@@ -33,13 +36,17 @@ _NEXT = {
 }
 
 
-def as_json(job: Job, ends: Ending | None = None) -> dict[str, Any]:
+def as_json(
+    job: Job, ends: Ending | None = None, spendings: Sequence[Spending] = ()
+) -> dict[str, Any]:
     """What `status --json` prints for a job; described in schemas/status.schema.json.
 
     Args:
         job: the job.
         ends: when its tuned model stops answering, if it has one and a day is known.
+        spendings: its money.
     """
+    training, evaluation = _by_purpose(spendings)
     return {
         "id": job.id,
         "status": str(job.status),
@@ -55,11 +62,14 @@ def as_json(job: Job, ends: Ending | None = None) -> dict[str, Any]:
         else {"message": job.error.message, "code": job.error.code, "param": job.error.param},
         "method": str(job.method),
         "hyperparameters": job.hyperparameters.as_wire(),
+        "options": job.options.as_json(),
         "suffix": job.suffix,
         "trained_tokens": job.trained_tokens,
         "estimate_usd": job.estimate_usd,
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
         "tuned_model_ends": ends.day.isoformat() if ends and ends.day else None,
+        "cost": training.as_json() if training else None,
+        "evaluation_usd": usd_json(sum(each.counted for each in evaluation)),
     }
 
 
@@ -206,6 +216,7 @@ def _facts(job: Job) -> list[tuple[str, object]]:
         ("remote status", job.remote_status),
         ("method", job.method),
         ("hyperparameters", knobs or "auto"),
+        ("options", ", ".join(_options(job))),
         ("training data", job.training[:12]),
         ("trained tokens", job.trained_tokens),
         ("created", f"{job.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"),
@@ -214,6 +225,44 @@ def _facts(job: Job) -> list[tuple[str, object]]:
             f"{error.message} ({error.code})" if error and error.code else error and error.message,
         ),
     ]
+
+
+def _by_purpose(spendings: Sequence[Spending]) -> tuple[Spending | None, list[Spending]]:
+    training = [each for each in spendings if each.purpose is Purpose.TRAINING]
+    evaluation = [each for each in spendings if each.purpose is Purpose.EVALUATION]
+    return (training[-1] if training else None), evaluation
+
+
+def cost_facts(spendings: Sequence[Spending]) -> Iterator[tuple[str, str]]:
+    """What a job cost, name and value."""
+    training, evaluation = _by_purpose(spendings)
+    if training is not None:
+        yield "cost", _cost(training)
+    if evaluation:
+        unpriced = any(each.is_unpriced for each in evaluation)
+        total = money(sum(each.counted for each in evaluation))
+        yield "evaluation", f"{total}{', and calls without a price' if unpriced else ''}"
+
+
+def _cost(spending: Spending) -> str:
+    if spending.is_unpriced:
+        return f"unpriced ({spending.note.removeprefix('unpriced: ')})"
+    if spending.state is SpendingState.RESERVED:
+        likely = f", estimated at {money(spending.estimate)}" if spending.estimate else ""
+        return f"up to {money(spending.counted)} reserved{likely}"
+    if spending.state is SpendingState.UNCLEAR:
+        return f"up to {money(spending.counted)}: {spending.note}"
+    words = spending.error_words
+    error = f"; {words} of {money(spending.estimate)}" if words else ""
+    return f"{money(spending.counted)} ({spending.note}{error})"
+
+
+def _options(job: Job) -> list[str]:
+    chosen = job.options.as_json()
+    grader = chosen.pop("grader", None)
+    told = [f"grader={grader.get('name')} ({grader.get('type')})"] if grader else []
+    told += [f"{key}={value}" for key, value in chosen.pop("metadata", {}).items()]
+    return told + [f"{name}={value}" for name, value in chosen.items()]
 
 
 def _curves(metrics: Sequence[MetricPoint]) -> dict[str, list[MetricPoint]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Transition,
     )
     from orchestrator.domain.lifecycle import ModelDate
+    from orchestrator.domain.spending import Budgets, Spending
 
 
 class Step(NamedTuple):
@@ -96,8 +97,14 @@ class ModelDates(Protocol):
 class JobStore(Protocol):
     """Where jobs are kept. Every method is one transaction."""
 
-    def add(self, job: Job) -> None:
-        """Commit the intent: the row and its first transition."""
+    def add(
+        self, job: Job, spending: Spending | None = None, budgets: Budgets | None = None
+    ) -> None:
+        """Commit the intent: the row, its first transition and the money it may take.
+
+        Raises:
+            BudgetExceeded: the money does not fit into the month; nothing is written.
+        """
         ...
 
     def get(self, job_id: str) -> Job:

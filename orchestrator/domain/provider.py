@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.job import Hyperparameters, JobStatus, Method, RemoteError
+from orchestrator.domain.job import (
+    Hyperparameters,
+    JobOptions,
+    JobStatus,
+    Method,
+    RemoteError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from datetime import date, datetime
     from pathlib import Path
 
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
     from orchestrator.domain.job import Checkpoint, JobEvent
+
+
+class TokenCarrier(StrEnum):
+    """Where our token travels, so that a lost job is found again."""
+
+    METADATA = "metadata"  #: beside the user's own pairs
+    SUFFIX = "suffix"  #: at the end of the suffix, which grows by it
+    FILE = "file"  #: in the name of the training file, which is uploaded for each job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,29 +37,58 @@ class Capabilities:
 
     Attributes:
         methods: training methods it offers.
-        metadata: jobs carry our token in metadata and echo it.
+        metadata: jobs take metadata and echo it.
+        token_in: where our token travels.
         metadata_filter: the list of jobs can be asked for one metadata value.
         idempotency_key: a repeated POST with the same key makes no second job.
         suffix_limit: longest suffix, in characters; 0 when there is none.
         min_rows: fewest examples it trains on.
         max_file_bytes: largest training file.
+        parts_above: a larger file travels in parts; None where it never does.
+        part_bytes: the size of a part.
         needs_deployment: a tuned model answers only after it is deployed.
         pause: jobs can be paused and resumed.
+        training_tiers: tiers of the price file that training is billed at, the likeliest first.
+        integrations: a job can report its run to Weights & Biases.
+        checkpoint_sharing: a checkpoint can be opened to other projects.
+        delete_model: a tuned model can be deleted.
+        delete_job: the record of a job can be deleted.
+        training_types: where and how a job may run, in the provider's words, and the tiers of each.
         prices: the name under which the price file lists it; None when it bills nothing itself.
         model_dates: its list of models says when each of them ends.
     """
 
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
     metadata: bool = True
+    token_in: TokenCarrier = TokenCarrier.METADATA
     metadata_filter: bool = False
     idempotency_key: bool = False
     suffix_limit: int = 64
     min_rows: int = 10
     max_file_bytes: int = 512 * 1024 * 1024
+    parts_above: int | None = None
+    part_bytes: int = 64 * 1024 * 1024
     needs_deployment: bool = False
     pause: bool = False
+    training_tiers: tuple[str, ...] = ("standard", "global")
+    integrations: bool = False
+    checkpoint_sharing: bool = False
+    delete_model: bool = False
+    delete_job: bool = False
+    training_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prices: str | None = None
     model_dates: bool = False
+
+    @property
+    def free_suffix(self) -> int:
+        """How many characters of a suffix are the user's own."""
+        if self.token_in is not TokenCarrier.SUFFIX:
+            return self.suffix_limit
+        return max(0, self.suffix_limit - TOKEN_IN_SUFFIX)
+
+
+# A dash, and the token: see `new_token`.
+TOKEN_IN_SUFFIX = 27
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +102,8 @@ class RemoteFile:
     processed: bool
     failed: bool = False
     created_at: datetime | None = None
+    purpose: str = ""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +116,7 @@ class JobRequest:
     validation_file: str | None = None
     method: Method = Method.SUPERVISED
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    options: JobOptions = field(default_factory=JobOptions)
     suffix: str | None = None
     seed: int | None = None
 
@@ -129,8 +176,16 @@ class RemoteModel:
 class FileHost(Protocol):
     """Where training files go."""
 
-    def upload(self, path: Path, name: str) -> RemoteFile:
+    def upload(
+        self, path: Path, name: str, told: Callable[[int, int], None] = lambda *_: None
+    ) -> RemoteFile:
         """Send a file for fine-tuning.
+
+        Args:
+            path: the file.
+            name: what it is called there.
+            told: hears the bytes that arrived and all bytes, where the file travels in parts; it
+                is handed in only for files above `Capabilities.parts_above`.
 
         Raises:
             ProviderRejected: a clear no. TryLater: no clear answer; files may be sent again.

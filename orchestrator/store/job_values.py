@@ -5,12 +5,23 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.job import Hyperparameters, Job, JobEvent, JobStatus, Method, RemoteError
+from orchestrator.domain.job import (
+    Hyperparameters,
+    Job,
+    JobEvent,
+    JobOptions,
+    JobStatus,
+    Method,
+    RemoteError,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import RowMapping
+
+# One JSON column holds everything that was chosen; a hyperparameter never has this name.
+_OPTIONS = "options"
 
 
 def transition_row(job: Job, before: JobStatus | None, at: datetime, reason: str) -> dict[str, Any]:
@@ -31,20 +42,23 @@ def to_row(job: Job) -> dict[str, Any]:
     row |= {
         "method": str(job.method),
         "status": str(job.status),
-        "hyperparameters": job.hyperparameters.as_wire(),
+        "hyperparameters": {**job.hyperparameters.as_wire(), **_options(job)},
         "error": dataclasses.asdict(job.error) if job.error else None,
         "raw": dict(job.raw) if job.raw is not None else None,
     }
+    del row["options"]
     return row
 
 
 def from_row(row: RowMapping) -> Job:
     """A row as a job."""
     values = dict(row)
+    chosen = dict(row["hyperparameters"])
     values |= {
         "method": Method(row["method"]),
         "status": JobStatus(row["status"]),
-        "hyperparameters": Hyperparameters(**row["hyperparameters"]),
+        "options": JobOptions.from_json(chosen.pop(_OPTIONS, {})),
+        "hyperparameters": Hyperparameters(**chosen),
         "error": RemoteError(**row["error"]) if row["error"] else None,
     }
     return Job(**values)
@@ -55,3 +69,8 @@ def event_row(event: JobEvent) -> dict[str, Any]:
     row = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
     row["data"] = dict(event.data) if event.data is not None else None
     return row
+
+
+def _options(job: Job) -> dict[str, Any]:
+    chosen = job.options.as_json()
+    return {_OPTIONS: chosen} if chosen else {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from orchestrator.domain import failpoints
 from orchestrator.domain.errors import Conflict, UsageError
 from orchestrator.domain.job import (
     Checkpoint,
@@ -18,8 +19,10 @@ from orchestrator.domain.job import (
     Transition,
 )
 from orchestrator.domain.ledger import Step
+from orchestrator.domain.spending import Budgets
 from orchestrator.store.job_values import event_row, from_row, to_row, transition_row
 from orchestrator.store.reading import reading
+from orchestrator.store.spendings import reserve, settle
 from orchestrator.store.tables import (
     checkpoint_rows,
     event_rows,
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping, Select, Table
     from sqlalchemy.engine import Connection
 
+    from orchestrator.domain.spending import Spending
+
 
 # Rows in one transaction: few commits, and no writer waits long for another.
 _BATCH = 500
@@ -47,11 +52,20 @@ class SqlJobStore:
         """Take an engine made by `orchestrator.store.database`."""
         self._engine = engine
 
-    def add(self, job: Job) -> None:
-        """Commit the intent: the row and its first transition."""
+    def add(
+        self, job: Job, spending: Spending | None = None, budgets: Budgets | None = None
+    ) -> None:
+        """Commit the intent: the row, its first transition and the money it may take.
+
+        Raises:
+            BudgetExceeded: the money does not fit into the month; nothing is written.
+        """
         with self._engine.begin() as connection:
             connection.execute(insert(job_rows).values(to_row(job)))
             _note(connection, job, None, job.created_at, "intent recorded")
+            if spending is not None:
+                reserve(connection, spending, budgets or Budgets())
+                failpoints.reach("submit.reserved")
 
     def get(self, job_id: str) -> Job:
         """One job by its whole id.
@@ -156,6 +170,8 @@ class SqlJobStore:
                     raise Conflict(f"Job {job.id} was changed by another process meanwhile.")
                 if after != job.status:
                     _note(connection, changed, job.status, at, reason)
+                if after.is_final:
+                    settle(connection, changed, job.status, at)
         except IntegrityError as error:
             raise Conflict(
                 f"Another job already owns the remote job {fields.get('remote_id')}."
@@ -263,6 +279,9 @@ class SqlJobStore:
             made = [(step, job) for step, job in zip(steps, done, strict=True) if job is not None]
             if made:
                 _write(connection, made)
+                for step, job in made:
+                    if job.status.is_final:
+                        settle(connection, job, step.job.status, step.at)
         return done
 
     def _jobs(self, query: Select[Any]) -> list[Job]:

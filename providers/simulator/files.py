@@ -23,13 +23,22 @@ def upload(state: State, call: Call, dialect: SimulatedDialect, serial: str, now
     Raises:
         RefusedError: the form lacks a file or the right purpose.
     """
-    fields = _form(call)
+    fields = form(call)
     name, content = fields.get("file", ("", b""))
     purpose = fields.get("purpose", ("", b""))[1].decode()
     if "file" not in fields:
         raise RefusedError(400, "'file' is a required property", param="file")
     if purpose != "fine-tune":
         raise RefusedError(400, f"'{purpose}' is not a purpose this host knows.", param="purpose")
+    if len(content) > dialect.largest_request:
+        raise RefusedError(413, "The file is too large for one request.", param="file")
+    return shown(take_in(state, name, content, purpose=purpose, serial=serial, now=now), dialect)
+
+
+def take_in(
+    state: State, name: str, content: bytes, *, purpose: str, serial: str, now: int
+) -> dict[str, Any]:
+    """Store a file; returns its record."""
     rows, fault = _rows(content)
     record = {
         "id": f"file-{serial}",
@@ -42,7 +51,17 @@ def upload(state: State, call: Call, dialect: SimulatedDialect, serial: str, now
         "step": 0,
     }
     state["files"][record["id"]] = record
-    return shown(record, dialect)
+    return record
+
+
+def delete(state: State, file_id: str) -> dict[str, Any]:
+    """Take a file away.
+
+    Raises:
+        RefusedError: there is no such file.
+    """
+    del state["files"][find(state, file_id)["id"]]
+    return {"id": file_id, "object": "file", "deleted": True}
 
 
 def look(record: dict[str, Any], dialect: SimulatedDialect) -> Any:
@@ -54,6 +73,8 @@ def look(record: dict[str, Any], dialect: SimulatedDialect) -> Any:
 def shown(record: dict[str, Any], dialect: SimulatedDialect) -> dict[str, Any]:
     """A file as the host tells it."""
     told = {key: record[key] for key in ("id", "filename", "bytes", "created_at", "purpose")}
+    if record.get("expires_at"):
+        told["expires_at"] = record["expires_at"]
     status = dialect.file_script[record["step"]]
     if dialect.nulls and status == "pending":
         told["bytes"] = None
@@ -103,7 +124,7 @@ def _rows(content: bytes) -> tuple[int, str | None]:
     return rows, None
 
 
-def _form(call: Call) -> dict[str, tuple[str, bytes]]:
+def form(call: Call) -> dict[str, tuple[str, bytes]]:
     """The fields of a multipart form: name → (file name, content)."""
     _, _, boundary = call.headers.get("content-type", "").partition("boundary=")
     if not boundary:

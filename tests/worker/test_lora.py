@@ -70,6 +70,9 @@ def test_rows_of_one_batch_use_their_own_adapters(models_dir: Path, tmp_path: Pa
     slots.choose(["a1", "a2", ""])
     for row, logits in zip(base(ids).logits, expected, strict=True):
         torch.testing.assert_close(row, logits.detach(), rtol=1e-4, atol=1e-4)
+    slots.choose(["a1", "a2", "a1"])
+    for row, logits in zip(base(ids).logits, (expected[0], *expected[:2][::-1]), strict=True):
+        torch.testing.assert_close(row, logits.detach(), rtol=1e-4, atol=1e-4)
     slots.choose(["a2"])
     torch.testing.assert_close(base(ids[:1]).logits[0], expected[1].detach(), rtol=1e-4, atol=1e-4)
     slots.choose(["", "a2"])

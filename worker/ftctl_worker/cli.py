@@ -12,8 +12,16 @@ from ftctl_worker import __version__
 from ftctl_worker.engine_command import add_engine_command, print_engines
 from ftctl_worker.engines.table import DEFAULT, ENGINES
 from ftctl_worker.errors import ConfigurationError, WorkerError
+from ftctl_worker.export import add_export_command, run_export
 from ftctl_worker.home import Home
-from ftctl_worker.settings import MIB, PRECISIONS, Settings, default_home, take_token_hashes
+from ftctl_worker.settings import (
+    MIB,
+    PRECISIONS,
+    Settings,
+    default_home,
+    prepare_for_torch,
+    take_token_hashes,
+)
 from ftctl_worker.token_commands import add_token_commands, run_token
 from ftctl_worker.tokens import TokenFile
 
@@ -40,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(lambda: print_engines(options))
     if options.command == "token":
         return _run(lambda: run_token(options, options.home or default_home()))
+    if options.command == "export":
+        prepare_for_torch()
+        return _run(lambda: run_export(options, options.home or default_home()))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     return _run(lambda: _serve(options))
 
@@ -85,6 +96,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         ray_python=options.ray_python,
         ray_gpus=options.ray_gpus,
         allow_python_graders=options.allow_python_graders,
+        adapters=options.adapters,
     )
 
 
@@ -110,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     add_token_commands(commands)
     add_engine_command(commands)
+    add_export_command(commands)
     serve = commands.add_parser(
         "serve",
         help="train and answer over HTTP",
@@ -210,6 +223,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ORG/NAME[@REVISION]",
         help="allow this model of the Hub (repeatable)",
+    )
+    add(
+        "--adapters",
+        type=Path,
+        metavar="FOLDER",
+        help="serve the repository of adapters in FOLDER by task, alias and version",
     )
     add("--allow-any-model", action="store_true", help="allow any folder and any Hub model")
 

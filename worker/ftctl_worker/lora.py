@@ -192,17 +192,25 @@ class Mixture:
 
     ``order`` of shape (adapters, rows of the most used one) lists rows by adapter, filled up with
     row 0; ``back`` says where in there each row stands. None where one adapter serves all rows.
-    ``stacked`` are the adapters that the layers hold beside each other.
+    ``stacked`` are the adapters that the layers hold beside each other. ``runs`` names each adapter
+    with its first row and the row after its last, where the rows of each lie beside each other.
     """
 
     names: tuple[str, ...] = ()
     order: torch.Tensor | None = None
     back: torch.Tensor | None = None
     stacked: tuple[str, ...] = ()
+    runs: tuple[tuple[str, int, int], ...] = ()
 
-    def choose(self, slots: Sequence[str]) -> None:
+    def choose(self, slots: list[str]) -> None:
         """Give each row its adapter; unknown names use none."""
         names = set(slots)
+        ends = [at for at, name in enumerate(slots, start=1) if slots[at : at + 1] != [name]]
+        self.runs = tuple(
+            (slots[end - 1], start, end)
+            for start, end in zip((0, *ends[:-1]), ends, strict=True)
+            if len(ends) == len(names)
+        )
         if len(names) == 1:
             self.names, self.order, self.back = tuple(names), None, None
             return
@@ -253,8 +261,14 @@ class MixedLinear(nn.Module):
         if mixture.order is None or mixture.back is None:
             own = self._adapters.get(mixture.names[0]) if mixture.names else None
             return out if own is None else out + x @ own[0] @ own[1]
-        a, b = self._stack(mixture.names)
         _, length, inputs = x.shape
+        if mixture.runs and length > 1:
+            for name, start, end in mixture.runs:
+                if (own := self._adapters.get(name)) is not None:
+                    rows = out[start:end].view(-1, out.shape[-1])
+                    rows.addmm_(x[start:end].reshape(-1, inputs) @ own[0], own[1])
+            return out
+        a, b = self._stack(mixture.names)
         by_adapter = x[mixture.order].view(len(mixture.names), -1, inputs)
         change = torch.bmm(torch.bmm(by_adapter, a), b)
         return out + change.view(-1, length, change.shape[-1])[mixture.back]

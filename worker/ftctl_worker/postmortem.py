@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftctl_worker.job import JobError
@@ -10,11 +11,25 @@ from ftctl_worker.job import JobError
 if TYPE_CHECKING:
     from ftctl_worker.home import Home
 
-__all__ = ["EXIT_ONE_BY_ONE", "Deaths", "why_it_died"]
+__all__ = ["EXIT_ONE_BY_ONE", "Deaths", "out_of_memory_kills", "why_it_died"]
 
 # A trainer of several jobs ends with this where they have to be trained one by one.
 EXIT_ONE_BY_ONE = 76
-_HOPELESS_AFTER = 3
+_HOPELESS_AFTER = 5
+_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
+
+
+def out_of_memory_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory, as far as it says."""
+    for file in _COUNTERS:
+        try:
+            lines = file.read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
+        if counts:
+            return counts[0]
+    return 0
 
 
 class Deaths:

@@ -170,7 +170,8 @@ class _Table:
                 coming.append(_Ready(ticket, row))
         self._ready += coming
         for group in _groups(coming):
-            rows = [one.row for one in group]
+            # Rows of one adapter beside each other are read without being gathered first.
+            rows = sorted((one.row for one in group), key=lambda row: row.slot)
             same = len({row.slot for row in rows}) == 1
             reuse = same and self._served.can_reuse
             prefix = self._served.prefixes.setdefault(rows[0].slot, Prefix()) if reuse else None

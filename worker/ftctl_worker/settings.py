@@ -64,6 +64,7 @@ class Settings:
     ray_python: str = "python"
     ray_gpus: int = 0
     allow_python_graders: bool = False
+    adapters: Path | None = None
 
 
 def take_token_hashes(

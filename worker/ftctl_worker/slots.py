@@ -64,7 +64,7 @@ class Slots:
 
     def choose(self, names: Sequence[str]) -> None:
         """Say which adapter each row of the coming batch uses."""
-        self._mixture.choose(names)
+        self._mixture.choose(list(names))
 
     def keep_loaded(self, names: Iterable[str]) -> None:
         """Let other adapters make room before these."""

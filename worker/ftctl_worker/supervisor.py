@@ -14,7 +14,7 @@ from ftctl_worker.errors import ModelError
 from ftctl_worker.executors.port import Launch
 from ftctl_worker.grouping import Grouping
 from ftctl_worker.job import Job, JobError, JobStatus
-from ftctl_worker.postmortem import Deaths, why_it_died
+from ftctl_worker.postmortem import Deaths, out_of_memory_kills, why_it_died
 from ftctl_worker.settings import child_environment
 from ftctl_worker.validator import Validator
 
@@ -41,10 +41,14 @@ _RESTARTED = "The worker was restarted; the job is queued again"
 
 @dataclass(frozen=True)
 class _Trainer:
-    """A trainer process and the attempts it was started for, by job."""
+    """A trainer process and the attempts it was started for, by job.
+
+    ``kills_before``: how many processes had been killed for want of memory when it started.
+    """
 
     attempts: Mapping[str, int]
     process: Trainer
+    kills_before: int
 
 
 class Supervisor:
@@ -160,13 +164,14 @@ class Supervisor:
         attempts = {job_id: attempt for job_id, attempt in started if attempt is not None}
         if not attempts:
             return
+        kills_before = out_of_memory_kills()
         try:
             process = self._executor.start(self._launch(attempts, base))
         except OSError as error:
             for job_id, attempt in attempts.items():
                 self._refuse(job_id, attempt, error)
         else:
-            self._trainers.append(_Trainer(attempts, process))
+            self._trainers.append(_Trainer(attempts, process, kills_before))
 
     def _refuse(self, job_id: str, attempt: int, error: OSError) -> None:
         if is_full(error):
@@ -207,7 +212,7 @@ class Supervisor:
         if code is None:
             return False
         for job_id, attempt in left.items():
-            self._died(job_id, attempt, code, grouped=len(trainer.attempts) > 1)
+            self._died(job_id, attempt, code, trainer)
         return True
 
     def _has_left(self, job_id: str, attempt: int) -> bool:
@@ -222,14 +227,18 @@ class Supervisor:
             self._disk.proved_enough()
         return True
 
-    def _died(self, job_id: str, attempt: int, code: int, *, grouped: bool) -> None:
+    def _died(self, job_id: str, attempt: int, code: int, trainer: _Trainer) -> None:
         """Put the job of a dead trainer back into the queue, or say that it is hopeless."""
         if code == EXIT_DISK_FULL:
             self._wait_for_room(job_id, attempt)
-        elif grouped:
+        elif len(trainer.attempts) > 1:
             self._deaths.set_apart(job_id)
             self._jobs.requeue(job_id, attempt, _GROUP_ENDED)
-        elif code < 0 and not self._deaths.is_hopeless(job_id):
+        elif (
+            code < 0
+            and out_of_memory_kills() == trainer.kills_before
+            and not self._deaths.is_hopeless(job_id)
+        ):
             self._jobs.requeue(job_id, attempt, _DIED)
         else:
             self._jobs.fail(job_id, why_it_died(code, job_id), attempt=attempt)
