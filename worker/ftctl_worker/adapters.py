@@ -107,20 +107,23 @@ def save(
     step: int,
     loss: float,
     adapter: str = ALONE,
+    weights: Path | None = None,
 ) -> None:
-    """Write the adapter's weights, configuration and card; the folder appears complete."""
+    """Write the adapter's weights, configuration and card; the folder appears complete.
+
+    ``weights`` is a file that has them already, where the model's own are in parts.
+    """
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True, mode=0o700)
-    weights = {
-        key.replace(f".{ALONE}.", "."): value.detach().to("cpu").contiguous()
-        for key, value in trainable(model, adapter).items()
-    }
     try:
+        if weights is None:
+            _write_weights(model, draft / WEIGHTS_FILE, adapter)
+        else:
+            shutil.copyfile(weights, draft / WEIGHTS_FILE)
         _write(
             model.peft_config[adapter],
             draft,
-            weights,
             card=_CARD.format(base=base, name=name, job=job_id, step=step, loss=loss),
             base=base,
         )
@@ -131,10 +134,15 @@ def save(
     draft.rename(folder)
 
 
-def _write(
-    peft_config: Any, draft: Path, weights: dict[str, torch.Tensor], *, card: str, base: str
-) -> None:
-    save_file(weights, draft / WEIGHTS_FILE, metadata={"format": "pt"})
+def _write_weights(model: Any, file: Path, adapter: str) -> None:
+    weights = {
+        key.replace(f".{ALONE}.", "."): value.detach().to("cpu").contiguous()
+        for key, value in trainable(model, adapter).items()
+    }
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def _write(peft_config: Any, draft: Path, *, card: str, base: str) -> None:
     config = {key: _plain(value) for key, value in peft_config.to_dict().items()}
     config.update(base_model_name_or_path=base, inference_mode=True)
     (draft / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import PeftModel
 from torch.nn import functional
 
 if TYPE_CHECKING:
@@ -48,13 +50,13 @@ class Forward:
     """Runs a batch and sums its loss, with logits only where a token is learned."""
 
     def __init__(self, model: Any, *, half: bool, packs: bool = False) -> None:
-        """Work with a peft ``model``; ``half`` where its base is in bf16.
+        """Work with a ``model``, of peft or plain; ``half`` where its base is in bf16.
 
         With ``packs`` the rows of a batch are read as one, without what fills them up; for
         attention that knows from the positions where a row begins, as that of FlashAttention does.
         """
         self._model = model
-        self._causal = model.get_base_model()
+        self._causal: Any = _without_adapter(model)
         self._decoder = getattr(self._causal, self._causal.base_model_prefix, None)
         self._head = self._causal.get_output_embeddings()
         self._half = half
@@ -93,7 +95,12 @@ class Forward:
         return losses.new_zeros(len(wanted)).index_add(0, row_of_label, -losses)
 
     def reference(self) -> AbstractContextManager[None]:
-        """Return a context in which the model is the base alone."""
+        """Return a context in which the model is the base alone.
+
+        A model without an adapter is that only before its first step, which is when it is asked.
+        """
+        if not isinstance(self._model, PeftModel):
+            return nullcontext()
         context: AbstractContextManager[None] = self._model.disable_adapter()
         return context
 
@@ -134,3 +141,7 @@ class Forward:
         whole = self._causal(input_ids=ids, use_cache=False).logits
         ours = self._head(self._decoder(input_ids=ids, use_cache=False).last_hidden_state)
         return whole.shape == ours.shape and torch.allclose(whole, ours.to(whole.dtype))
+
+
+def _without_adapter(model: Any) -> Any:
+    return model.get_base_model() if isinstance(model, PeftModel) else model

@@ -14,17 +14,22 @@ from ftctl_worker import adapters
 from ftctl_worker.admission import available_bytes, check_weights, plan_memory
 from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
 from ftctl_worker.forward import Forward
+from ftctl_worker.full import Whole, unfreeze
+from ftctl_worker.graders.parsing import parse_grader
 from ftctl_worker.hyperparameters import choose, read_defaults, with_options
 from ftctl_worker.loading import device, load_base
 from ftctl_worker.lora import slim
 from ftctl_worker.objective import Answers, Passes, Preferences
+from ftctl_worker.rewards import Rewards
 from ftctl_worker.rows import Source
+from ftctl_worker.sampling import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ftctl_worker.admission import MemoryPlan
     from ftctl_worker.bases import BaseModel
+    from ftctl_worker.graders.grader import Grader
     from ftctl_worker.home import Home
     from ftctl_worker.hyperparameters import Chosen, TrainingDefaults
     from ftctl_worker.job import Job
@@ -32,15 +37,21 @@ if TYPE_CHECKING:
     from ftctl_worker.loading import LoadedBase
     from ftctl_worker.objective import Objective, Pair
     from ftctl_worker.rendering import Row
+    from ftctl_worker.rewards import Prompt
+
+    Data = Sequence[Row] | Sequence[Pair] | Sequence[Prompt]
+
+__all__ = ["Material", "Task", "grader_of", "load", "passes_of", "plan_passes", "prepare", "read"]
 
 _LIGER = {"fused_linear_cross_entropy": False, "cross_entropy": False}
-
-__all__ = ["Material", "Task", "load", "passes_of", "plan_passes", "prepare", "read"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Everything that a training loop works with; ``adapter`` is what ``model`` calls the job's."""
+    """Everything that a training loop works with; ``adapter`` is what ``model`` calls the job's.
+
+    ``whole`` where there is no adapter, because every weight is trained.
+    """
 
     job: Job
     model: Any
@@ -49,23 +60,23 @@ class Task:
     held_out: Objective | None
     patience: int
     adapter: str = adapters.ALONE
+    whole: Whole | None = None
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """Return what is trained, by name."""
+        if self.whole is not None:
+            return self.whole.parameters()
         return adapters.trainable(self.model, self.adapter)
 
     def save_checkpoint(self, ledger: Ledger, step: int, metrics: Mapping[str, float]) -> None:
-        """Save the adapter of a step, and offer it under its name."""
-        adapters.save(
-            self.model,
-            ledger.adapter_folder(step),
-            base=self.job.model,
-            name=ledger.model_name,
-            job_id=self.job.id,
-            step=step,
-            loss=metrics["train_loss"],
-            adapter=self.adapter,
-        )
+        """Save the adapter of a step, or the whole model, and offer it under its name."""
+        folder = ledger.adapter_folder(step)
+        said: dict[str, Any] = {"base": self.job.model, "name": ledger.model_name}
+        said |= {"job_id": self.job.id, "step": step, "loss": metrics["train_loss"]}
+        if self.whole is not None:
+            self.whole.save(folder, **said)
+        else:
+            adapters.save(self.model, folder, **said, adapter=self.adapter)
         ledger.checkpoint(step, metrics)
 
 
@@ -74,11 +85,16 @@ class Material:
     """The data of a job and how it is to be learned, before there is an adapter."""
 
     job: Job
-    data: Sequence[Row] | Sequence[Pair]
-    held_out: Sequence[Row] | Sequence[Pair] | None
+    data: Data
+    held_out: Data | None
     defaults: TrainingDefaults
     chosen: Chosen
     longest: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every weight is trained."""
+        return bool(self.job.options.get("tuning") == "full")
 
     @property
     def patience(self) -> int:
@@ -95,7 +111,7 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
         ModelError: the base model cannot be used.
         TooLargeError: the machine has not enough memory.
     """
-    loaded = load(base, home, precision)
+    loaded = load(base, home, precision, job.options)
     material = read(job, loaded, ledger, home)
     plan = plan_passes([material], loaded)
     if plan.checkpointing:
@@ -104,23 +120,45 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
     if plan.is_tight:
         ledger.say(plan.describe())
     passes = passes_of(plan, loaded, material.longest)
-    torch.manual_seed(job.seed)
-    model = adapters.attach(loaded.model, material.defaults)
-    slim(model)
+    whole = Whole(loaded.model, loaded.tokenizer) if material.is_full else None
+    if whole is None:
+        torch.manual_seed(job.seed)
+        model = adapters.attach(loaded.model, material.defaults)
+        slim(model)
+    else:
+        model = loaded.model
+        ledger.say(f"Training all {unfreeze(model):,} weights")
     forward = Forward(model, half=loaded.is_half, packs=loaded.can_pack)
     chosen, held_out = material.chosen, material.held_out
+
+    def objective(some: Any) -> Objective:
+        if chosen.exploration is None:
+            return _objective(some, forward, passes, chosen)
+        most = material.defaults.new_tokens
+        return Rewards(
+            some,
+            Sampler(model=model, loaded=loaded, most=most, tokens=passes.tokens),
+            forward,
+            passes,
+            grader=grader_of(job),
+            exploration=chosen.exploration,
+        )
+
     return Task(
         job=job,
         model=model,
         chosen=chosen,
-        objective=_objective(material.data, forward, passes, chosen),
-        held_out=None if held_out is None else _objective(held_out, forward, passes, chosen),
+        objective=objective(material.data),
+        held_out=None if held_out is None else objective(held_out),
         patience=material.patience,
+        whole=whole,
     )
 
 
-def load(base: BaseModel, home: Home, precision: Any) -> LoadedBase:
-    """Load the model to be trained.
+def load(
+    base: BaseModel, home: Home, precision: Any, options: Mapping[str, Any] | None = None
+) -> LoadedBase:
+    """Load the model to be trained, as the options of a job want it.
 
     Raises:
         ModelError: the base model cannot be used.
@@ -129,7 +167,16 @@ def load(base: BaseModel, home: Home, precision: Any) -> LoadedBase:
     if base.kind == "folder":
         sizes = (file.stat().st_size for file in Path(base.location).glob("*.safetensors"))
         check_weights(sum(sizes), available_bytes(device()))
-    loaded = load_base(base, precision=precision, cache=home.cache, training=True)
+    tuning = (options or {}).get("tuning", "lora")
+    if tuning == "full" and precision == "auto":
+        precision = "fp32"  # half the digits are too few to add small steps to
+    loaded = load_base(
+        base,
+        precision=precision,
+        cache=home.cache,
+        training=True,
+        four_bit=tuning == "qlora",
+    )
     if device().type == "cuda" and is_liger_kernel_available():
         # Our loss is computed from chosen positions only, so theirs stays out.
         apply_liger_kernel(loaded.model, _LIGER)
@@ -146,11 +193,11 @@ def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
     defaults = with_options(read_defaults(loaded.folder), job.options)
     longest = min(defaults.max_length, loaded.context)
     source = Source(loaded, longest, home, ledger)
-    data = _read(source, job, job.training_file, "training_file")
+    data = _read(source, job, job.training_file, "training_file", defaults)
     held_out = (
         None
         if job.validation_file is None
-        else _read(source, job, job.validation_file, "validation_file")
+        else _read(source, job, job.validation_file, "validation_file", defaults)
     )
     chosen = choose(job.requested, defaults, len(data))
     ledger.choose(chosen)
@@ -177,7 +224,12 @@ def plan_passes(materials: Sequence[Material], loaded: LoadedBase) -> MemoryPlan
         wanted_tokens=TOKENS_PER_PASS,
         available=available_bytes(device()),
         checkpointing=first.job.options.get("gradient_checkpointing"),
+        trained=_count(loaded.model) if first.is_full else None,
     )
+
+
+def _count(model: Any) -> int:
+    return sum(value.numel() for value in model.parameters())
 
 
 def passes_of(plan: MemoryPlan, loaded: LoadedBase, longest: int) -> Passes:
@@ -190,8 +242,16 @@ def passes_of(plan: MemoryPlan, loaded: LoadedBase, longest: int) -> Passes:
     )
 
 
-def _read(source: Source, job: Job, file_id: str, param: str) -> Sequence[Row] | Sequence[Pair]:
+def _read(source: Source, job: Job, file_id: str, param: str, defaults: TrainingDefaults) -> Data:
+    if job.method == "reinforcement":
+        return source.prompts(file_id, param, grader=grader_of(job), room=defaults.new_tokens)
     return source.pairs(file_id, param) if job.method == "dpo" else source.rows(file_id, param)
+
+
+def grader_of(job: Job) -> Grader:
+    """Return the grader of a reinforcement job."""
+    # Whether code may be run was decided when the job was created.
+    return parse_grader(job.options.get("grader"), "method.reinforcement.grader", python=True)
 
 
 def _objective(data: Any, forward: Forward, passes: Passes, chosen: Chosen) -> Objective:

@@ -81,12 +81,8 @@ class Run:
         progress.step += 1
         progress.tokens += result.tokens
         epoch_ends = progress.step % self._steps_per_epoch == 0
-        metrics = {
-            "step": progress.step,
-            "train_loss": round(result.loss, 6),
-            "train_mean_token_accuracy": round(result.accuracy, 6),
-        }
-        if epoch_ends and self.task.held_out is not None:
+        metrics = {"step": progress.step, **result.metrics}
+        if self.task.held_out is not None and self._is_evaluated(epoch_ends=epoch_ends):
             self.task.model.eval()
             metrics |= self.task.held_out.evaluate()
             self.task.model.train()
@@ -110,6 +106,11 @@ class Run:
         if best.is_long_ago:
             self.ledger.say(f"Stopping early: the validation loss was lowest at step {best.step}")
         self.ledger.succeed(best.step or progress.step, progress.tokens, progress.metrics)
+
+    def _is_evaluated(self, *, epoch_ends: bool) -> bool:
+        exploration = self.task.chosen.exploration
+        interval = None if exploration is None else exploration.eval_interval
+        return epoch_ends or (interval is not None and self._progress.step % interval == 0)
 
     def _learn(self) -> None:
         torch.nn.utils.clip_grad_norm_(self._parameters.values(), _CLIP, foreach=True)

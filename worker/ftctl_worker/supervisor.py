@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ftctl_worker.disk import EXIT_DISK_FULL, is_full
 from ftctl_worker.errors import ModelError
+from ftctl_worker.executors.port import Launch
 from ftctl_worker.grouping import Grouping
 from ftctl_worker.job import Job, JobError, JobStatus
 from ftctl_worker.postmortem import Deaths, out_of_memory_kills, why_it_died
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from ftctl_worker.bases import BaseModel, Catalog
     from ftctl_worker.disk import Disk
+    from ftctl_worker.executors.port import Executor, Trainer
     from ftctl_worker.home import Home
     from ftctl_worker.jobs import JobStore
     from ftctl_worker.settings import Settings
@@ -34,7 +33,6 @@ __all__ = ["Supervisor"]
 _LOG = logging.getLogger("ftctl_worker")
 _LOOK_SECONDS = 0.2
 _LOOK_FOR_ROOM_SECONDS = 2.0
-_STOP_SECONDS = 10.0
 _STOPPED = "The worker was stopped; the job is queued again"
 _GROUP_ENDED = "The trainer of several jobs ended early; the job is queued again and goes on alone"
 _DIED = "The trainer was killed; the job is queued again and goes on after its last stored step"
@@ -49,7 +47,7 @@ class _Trainer:
     """
 
     attempts: Mapping[str, int]
-    process: subprocess.Popen[bytes]
+    process: Trainer
     kills_before: int
 
 
@@ -57,7 +55,14 @@ class Supervisor:
     """Two threads: one checks files, one minds the trainers; neither ends with a full disk."""
 
     def __init__(
-        self, *, jobs: JobStore, home: Home, catalog: Catalog, settings: Settings, disk: Disk
+        self,
+        *,
+        jobs: JobStore,
+        home: Home,
+        catalog: Catalog,
+        settings: Settings,
+        disk: Disk,
+        executor: Executor,
     ) -> None:
         """Prepare; nothing runs before :meth:`start`."""
         self._jobs = jobs
@@ -65,6 +70,7 @@ class Supervisor:
         self._catalog = catalog
         self._settings = settings
         self._disk = disk
+        self._executor = executor
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._waits_for_room = False
@@ -102,7 +108,7 @@ class Supervisor:
             self._wake.clear()
             self._waits_for_room = not self._try(self._round)
         for trainer in self._trainers:
-            _end(trainer.process)
+            trainer.process.stop()
             for job_id, attempt in trainer.attempts.items():
                 self._try(partial(self._jobs.requeue, job_id, attempt, _STOPPED))
 
@@ -160,7 +166,7 @@ class Supervisor:
             return
         kills_before = out_of_memory_kills()
         try:
-            process = self._spawn(attempts, base)
+            process = self._executor.start(self._launch(attempts, base))
         except OSError as error:
             for job_id, attempt in attempts.items():
                 self._refuse(job_id, attempt, error)
@@ -171,35 +177,34 @@ class Supervisor:
         if is_full(error):
             self._wait_for_room(job_id, attempt)
             return
-        message = f"The trainer could not be started: {error.strerror}"
+        message = f"The trainer could not be started: {error.strerror or error}"
         self._jobs.fail(job_id, JobError(code="trainer_died", message=message))
 
-    def _spawn(self, attempts: Mapping[str, int], base: BaseModel) -> subprocess.Popen[bytes]:
+    def _launch(self, attempts: Mapping[str, int], base: BaseModel) -> Launch:
         (first, attempt), *others = attempts.items()
         for job_id in attempts:
             self._home.job(job_id).mkdir(mode=0o700, exist_ok=True)
-        command = [
-            *(sys.executable, "-m", "ftctl_worker.train", first),
-            *("--home", str(self._home.root), "--attempt", str(attempt)),
-            *(f"--beside={job_id}:{number}" for job_id, number in others),
-            *("--parent", str(os.getpid()), "--base", base.to_json()),
-            *("--threads", str(self._settings.threads)),
-            *("--precision", self._settings.precision),
-        ]
-        with (self._home.job(first) / "train.log").open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=child_environment(offline=base.kind != "hub"),
-            )
+        job = self._jobs.get(first)
+        gpus = 0 if job is None else job.options.get("gpus", self._settings.ray_gpus)
+        return Launch(
+            name=f"{first}-{attempt}",
+            arguments=[
+                *(first, "--home", str(self._home.root), "--attempt", str(attempt)),
+                *(f"--beside={job_id}:{number}" for job_id, number in others),
+                *("--base", base.to_json(), "--threads", str(self._settings.threads)),
+                *("--precision", self._settings.precision, "--gpus", str(gpus)),
+                *(["--shared-home"] if self._settings.ray_address else []),
+            ],
+            environment=child_environment(offline=base.kind != "hub"),
+            log=self._home.job(first) / "train.log",
+            gpus=gpus,
+        )
 
     def _has_ended(self, trainer: _Trainer) -> bool:
         left = {job_id: attempt for job_id, attempt in trainer.attempts.items()
                 if not self._has_left(job_id, attempt)}  # fmt: skip
         if not left:
-            _end(trainer.process)
+            trainer.process.stop()
             for job_id, attempt in trainer.attempts.items():
                 self._has_left(job_id, attempt)
             return True
@@ -244,13 +249,3 @@ class Supervisor:
         self._disk.ran_full()
         why = self._disk.why_waiting()
         self._jobs.requeue(job_id, attempt, why.message, why)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Give a trainer a moment to end by itself, then kill it."""
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

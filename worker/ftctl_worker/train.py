@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,16 +18,22 @@ from ftctl_worker.admission import TooLargeError
 from ftctl_worker.bases import BaseModel, Catalog
 from ftctl_worker.database import Database
 from ftctl_worker.disk import EXIT_DISK_FULL, is_full
-from ftctl_worker.errors import JobSupersededError, ModelError, TrainingDataError
+from ftctl_worker.engines import table as engines
+from ftctl_worker.errors import (
+    GraderFailedError,
+    JobSupersededError,
+    ModelError,
+    TrainingDataError,
+)
+from ftctl_worker.executors.launching import on_cards
 from ftctl_worker.home import Home, TrainerLock
 from ftctl_worker.job import JobError, JobStatus
 from ftctl_worker.jobs import JobStore
-from ftctl_worker.ledger import Ledger, watch_over
+from ftctl_worker.ledger import Ledger, SilentLedger, watch_over
 from ftctl_worker.loading import use_threads
 from ftctl_worker.postmortem import EXIT_ONE_BY_ONE
-from ftctl_worker.preparation import prepare
-from ftctl_worker.run import Run, TrainingDivergedError
-from ftctl_worker.settings import PRECISIONS
+from ftctl_worker.run import TrainingDivergedError
+from ftctl_worker.settings import PRECISIONS, process_rank
 from ftctl_worker.stopping import StopRequest
 from ftctl_worker.together import Member, train_together
 
@@ -40,32 +46,6 @@ _LOG = logging.getLogger("ftctl_worker.train")
 _PR_SET_PDEATHSIG = 1
 
 
-def train(
-    job: Job, base: BaseModel, ledger: Ledger, home: Home, *, precision: Any, stop: StopRequest
-) -> None:
-    """Train one adapter from the data of ``job`` and leave it where the ledger says.
-
-    Raises:
-        TrainingDataError: the data cannot be used.
-        ModelError: the base model cannot be used.
-        TooLargeError: the machine has not enough memory.
-        TrainingDivergedError: the loss left the finite numbers.
-        JobSupersededError: the job was cancelled or paused meanwhile.
-    """
-    lock = TrainerLock(home, job.id)
-    run = Run(prepare(job, base, ledger, home, precision), ledger, home)
-    stop.listen()
-    run.task.model.train()
-    while not run.is_over:
-        result = run.task.objective.learn(run.next_rows())
-        run.take(result)
-        if stop.is_set:
-            run.store()
-            return
-    run.succeed()
-    lock.release()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one attempt at one job; the outcome is in the database, the exit code only says so."""
     options = _parser().parse_args(arguments)
@@ -75,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)
     home = Home(options.home)
+    if options.gpus > 1 and process_rank() is None:
+        _become_several(options, home, list(sys.argv[1:] if arguments is None else arguments))
     try:
         return _attempt(options, home)
     except Exception as error:
@@ -84,8 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
 
 
+def _become_several(options: argparse.Namespace, home: Home, arguments: list[str]) -> None:
+    """Go on as the launcher of one process for each card; it still dies with the server."""
+    database = Database(home.database, shared=options.shared_home)
+    job = JobStore(database).get(options.job_id)
+    database.close()
+    shard = job is not None and bool(job.options.get("shard"))
+    # The launcher is the parent of those processes; the last word on an option counts.
+    line = on_cards(sys.executable, [*arguments, "--parent", "0"], gpus=options.gpus, shard=shard)
+    os.execv(line[0], line)  # noqa: S606
+
+
 def _attempt(options: argparse.Namespace, home: Home) -> int:
-    database = Database(home.database)
+    database = Database(home.database, shared=options.shared_home)
     named = [(options.job_id, options.attempt), *options.beside]
     jobs = [(JobStore(database).get(job_id), attempt) for job_id, attempt in named]
     running = [
@@ -109,11 +102,16 @@ def _attempt(options: argparse.Namespace, home: Home) -> int:
 def _train_one(
     job: Job, attempt: int, options: argparse.Namespace, home: Home, database: Database
 ) -> int:
-    ledger = Ledger(database, home, job, attempt)
+    speaks = process_rank() in (None, 0)
+    ledger = (Ledger if speaks else SilentLedger)(database, home, job, attempt)
     stop = StopRequest()
     watch_over(ledger, options.parent, stop.insist)
     try:
+        lock = TrainerLock(home, job.id) if speaks else None
+        train = engines.load(job.options.get("engine", engines.DEFAULT))
         train(job, options.base, ledger, home, precision=options.precision, stop=stop)
+        if lock is not None:
+            lock.release()
     except JobSupersededError:
         _LOG.info("stopping: the job is not ours any more")
     except Exception as error:
@@ -161,6 +159,8 @@ def _job_error(error: Exception, job: Job) -> JobError:
         return JobError(code="model_not_usable", message=str(error), param="model")
     if isinstance(error, TrainingDivergedError):
         return JobError(code="diverged", message=str(TrainingDivergedError.__doc__))
+    if isinstance(error, GraderFailedError):
+        return JobError(code="grader_failed", message=str(error))
     if isinstance(error, TooLargeError):
         return JobError(code="out_of_memory", message=str(error))
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
@@ -202,6 +202,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parent", type=int, default=0)
     parser.add_argument("--base", type=BaseModel.from_json)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--shared-home", action="store_true")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     return parser
 
