@@ -121,6 +121,14 @@ class JobStore:
             ).fetchone()
         return None if row is None else _job(row)
 
+    def all_in(self, status: JobStatus, most: int) -> list[Job]:
+        """Return the jobs that have waited longest in ``status``, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT * FROM jobs WHERE status = ? ORDER BY seq LIMIT ?", (status, most)
+            ).fetchall()
+        return [_job(row) for row in rows]
+
     def any_open(self) -> bool:
         """Tell whether a job is being validated, queued or running."""
         with self._database.read() as connection:
