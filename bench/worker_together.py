@@ -1,4 +1,8 @@
-"""Four adapters over one base: one after another with peft, with our layer, and together."""
+"""Four adapters over one base, one after another and together.
+
+One after another with HF Trainer and peft as its users run it, with our loop through peft's layers,
+and with our loop as it is.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,7 @@ from worker_shared import (
     make_rows,
     passes_for,
 )  # fmt: skip
+from worker_training import hf_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,23 +43,27 @@ def together_table(source: Source, steps: int, repeats: int) -> list[str]:
     """Train the same jobs in each way, for several batch sizes."""
     lines = [
         f"{_JOBS} adapters over {source.name}, {steps} steps each, {UNIT}",
-        f"{'batch':>6}{'peft, in turn':>15}{'ours, in turn':>15}{'together':>10}"
-        f"{'/ peft':>8}{'/ ours':>8}{'loss differs':>14}",
+        f"{'batch':>6}{'HF + peft':>12}{'loop + peft':>12}{'our loop':>10}{'together':>10}"
+        f"{'/ HF':>8}{'/ peft':>8}{'/ ours':>8}{'loss differs':>14}",
     ]
     for batch in BATCHES:
         jobs = _jobs(source, batch, steps)
         ways = {
+            "trainer": lambda jobs=jobs: _trainer(source, jobs),  # type: ignore[misc]
             "peft": lambda jobs=jobs: _one_by_one(source, jobs, lean=False),
             "ours": lambda jobs=jobs: _one_by_one(source, jobs, lean=True),
             "together": lambda jobs=jobs: _together(source, jobs),
         }
         print(f"{_JOBS} adapters, batch {batch} ...", flush=True)
         best = in_turn(ways, repeats)
-        peft, ours, joint = best["peft"], best["ours"], best["together"]
-        apart = max(abs(a - b) / b for a, b in zip(joint.losses, peft.losses, strict=True))
+        joint, rates = best["together"], [one.rate for one in best.values()]
+        apart = max(
+            abs(a - b) / b for a, b in zip(joint.losses, best["trainer"].losses, strict=True)
+        )
         lines.append(
-            f"{batch:>6}{peft.rate:>15,.0f}{ours.rate:>15,.0f}{joint.rate:>10,.0f}"
-            f"{joint.rate / peft.rate:>8.2f}{joint.rate / ours.rate:>8.2f}{apart:>14.1e}"
+            f"{batch:>6}{rates[0]:>12,.0f}{rates[1]:>12,.0f}{rates[2]:>10,.0f}{rates[3]:>10,.0f}"
+            + "".join(f"{joint.rate / rate:>8.2f}" for rate in rates[:3])
+            + f"{apart:>14.1e}"
         )
     return lines
 
@@ -86,6 +95,21 @@ def _one_by_one(source: Source, jobs: Sequence[Sequence[Sequence[Row]]], *, lean
             losses.append(result.loss)
         seconds += clock() - started
     return Measured("", tokens, seconds, losses)
+
+
+def _trainer(source: Source, jobs: Sequence[Sequence[Sequence[Row]]]) -> Measured:
+    found = [
+        hf_trainer(
+            source,
+            [row for rows in batches for row in rows],
+            len(batches),
+            len(batches[0]),
+            SEED + number,
+        )
+        for number, batches in enumerate(jobs)
+    ]
+    losses = [loss for one in found for loss in one.losses]
+    return Measured("", sum(o.tokens for o in found), sum(o.seconds for o in found), losses)
 
 
 def _together(source: Source, jobs: Sequence[Sequence[Sequence[Row]]]) -> Measured:

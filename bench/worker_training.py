@@ -116,7 +116,9 @@ def our_steps(
         yield result
 
 
-def hf_trainer(source: Source, rows: Sequence[Row], steps: int, batch: int) -> Measured:
+def hf_trainer(
+    source: Source, rows: Sequence[Row], steps: int, batch: int, seed: int = SEED
+) -> Measured:
     from transformers import Trainer, TrainingArguments
 
     loaded = source.fresh()
@@ -127,7 +129,7 @@ def hf_trainer(source: Source, rows: Sequence[Row], steps: int, batch: int) -> M
             return torch.utils.data.SequentialSampler(rows)  # type: ignore[arg-type]
 
     trainer = Ordered(
-        model=_adapted(loaded),
+        model=_adapted(loaded, seed),
         args=arguments,
         train_dataset=_Labelled(rows),  # type: ignore[arg-type]
         data_collator=_Collator(loaded.pad_id),
@@ -194,8 +196,8 @@ def _arguments(steps: int, batch: int) -> dict[str, Any]:
     }
 
 
-def _adapted(loaded: LoadedBase) -> Any:
-    torch.manual_seed(SEED)
+def _adapted(loaded: LoadedBase, seed: int = SEED) -> Any:
+    torch.manual_seed(seed)
     return adapters.attach(loaded.model, DEFAULTS)
 
 

@@ -8,6 +8,7 @@ from orchestrator.store import (
     comparison_tables,
     deployment_tables,
     notification_tables,
+    pipeline_tables,
     spending_tables,
     tables,
 )
@@ -19,6 +20,7 @@ _TABLES = (
     comparison_tables,
     deployment_tables,
     notification_tables,
+    pipeline_tables,
     spending_tables,
 )
 

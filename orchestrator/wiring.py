@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings
     from orchestrator.domain.adapter_ports import AdapterRepo
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.archive import Archive
+    from orchestrator.domain.arm import Arm
     from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
     from orchestrator.domain.hosting import Hosted
     from orchestrator.domain.inbox import Inbox
+    from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.move import Moves
     from orchestrator.domain.notification import Courier, Outbox
+    from orchestrator.domain.pipeline import Pipelines
     from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
@@ -44,8 +49,10 @@ if TYPE_CHECKING:
     from orchestrator.usecases.allowance import Vault
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.deploying import Yard
+    from orchestrator.usecases.evaluation import Evaluation, Shop
     from orchestrator.usecases.ledger import Ledger
     from orchestrator.usecases.notifying import Told
+    from orchestrator.usecases.till import Till
 
 
 @dataclass
@@ -96,6 +103,20 @@ class App:
         return SqlDatasetStore(self.engine, self.settings.home / "datasets")
 
     @cached_property
+    def archive(self) -> Archive:
+        """What became of a provider's files."""
+        from orchestrator.store.archive import SqlArchive
+
+        return SqlArchive(self.engine, self.settings.home / "files")
+
+    @cached_property
+    def moves(self) -> Moves:
+        """Which job was made anew from which."""
+        from orchestrator.store.moves import SqlMoves
+
+        return SqlMoves(self.engine)
+
+    @cached_property
     def gates(self) -> Gates:
         """Which accounts may be asked."""
         from orchestrator.store.gates import SqlGates
@@ -129,6 +150,57 @@ class App:
         from orchestrator.store.recordings import RecordingStore
 
         return RecordingStore(self.engine)
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """What was done for the spec files that were applied."""
+        from orchestrator.store.pipelines import PipelineStore
+
+        return PipelineStore(self.engine)
+
+    def shop(self) -> Shop:
+        """The parts that comparisons are made with."""
+        from orchestrator.usecases.evaluation import Shop
+
+        return Shop(
+            prices=self.prices,
+            lifecycle=self.lifecycle,
+            datasets=self.datasets,
+            comparisons=self.comparisons,
+            recordings=self.recordings,
+            clock=self.clock,
+            provider=self.provider,
+            host=self.host,
+            retriever=self.retriever,
+            till=self._till,
+            admit=self._admit,
+            pin=self.pin,
+        )
+
+    @contextlib.contextmanager
+    def _till(self, job: Job, wanted: Evaluation, title: str) -> Iterator[Till]:
+        from orchestrator.usecases.allowance import allowance
+        from orchestrator.usecases.till import Till
+
+        with allowance(
+            self.vault(), subject=title, job_id=job.id, allow_unpriced=wanted.allow_unpriced
+        ) as allowed:
+            yield Till(
+                book=self.prices,
+                kind=job.kind,
+                profile=job.provider,
+                limit=wanted.max_cost,
+                allowance=allowed,
+            )
+
+    def _admit(self, job: Job, arms: Sequence[Arm]) -> None:
+        """Refuse arms whose model answers only after it is deployed, and is not."""
+        from orchestrator.usecases.deployment_plan import must_answer
+
+        if not capabilities(self.settings.profile(job.provider)).needs_deployment:
+            return
+        asked = [arm.model for arm in arms if arm.chat is None]
+        must_answer(job, asked, self.served(job.provider), self.deployments.all(job_id=job.id))
 
     @cached_property
     def adapters(self) -> Registry:
@@ -476,6 +548,16 @@ def _actor() -> str:
     except KeyError:
         name = f"uid {os.getuid()}"
     return f"{name}@{os.uname().nodename}"
+
+
+def capabilities_of(application: App, job: Job) -> Capabilities:
+    """What a job's provider can do, also when its profile was taken away since."""
+    from orchestrator.domain.profile import Profile
+
+    settings = application.settings
+    if job.provider in settings.profile_names():
+        return capabilities(settings.profile(job.provider))
+    return capabilities(Profile(name=job.provider, kind=job.kind, home=settings.home))
 
 
 def upgrade_database(application: App) -> tuple[str | None, str, Path | None]:

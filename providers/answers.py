@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.chat import ChatAnswer
 from orchestrator.domain.errors import ProviderUnreachable
 from orchestrator.domain.housekeeping import Permission
-from orchestrator.domain.job import Checkpoint, JobEvent, RemoteError
+from orchestrator.domain.job import Checkpoint, JobEvent, Method, RemoteError
 from orchestrator.domain.provider import RemoteFile, RemoteJob, RemoteModel, TokenCarrier
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Raw = Mapping[str, Any]
 
+#: What the ledger keeps of a status; a longer one is no word.
+LONGEST_WORD = 64
 TOKEN_KEY = "ftctl_token"  # noqa: S105 - the name of a metadata field, not a secret
 
 _TOKEN = "[0-9a-hjkmnp-tv-z]{26}"  # noqa: S105 - its alphabet, not a secret
@@ -52,13 +54,18 @@ def remote_job(
     return RemoteJob(
         id=_id(raw, "job"),
         status=words.get(word),
-        remote_status=word,
+        remote_status=word[:LONGEST_WORD],
         model=_text(raw.get("model")) or "",
         token=_token(raw, carrier),
         tuned_model=_text(raw.get("fine_tuned_model")),
         error=_error(raw.get("error")),
         trained_tokens=_count(raw.get("trained_tokens")),
         training_file=_text(raw.get("training_file")),
+        validation_file=_text(raw.get("validation_file")),
+        method=_method(raw),
+        grader=_table(_table(raw.get("method")).get("reinforcement")).get("grader"),
+        suffix=_text(raw.get("user_provided_suffix")) or _text(raw.get("suffix")),
+        seed=_count(raw.get("seed")),
         created_at=moment(raw.get("created_at")),
         finished_at=moment(raw.get("finished_at")),
         estimated_finish=moment(raw.get("estimated_finish")),
@@ -262,6 +269,11 @@ def _error(raw: Any) -> RemoteError | None:
     if not message and not code:
         return None
     return RemoteError(message=message or code or "", code=code, param=_text(table.get("param")))
+
+
+def _method(raw: Raw) -> Method | None:
+    word = _text(_table(raw.get("method")).get("type"))
+    return Method(word) if word in set(Method) else None
 
 
 def _hyperparameters(raw: Raw) -> dict[str, Any]:

@@ -68,7 +68,9 @@ def _suffix(request: JobRequest, capabilities: Capabilities) -> str | None:
 def _method(request: JobRequest) -> dict[str, Any]:
     name = request.method.value
     told: dict[str, Any] = {}
-    chosen = request.hyperparameters.as_wire()
+    chosen: dict[str, Any] = {**request.hyperparameters.as_wire()}
+    if request.options.lora:
+        chosen["lora"] = dict(request.options.lora)
     if chosen:
         told["hyperparameters"] = chosen
     if request.options.grader is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.clock import SystemClock
 from orchestrator.domain.errors import (
     CredentialsRefused,
+    Forbidden,
     FtctlError,
     OutcomeUnknown,
     ProviderRejected,
@@ -26,14 +27,19 @@ from providers.refusal import explain_nothing, is_html, one_line, read, winding_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     import httpx2
     import openai
     from openai._legacy_response import LegacyAPIResponse
+    from openai._response import StreamedBinaryAPIResponse
+
+    from orchestrator.domain.provider import Sink
+    from providers.refusal import Explain, Refusal
 
     Call = Callable[[], LegacyAPIResponse[Any]]
-    from providers.refusal import Explain, Refusal
+    Stream = Callable[[], AbstractContextManager[StreamedBinaryAPIResponse]]
 
 # With the provider's own error in the body, these say that there is no job.
 CLEAR_NO = frozenset({400, 401, 403, 404, 413, 422})
@@ -41,7 +47,11 @@ CLEAR_NO = frozenset({400, 401, 403, 404, 413, 422})
 SHORTEST_SECRET = 8
 REMOVED = "[key removed]"
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_CHUNK = 1 << 18
+
+# Halves of characters, and NUL, which PostgreSQL keeps in no text.
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
+_ESCAPED = re.compile(r"\\u(?:d|0000)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +165,30 @@ class Border:
             said = one_line(str(error)) or type(error).__name__
             raise ProviderUnreachable(f"{self.name} broke off: {said}.") from error
 
+    def pour(self, call: Stream, sink: Sink) -> int:
+        """Write the bytes that a call is answered with; returns how many.
+
+        Raises:
+            ProviderRejected, CredentialsRefused: no.
+            TryLater: no answer, a page instead of a file, or a line that broke on the way.
+        """
+        import httpx2
+        import openai
+
+        try:
+            with call() as response:
+                if "text/html" in response.headers.get("content-type", ""):
+                    raise self._not_a("HTML", "a file")
+                return sum(sink.write(chunk) for chunk in response.iter_bytes(_CHUNK))
+        except openai.APIStatusError as error:
+            raise self._said(self.refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        except httpx2.TransportError as error:
+            raise ProviderUnreachable(
+                f"{self.name} broke off in the middle of a file: {type(error).__name__}."
+            ) from error
+
     def in_doubt(self, why: str) -> OutcomeUnknown:
         """There may be a job."""
         return OutcomeUnknown(
@@ -176,7 +210,7 @@ class Border:
             raise self._not_json(kind) from error
         if not isinstance(body, dict):
             raise self._not_json(kind)
-        return _printable(body) if "\\ud" in text.lower() else body
+        return _printable(body) if _ESCAPED.search(text) else body
 
     def refused(self, response: httpx2.Response) -> FtctlError:
         """What an answer of 300 or more means."""
@@ -217,7 +251,8 @@ class Border:
 
     def _key_refused(self, refusal: Refusal) -> FtctlError:
         where = f" in {self.key_env}" if self.key_env else ""
-        return CredentialsRefused(
+        refused = Forbidden if refusal.status == 403 else CredentialsRefused
+        return refused(
             self._sentence(f"refused the key{where}", refusal),
             hint=f"export {self.key_env}=..." if self.key_env else None,
         )
@@ -238,8 +273,11 @@ class Border:
         return ProviderUnreachable(f"{self.name} cannot be reached: {reason(error.__cause__)}.")
 
     def _not_json(self, kind: str) -> ProviderUnreachable:
+        return self._not_a(kind, "JSON")
+
+    def _not_a(self, kind: str, wanted: str) -> ProviderUnreachable:
         return ProviderUnreachable(
-            f"{self.name} answered with {kind}, not JSON.",
+            f"{self.name} answered with {kind}, not {wanted}.",
             hint=f"check base_url under [providers.{self.name}], and what lies between",
         )
 
@@ -277,9 +315,9 @@ def reason(cause: BaseException | None) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """Without halves of characters, which no database takes."""
+    """Without the characters that some database does not take."""
     if isinstance(value, str):
-        return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+        return _UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, list):
         return [_printable(part) for part in value]
     if isinstance(value, dict):

@@ -93,8 +93,8 @@ class AzureIdentity:
             found = None
         if found is None:
             raise MissingExtra(
-                'auth = "entra" needs the package azure-identity.',
-                hint='pip install "ftctl[azure]"',
+                "Entra ID cannot be asked: the package azure-identity is not installed.",
+                hint='pip install "ftctl[azure]", or name a variable with the token',
             )
         self._made: Any = None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.errors import ConfigurationError, ProviderUnreachable
 from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
+from orchestrator.domain.recipe import RateMeaning
 from providers.connection import Address, address, required_key
 from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
 from providers.embedded import EmbeddedWorker, require_worker
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.chat import ChatRequest
     from orchestrator.domain.profile import Profile
-    from orchestrator.domain.provider import JobRequest, RemoteJob, RemoteModel
+    from orchestrator.domain.provider import JobRequest, RemoteJob, RemoteModel, Sink
     from providers.connection import Transport
     from providers.retry import Retry
 
@@ -41,6 +42,8 @@ DIALECT = Dialect(
         idempotency_key=True,
         min_rows=1,
         pause=True,
+        rate=RateMeaning.OF_THE_BASE,
+        lora=True,
         max_file_bytes=LARGEST_FILE,
         parts_above=LARGEST_REQUEST,
         delete_model=True,
@@ -110,6 +113,11 @@ class EmbeddedProvider(GivesAdapters):
         """See the port. The worker is made sure of before, for the POST is not repeated."""
         self._ensure(look=True)
         return super().create_job(request)
+
+    def file_content(self, file_id: str, sink: Sink) -> int:
+        """See the port."""
+        self._ensure(look=True)
+        return super().file_content(file_id, sink)
 
     def models(self) -> Sequence[RemoteModel]:
         """Every model of the worker, which is started for that."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         RemoteFile,
         RemoteJob,
         RemoteModel,
+        Sink,
     )
     from providers.connection import Transport
     from providers.dialect import Dialect
@@ -143,6 +144,19 @@ class WireProvider(Shelves):
         return self._file(
             self._ask(lambda client: client.files.with_raw_response.retrieve(file_id))
         )
+
+    def file_content(self, file_id: str, sink: Sink) -> int:
+        """A file's bytes, as they come; from the start again where the line broke."""
+
+        def fetch() -> int:
+            sink.seek(0)
+            sink.truncate(0)
+            return self._border.pour(
+                lambda: self._connection.client().files.with_streaming_response.content(file_id),
+                sink,
+            )
+
+        return self._retry(fetch)
 
     def create_job(self, request: JobRequest) -> RemoteJob:
         """Exactly one POST on a connection of its own; see the port for what errors mean."""

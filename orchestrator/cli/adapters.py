@@ -25,21 +25,23 @@ _HERE = "orchestrator.cli.adapters"
 
 @click.group(
     cls=LazyGroup,
-    commands_from={
-        "list": (f"{_HERE}:list_tasks", "List tasks, their versions and aliases."),
-        "show": (f"{_HERE}:show", "Show a task with its trail, or one version whole."),
-        "push": (
-            "orchestrator.cli.adapter_push:push",
-            "Keep the adapter of a job, or of a folder.",
-        ),
-        "pull": (f"{_FILES}:pull", "Copy a version into a folder."),
-        "promote": (f"{_HERE}:promote", "Let an alias mean a version that passed its gate."),
-        "rollback": (f"{_HERE}:rollback", "Let an alias mean what it meant before."),
-        "remove": (f"{_HERE}:remove", "Take a version away that no alias means."),
-        "verify": (f"{_FILES}:verify", "Check bytes, trail and answers of a version."),
-        "export": (f"{_FILES}:export", "Write a version with its card, alone or merged."),
-        "mirror": (f"{_FILES}:mirror", "Bring a folder to the state of the repository."),
-        "serve-to": (f"{_FILES}:serve_to", "Let a vLLM server hold what aliases mean."),
+    sections={
+        "Commands": {
+            "list": (f"{_HERE}:list_tasks", "List tasks, their versions and aliases."),
+            "show": (f"{_HERE}:show", "Show a task with its trail, or one version whole."),
+            "push": (
+                "orchestrator.cli.adapter_push:push",
+                "Keep the adapter of a job, or of a folder.",
+            ),
+            "pull": (f"{_FILES}:pull", "Copy a version into a folder."),
+            "promote": (f"{_HERE}:promote", "Let an alias mean a version that passed its gate."),
+            "rollback": (f"{_HERE}:rollback", "Let an alias mean what it meant before."),
+            "remove": (f"{_HERE}:remove", "Take a version away that no alias means."),
+            "verify": (f"{_FILES}:verify", "Check bytes, trail and answers of a version."),
+            "export": (f"{_FILES}:export", "Write a version with its card, alone or merged."),
+            "mirror": (f"{_FILES}:mirror", "Bring a folder to the state of the repository."),
+            "serve-to": (f"{_FILES}:serve_to", "Let a vLLM server hold what aliases mean."),
+        }
     },
     epilog="\b\nExample:\n  ftctl adapters push JOB --task tickets\n"
     "  ftctl adapters promote tickets v2\n  ftctl adapters rollback tickets",

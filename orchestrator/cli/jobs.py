@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.domain.job import Job
+    from orchestrator.domain.move import Move
     from orchestrator.domain.spending import Spending
 
 
@@ -39,10 +41,11 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
         profile = app.settings.profile(job.provider)
         job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
     hosted = telling.told(app.deployments.all(job_id=job.id), app.deployments, app.clock.now())
+    move = _move(app, job)
     if as_json:
         told = [telling.as_json(each) for each in hosted]
         ends = tell.model_ends(job, app.lifecycle)
-        plain = tell.as_json(job, ends, app.spendings.of_job(job.id))
+        plain = tell.as_json(job, ends, app.spendings.of_job(job.id), move)
         print_json(plain | ({"deployments": told} if told else {}))
         return
     click.echo(
@@ -55,7 +58,9 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             [
                 *tell.life_facts(job, app.lifecycle, app.clock.now()),
                 *tell.cost_facts(app.spendings.of_job(job.id)),
+                *tell.move_facts(move),
             ],
+            move.parity if move else None,
         )
     )
     if hosted:
@@ -136,6 +141,17 @@ def _warn(hosted: Sequence[telling.Told]) -> None:
     for each in hosted:
         if each.deployment.may_cost:
             say(telling.warning(each))
+
+
+def _move(app: wiring.App, job: Job) -> Move | None:
+    """The move that made a job, with a recording that was made since."""
+    move = app.moves.of(job.id)
+    if move is None:
+        return None
+    from orchestrator.usecases.parity import completed
+
+    source = app.jobs.get(move.source_id)
+    return replace(move, parity=completed(move.parity, source, app.recordings))
 
 
 def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> None:

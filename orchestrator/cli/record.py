@@ -96,7 +96,13 @@ def record(
             till=till,
         )
         done = freeze(
-            studio, model=model, name=name, samples=samples, plan=plan, progress=progress.answers()
+            studio,
+            model=model,
+            name=name,
+            samples=samples,
+            plan=plan,
+            progress=progress.answers(),
+            test_file=str(test.absolute()),
         )
     plain = _plain(done) | {"asked": till.asked, "spent": till.known}
     if as_json:

@@ -12,6 +12,7 @@ from orchestrator import wiring
 from orchestrator.cli import progress, tell
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.cli.submit_options import (
+    cost_options,
     hyperparameters_from,
     options_from,
     request_options,
@@ -52,15 +53,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     is_flag=True,
     help="Submit although the same training ran within a day, or the account was refused.",
 )
-@click.option(
-    "--max-cost",
-    type=click.FloatRange(min=0),
-    metavar="USD",
-    help="Submit nothing that may cost more.",
-)
-@click.option(
-    "--allow-unpriced", is_flag=True, help="Submit although nobody knows what it may cost."
-)
+@cost_options
 @click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--wait", is_flag=True, help="Stay until the job has ended, with progress.")
 @json_option
@@ -116,14 +109,14 @@ def submit(
         for line in plan.lines():
             say(line)
         if not again:
-            _refuse_closed(app, request.profile)
+            refuse_closed_account(app, request.profile)
         limit = None if max_cost is None else micros(max_cost)
         plan.estimate.must_not_exceed(limit, allow_unpriced=allow_unpriced)
         if dry_run:
             rehearsed = plan.intent("", max_cost=limit, allow_unpriced=allow_unpriced)
             _rehearse_budget(app, rehearsed)
             return _print_dry_run(plan, as_json=as_json)
-        _ask(plan, yes=yes or as_json)
+        ask(plan, yes=yes or as_json)
         provider = app.provider(request.profile.name)
         ledger = app.ledger(say)
         release_dead(app.vault())
@@ -139,7 +132,7 @@ def submit(
     return _print_outcome(job, plan.estimate_json(), as_json=as_json)
 
 
-def _refuse_closed(app: wiring.App, profile: Profile) -> None:
+def refuse_closed_account(app: wiring.App, profile: Profile) -> None:
     """Refuse where the account is known to be closed; without its key that cannot be known."""
     from orchestrator.usecases.lifetimes import refuse_closed
 
@@ -204,6 +197,11 @@ def _print_outcome(job: Job, estimate: object, *, as_json: bool) -> int:
         step = tell.next_step(job)
         if step:
             say(f"next: {step}")
+    return exit_code(job)
+
+
+def exit_code(job: Job) -> ExitCode:
+    """What a job that was just submitted says to the shell."""
     if job.status is JobStatus.UNKNOWN:
         say("no clear answer came back; `ftctl sync` finds out and never submits it twice")
         return ExitCode.TRY_LATER
@@ -219,7 +217,7 @@ def _flag(param: str | None) -> str | None:
     return next((FLAGS[part] for part in reversed(parts) if part in FLAGS), None)
 
 
-def _ask(plan: Plan, *, yes: bool) -> None:
+def ask(plan: Plan, *, yes: bool) -> None:
     """Ask a person before money is spent; scripts have said what they want by calling."""
     if yes or not plan.costs_money or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return

@@ -63,9 +63,29 @@ _OPTIONS = (
 )
 
 
+_COST_OPTIONS = (
+    click.option(
+        "--max-cost",
+        type=click.FloatRange(min=0),
+        metavar="USD",
+        help="Submit nothing that may cost more.",
+    ),
+    click.option(
+        "--allow-unpriced", is_flag=True, help="Submit although nobody knows what it may cost."
+    ),
+)
+
+
 def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command every option above, in that order."""
     for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def cost_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --max-cost and --allow-unpriced."""
+    for option in reversed(_COST_OPTIONS):
         command = option(command)
     return command
 

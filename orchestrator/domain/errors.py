@@ -14,6 +14,7 @@ FtctlError
 ├── ConfigurationError        a setting is missing or wrong              exit 3
 │   ├── MissingCredentials    no key where one is needed
 │   ├── CredentialsRefused    the provider refused the key
+│   │   └── Forbidden         it knows the key, which may not do that
 │   └── MissingExtra          an optional part is not installed
 ├── TryLater                  the provider cannot be asked now           exit 4 (transient)
 │   ├── ProviderUnreachable   no answer, or an answer that is not one
@@ -132,6 +133,10 @@ class MissingCredentials(ConfigurationError):
 
 class CredentialsRefused(ConfigurationError):
     """The provider refused the key."""
+
+
+class Forbidden(CredentialsRefused):
+    """The provider knows the key, and the key may not do that."""
 
 
 class MissingExtra(ConfigurationError):

@@ -61,6 +61,18 @@ DEPLOY = (
     "hosting.listed",
     "hosting.written",
 )
+APPLY = (
+    "apply.begun",
+    "apply.recorded",
+    "apply.bound",
+    "apply.submitted",
+    "apply.followed",
+    "apply.chosen",
+    "apply.comparing",
+    "apply.comparison_bound",
+    "apply.compared",
+    "apply.reported",
+)
 COMPARE = (
     "compare.reserved",
     "compare.asking",
@@ -71,7 +83,8 @@ COMPARE = (
 )
 NOTIFY = ("notify.gathered", "notify.sent")
 WEBHOOKS = ("webhook.kept",)
-NAMES = (*SUBMIT, *PARTS, *SYNC, *DEPLOY, *COMPARE, *NOTIFY, *WEBHOOKS)
+ADOPT = ("adopt.file_kept", "adopt.job_kept")
+NAMES = (*SUBMIT, *PARTS, *SYNC, *DEPLOY, *COMPARE, *APPLY, *NOTIFY, *WEBHOOKS, *ADOPT)
 
 
 def _go_on(_name: str) -> None:

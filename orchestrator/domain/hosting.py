@@ -48,15 +48,26 @@ class MonthHosted(NamedTuple):
 
 
 def by_month(hosted: Hosted, now: datetime) -> Iterator[MonthHosted]:
-    """Its hours in each month, until now."""
-    end = min(hosted.ended or now, now)
-    start = hosted.started
+    """Its hours in each month, until now, and what they come to."""
+    for month, hours in hours_by_month(hosted.started, min(hosted.ended or now, now)):
+        usd = None if hosted.hour is None else micros(hours * dollars(hosted.hour))
+        yield MonthHosted(month, hours, usd)
+
+
+def hours_by_month(start: datetime, end: datetime) -> Iterator[tuple[str, Decimal]]:
+    """The hours from start to end in each calendar month of UTC, exact to the microsecond.
+
+    Yields:
+        ("2026-11", Decimal("61.5")), oldest first.
+    """
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
     while start < end:
         until = min(end, _next_month(start))
-        hours = Decimal((until - start) // timedelta(microseconds=1)) / 3_600_000_000
-        usd = None if hosted.hour is None else micros(hours * dollars(hosted.hour))
-        yield MonthHosted(f"{start:%Y-%m}", hours, usd)
+        yield f"{start:%Y-%m}", Decimal((until - start) // timedelta(microseconds=1)) / _HOUR
         start = until
+
+
+_HOUR = 3_600_000_000
 
 
 def _next_month(at: datetime) -> datetime:

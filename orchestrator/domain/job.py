@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.domain.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -83,6 +85,13 @@ class Method(StrEnum):
     REINFORCEMENT = "reinforcement"
 
 
+class Origin(StrEnum):
+    """Who asked for a job."""
+
+    FTCTL = "ftctl"
+    ADOPTED = "adopted"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
     """The knobs of training; None leaves the choice to the provider ("auto").
@@ -153,12 +162,14 @@ class JobOptions:
         metadata: the user's own pairs; ours is added when the request is sent.
         wandb: where the run is reported.
         training_type: Azure: Standard, GlobalStandard or Developer; the profile's own when None.
+        lora: the shape of the adapter (r, alpha, ...), where the provider lets one choose it.
     """
 
     grader: Mapping[str, Any] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     wandb: Wandb | None = None
     training_type: str | None = None
+    lora: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Only what was chosen, for the ledger and for `--json`."""
@@ -167,6 +178,7 @@ class JobOptions:
             "metadata": dict(self.metadata) or None,
             "wandb": self.wandb.as_wire()["wandb"] if self.wandb else None,
             "training_type": self.training_type,
+            "lora": dict(self.lora) or None,
         }
         return {name: value for name, value in told.items() if value is not None}
 
@@ -179,6 +191,7 @@ class JobOptions:
             metadata=plain.get("metadata", {}),
             wandb=Wandb(**{**wandb, "tags": tuple(wandb.get("tags", ()))}) if wandb else None,
             training_type=plain.get("training_type"),
+            lora=plain.get("lora", {}),
         )
 
 
@@ -200,7 +213,8 @@ class Job:
         token: 128 bits carried to the provider, by which a lost job is found again.
         account: fingerprint of the account the request is for; never the key itself.
         provider: the profile's name.
-        training: digest of the training split in the dataset store.
+        training: digest of the training split in the dataset store; None for an adopted job whose
+            file was not to be had.
         validation: digest of the validation split, if there is one.
         training_file: the provider's id of the uploaded training split.
         status: our word; `remote_status` is the provider's own.
@@ -209,6 +223,7 @@ class Job:
         next_poll_at: when sync asks about it again; None for the next pass.
         version: counts changes; every change is a compare-and-swap on it.
         raw: the provider's last answer, as it came.
+        origin: who asked for it: ftctl, or another tool of the same account.
     """
 
     id: str
@@ -217,7 +232,7 @@ class Job:
     kind: str
     account: str
     model: str
-    training: str
+    training: str | None
     created_at: datetime
     updated_at: datetime
     method: Method = Method.SUPERVISED
@@ -242,6 +257,22 @@ class Job:
     next_poll_at: datetime | None = None
     version: int = 1
     raw: Mapping[str, Any] | None = None
+    origin: Origin = Origin.FTCTL
+
+    @property
+    def data(self) -> str:
+        """Digest of the training split.
+
+        Raises:
+            UsageError: its bytes are not here.
+        """
+        if self.training is None:
+            raise UsageError(
+                f"The training data of job {self.id} is not in the store: the file was gone, or was"
+                " not fetched.",
+                hint=f"ftctl adopt --provider {self.provider} --retry-files",
+            )
+        return self.training
 
 
 class Transition(NamedTuple):

@@ -13,6 +13,7 @@ from orchestrator.domain.job import (
     Method,
     RemoteError,
 )
+from orchestrator.domain.recipe import RateMeaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -54,6 +55,8 @@ class Capabilities:
         delete_model: a tuned model can be deleted.
         delete_job: the record of a job can be deleted.
         training_types: where and how a job may run, in the provider's words, and the tiers of each.
+        rate: what its learning-rate multiplier multiplies.
+        lora: the shape of the adapter may be asked for.
         prices: the name under which the price file lists it; None when it bills nothing itself.
         model_dates: its list of models says when each of them ends.
     """
@@ -76,6 +79,8 @@ class Capabilities:
     delete_model: bool = False
     delete_job: bool = False
     training_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rate: RateMeaning = RateMeaning.UNPUBLISHED
+    lora: bool = False
     prices: str | None = None
     model_dates: bool = False
 
@@ -130,6 +135,8 @@ class RemoteJob:
         remote_status: the provider's own word.
         token: the token of our intent, wherever it travelled; None when it carries none.
         hyperparameters: what the provider chose or echoed.
+        method: None when the provider used a word we do not know, or none.
+        grader: reinforcement: who rewards an answer, as the provider echoes it.
         raw: the answer as it came.
     """
 
@@ -142,6 +149,11 @@ class RemoteJob:
     error: RemoteError | None = None
     trained_tokens: int | None = None
     training_file: str | None = None
+    validation_file: str | None = None
+    method: Method | None = None
+    grader: Mapping[str, Any] | None = None
+    suffix: str | None = None
+    seed: int | None = None
     created_at: datetime | None = None
     finished_at: datetime | None = None
     estimated_finish: datetime | None = None
@@ -157,6 +169,22 @@ class ProviderCheck:
     reachable: bool
     detail: str
     models: int | None = None
+
+
+class Sink(Protocol):
+    """Where bytes are written, and written again."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take the next bytes."""
+        ...
+
+    def seek(self, offset: int, /) -> int:
+        """Go back."""
+        ...
+
+    def truncate(self, size: int, /) -> int:
+        """Forget what follows."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +226,19 @@ class FileHost(Protocol):
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
         """One file as it stands."""
+        ...
+
+    def file_content(self, file_id: str, sink: Sink) -> int:
+        """Write a file's bytes as they come, from the start again where the line broke.
+
+        Returns:
+            How many bytes there are.
+
+        Raises:
+            RemoteNotFound: there is no such file. Forbidden: the key may not read it.
+            TryLater: it did not come whole.
+            Whatever the sink raises.
+        """
         ...
 
 

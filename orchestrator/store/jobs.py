@@ -20,7 +20,15 @@ from orchestrator.domain.job import (
 )
 from orchestrator.domain.ledger import Step
 from orchestrator.domain.spending import Budgets
-from orchestrator.store.job_values import event_row, from_row, to_row, transition_row
+from orchestrator.store.job_values import (
+    checkpoint_row,
+    event_row,
+    from_row,
+    history_rows,
+    to_row,
+    transition_row,
+)
+from orchestrator.store.moves import insert_move
 from orchestrator.store.reading import reading
 from orchestrator.store.spendings import reserve, settle
 from orchestrator.store.tables import (
@@ -38,6 +46,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping, Select, Table
     from sqlalchemy.engine import Connection
 
+    from orchestrator.domain.ledger import History
+    from orchestrator.domain.move import Move
     from orchestrator.domain.spending import Spending
 
 
@@ -53,9 +63,13 @@ class SqlJobStore:
         self._engine = engine
 
     def add(
-        self, job: Job, spending: Spending | None = None, budgets: Budgets | None = None
+        self,
+        job: Job,
+        spending: Spending | None = None,
+        budgets: Budgets | None = None,
+        move: Move | None = None,
     ) -> None:
-        """Commit the intent: the row, its first transition and the money it may take.
+        """Commit the intent: the row, its first transition, the money it may take and its move.
 
         Raises:
             BudgetExceeded: the money does not fit into the month; nothing is written.
@@ -63,9 +77,26 @@ class SqlJobStore:
         with self._engine.begin() as connection:
             connection.execute(insert(job_rows).values(to_row(job)))
             _note(connection, job, None, job.created_at, "intent recorded")
+            if move is not None:
+                insert_move(connection, move)
             if spending is not None:
                 reserve(connection, spending, budgets or Budgets())
                 failpoints.reach("submit.reserved")
+
+    def adopt(self, job: Job, history: History, reason: str) -> bool:
+        """Commit a job that exists at the provider, with its history, whole or not at all."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(job_rows).values(to_row(job)))
+                _note(connection, job, None, job.updated_at, reason)
+                for table, rows in history_rows(job.id, history):
+                    if rows:
+                        connection.execute(insert(table), rows)
+        except IntegrityError:
+            if self.at_provider([str(job.remote_id)]):
+                return False
+            raise
+        return True
 
     def get(self, job_id: str) -> Job:
         """One job by its whole id.
@@ -132,6 +163,14 @@ class SqlJobStore:
             jobs = self._jobs(select(job_rows).where(job_rows.c.token.in_(some)))
             found.update({job.token: job for job in jobs})
         return found
+
+    def at_provider(self, remote_ids: Iterable[str]) -> Sequence[Job]:
+        """The jobs with these remote ids, of whatever account."""
+        return [
+            job
+            for some in _chunks(sorted(set(remote_ids)))
+            for job in self._jobs(select(job_rows).where(job_rows.c.remote_id.in_(some)))
+        ]
 
     def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:
         """Many changes in few transactions; None where another process changed the row first."""
@@ -208,17 +247,7 @@ class SqlJobStore:
 
     def add_checkpoints(self, job_id: str, checkpoints: Iterable[Checkpoint]) -> None:
         """Keep checkpoints; the same one again changes nothing."""
-        rows = [
-            {
-                "job_id": job_id,
-                "remote_id": checkpoint.remote_id,
-                "model": checkpoint.model,
-                "step": checkpoint.step,
-                "metrics": dict(checkpoint.metrics),
-                "created_at": checkpoint.created_at,
-            }
-            for checkpoint in checkpoints
-        ]
+        rows = [checkpoint_row(job_id, checkpoint) for checkpoint in checkpoints]
         self._add_new(checkpoint_rows, rows, "remote_id", job_id)
 
     def event_keys(self, job_id: str) -> set[str]:

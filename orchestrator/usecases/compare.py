@@ -83,6 +83,7 @@ def compare(
     till: Till | None = None,
     grader: Grader | None = None,
     bench: Bench | None = None,
+    begun: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Ask every arm every sample, and compare the candidates with the baselines.
 
@@ -101,6 +102,7 @@ def compare(
         till: counts the money, and holds its limit.
         grader: made from the plan's name when None.
         bench: of the model that judges, where the grader is one.
+        begun: is told the id under which the run is kept, before the first call.
 
     Raises:
         TryLater: too many samples went unanswered; asking again later goes on.
@@ -115,6 +117,8 @@ def compare(
     started, fixed = clock.now(), _fixed(samples, arms, plan)
     earlier = store.earlier(job.id, samples.digest)
     identity = store.begin(new_id(), job.id, started, fixed)
+    if begun is not None:
+        begun(identity)
     desk = Desk(run=identity, chat=chat, account=job.account, store=store, clock=clock, till=till)
     _refuse_dear(desk, arms, samples, plan, bench)
     run = _Run(desk, arms, samples.samples, plan, None if bench else scorer(grader), bench)

@@ -107,7 +107,11 @@ def _is_made_from(job: Job, file_id: str, file_name: str) -> bool:
         return file_id in {job.training_file, job.validation_file}
     # Its upload has just begun: it knows no id yet, but the name.
     name = file_name.removeprefix(OURS).removesuffix(".jsonl")
-    return bool(name) and name in {job.token, job.training[:32], (job.validation or "")[:32]}
+    return bool(name) and name in {
+        job.token,
+        (job.training or "")[:32],
+        (job.validation or "")[:32],
+    }
 
 
 def _shelf(provider: Provider) -> FileShelf:

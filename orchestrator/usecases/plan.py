@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,16 +171,42 @@ def plan(
         )
 
 
+def revised(plan: Plan, request: Request, capabilities: Capabilities, prices: PriceBook) -> Plan:
+    """The same data under another request: checked and priced anew, not read again.
+
+    Raises:
+        UsageError: the provider cannot do what is asked.
+    """
+    _check(request, capabilities)
+    epochs = request.hyperparameters.n_epochs or default_epochs(plan.training.dataset.rows)
+    estimate = _estimate(request, capabilities, prices, plan.training.dataset)
+    return replace(plan, request=request, epochs=epochs, estimate=estimate)
+
+
+def breaches(request: Request, capabilities: Capabilities) -> Iterator[UsageError]:
+    """Everything that the provider does not take, one by one; reads no data."""
+    yield from _by_capability(request, capabilities)
+    limits = newest_request_limits(request.profile.kind)
+    for breach, mend in limits.breaches(_wanted(request)):
+        yield UsageError(f"{breach}.", hint=mend)
+
+
 def _check(request: Request, capabilities: Capabilities) -> None:
+    for error in _by_capability(request, capabilities):
+        raise error
+    newest_request_limits(request.profile.kind).check(_wanted(request))
+
+
+def _by_capability(request: Request, capabilities: Capabilities) -> Iterator[UsageError]:
     provider = request.profile.name
     if request.method not in capabilities.methods:
         can = ", ".join(sorted(capabilities.methods))
-        raise UsageError(
+        yield UsageError(
             f"Provider '{provider}' cannot train with {request.method}; it can: {can}."
         )
     longest = capabilities.free_suffix
     if request.suffix is not None and len(request.suffix) > longest:
-        raise UsageError(
+        yield UsageError(
             f"--suffix has {len(request.suffix)} characters, and {provider} takes 1 to {longest}"
             f" characters{_beside_token(capabilities)}."
             if longest
@@ -188,23 +214,28 @@ def _check(request: Request, capabilities: Capabilities) -> None:
             hint="a shorter --suffix" if longest else "leave --suffix away",
         )
     if request.options.metadata and not capabilities.metadata:
-        raise UsageError(f"Provider '{provider}' takes no metadata.", hint="leave --metadata away")
+        yield UsageError(f"Provider '{provider}' takes no metadata.", hint="leave --metadata away")
     if request.options.wandb and not capabilities.integrations:
-        raise UsageError(f"Provider '{provider}' reports to nobody.", hint="leave --wandb away")
+        yield UsageError(f"Provider '{provider}' reports to nobody.", hint="leave --wandb away")
     if request.options.training_type and not capabilities.training_types:
-        raise UsageError(
+        yield UsageError(
             f"Provider '{provider}' knows no training types.", hint="leave --training-type away"
         )
-    newest_request_limits(request.profile.kind).check(
-        Wanted(
-            provider=provider,
-            method=request.method,
-            hyperparameters=request.hyperparameters,
-            options=request.options,
-            suffix=request.suffix,
-            seed=request.seed,
-            has_validation=request.validation is not None,
+    if request.options.lora and not capabilities.lora:
+        yield UsageError(
+            f"Provider '{provider}' chooses the adapter's shape itself.", hint="leave lora away"
         )
+
+
+def _wanted(request: Request) -> Wanted:
+    return Wanted(
+        provider=request.profile.name,
+        method=request.method,
+        hyperparameters=request.hyperparameters,
+        options=request.options,
+        suffix=request.suffix,
+        seed=request.seed,
+        has_validation=request.validation is not None,
     )
 
 

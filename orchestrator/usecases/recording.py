@@ -68,6 +68,7 @@ def record(
     samples: SampleSet,
     plan: Plan,
     progress: Callable[[Progress], None] | None = None,
+    test_file: str | None = None,
 ) -> Recording:
     """Ask a model every sample and keep the answers under a name.
 
@@ -91,6 +92,7 @@ def record(
             missing=0,
             created_at=studio.clock.now(),
             max_tokens=plan.max_tokens,
+            test_file=test_file,
         )
     )
     desk = Desk(

@@ -83,14 +83,15 @@ class RequestLimits:
         Raises:
             UsageError: at least one.
         """
-        found = list(self._breaches(wanted))
+        found = list(self.breaches(wanted))
         if found:
             raise UsageError(
                 "; ".join(breach for breach, _ in found) + ". Nothing was sent.",
                 hint="; ".join(mend for _, mend in found),
             )
 
-    def _breaches(self, wanted: Wanted) -> Iterator[tuple[str, str]]:
+    def breaches(self, wanted: Wanted) -> Iterator[tuple[str, str]]:
+        """What is wrong and how to mend it, one by one."""
         yield from self._of_method(wanted)
         chosen: dict[str, Any] = {**wanted.hyperparameters.as_wire(), "seed": wanted.seed}
         for name, value in chosen.items():

@@ -31,8 +31,10 @@ from orchestrator.usecases.funding import refuse_dear, spending_of
 from orchestrator.usecases.polling import minded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
+    from orchestrator.domain.move import Move
     from orchestrator.domain.provider import Provider, RemoteFile, RemoteJob
     from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.ledger import Ledger
@@ -43,13 +45,20 @@ _KEY_ATTEMPTS = 3
 _FILE_MARGIN = timedelta(hours=1)
 
 
-def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
+def record(
+    intent: Intent,
+    ledger: Ledger,
+    *,
+    again: bool = False,
+    move: Callable[[Job], Move] | None = None,
+) -> Job:
     """Keep the bytes and commit the intent; nothing has been sent yet.
 
     Args:
         intent: what is wanted; its files are valid.
         ledger: where it is written.
         again: ask for the same training a second time within a day.
+        move: makes the move that the job is part of; it is committed with the intent.
 
     Raises:
         UsageError: the same training was asked for within a day.
@@ -64,7 +73,8 @@ def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
             ledger.datasets.keep(prepared.dataset, prepared.content)
     failpoints.reach("submit.data_kept")
     job = _job(intent, ledger.clock.now())
-    ledger.jobs.add(job, spending_of(intent, job.created_at, job.id), ledger.budgets)
+    spending = spending_of(intent, job.created_at, job.id)
+    ledger.jobs.add(job, spending, ledger.budgets, move(job) if move else None)
     failpoints.reach("submit.intent_written")
     return job
 
@@ -168,13 +178,16 @@ def _same_training(job: Job, intent: Intent) -> bool:
         intent.training.dataset.digest,
         validation,
     )
-    same_grader = job.options.grader == intent.options.grader
-    return mine == wanted and job.seed == intent.seed and same_grader
+    same_options = (job.options.grader, job.options.lora) == (
+        intent.options.grader,
+        intent.options.lora,
+    )
+    return mine == wanted and job.seed == intent.seed and same_options
 
 
 def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
     try:
-        training = _processed(job.training, provider, ledger, _own_name(job, provider))
+        training = _processed(job.data, provider, ledger, _own_name(job, provider))
         validation = _processed(job.validation, provider, ledger) if job.validation else None
     except AnswerIsNo as error:
         return _rejected(job, error, ledger)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from providers.simulator.exchange import Call
     from providers.simulator.state import State
 
+# Of a larger file only its rows are counted: a rehearsal's memory is one JSON document.
+KEPT_BYTES = 16 << 20
+
 _NAME = re.compile(rb'[; ]name="([^"]*)"')
 _FILENAME = re.compile(rb'filename="([^"]*)"')
 
@@ -49,6 +52,9 @@ def take_in(
         "rows": rows,
         "fault": fault,
         "step": 0,
+        "content": content.decode("utf-8", "surrogateescape")
+        if len(content) <= KEPT_BYTES
+        else None,
     }
     state["files"][record["id"]] = record
     return record
@@ -91,6 +97,18 @@ def find(state: State, file_id: str) -> dict[str, Any]:
     if record is None:
         raise RefusedError(404, f"No such File object: {file_id}", param="id")
     return record
+
+
+def content(record: dict[str, Any]) -> str:
+    """The bytes of a file, undecodable ones as surrogates.
+
+    Raises:
+        RefusedError: it was too large to be kept.
+    """
+    kept: str | None = record.get("content")
+    if kept is None:
+        raise RefusedError(404, "The simulator did not keep this file: it was too large.")
+    return kept
 
 
 def leave(state: State, name: str, content: str, serial: str, now: int) -> str:

@@ -245,7 +245,7 @@ class SimulatedHost:
         if isinstance(value, str):
             return Reply(
                 status=200,
-                body=value.encode(),
+                body=value.encode("utf-8", "surrogateescape"),
                 headers={"content-type": "application/octet-stream"},
             )
         made = route in {"create_job", "upload_file"}
@@ -306,7 +306,7 @@ class SimulatedHost:
         if route == "delete_file":
             return files.delete(state, subject)
         if route == "file_content":
-            return files.find(state, subject).get("content", "")
+            return files.content(files.find(state, subject))
         wanted = call.query.get("purpose")
         found = [
             files.look(record, self.dialect)

@@ -11,12 +11,14 @@ Subclass it where pytest looks, and give it a rig:
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.errors import ProviderRejected, RemoteNotFound
 from orchestrator.domain.ids import new_token
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.job import Hyperparameters, JobStatus, Method
 from orchestrator.domain.provider import JobRequest
 from providers.testing.rig import KEY, Rig
 
@@ -57,6 +59,36 @@ class ProviderContract:
         assert found.bytes == size
         assert rig.provider.find_file("other.jsonl", size) is None
         assert rig.provider.find_file("train.jsonl", size + 1) is None
+
+    def test_a_file_comes_back_as_it_was_sent(self, rig: Rig) -> None:
+        file = rig.uploaded()
+        sink = io.BytesIO(b"what an earlier attempt left behind, longer than the file" * 99)
+        assert rig.provider.file_content(file.id, sink) == rig.rows.stat().st_size
+        assert sink.getvalue() == rig.rows.read_bytes()
+
+    def test_what_a_job_left_behind_can_be_read(self, rig: Rig) -> None:
+        job = rig.finish(rig.job().id)
+        assert job.result_files
+        sink = io.BytesIO()
+        # OpenAI sends its result tables in Base64; they are not looked into here.
+        assert rig.provider.file_content(job.result_files[0], sink) == len(sink.getvalue()) > 0
+
+    def test_a_job_tells_what_it_was_asked_for(self, rig: Rig) -> None:
+        training = rig.uploaded().id
+        request = JobRequest(
+            model=rig.model,
+            training_file=training,
+            validation_file=training,
+            token=new_token(),
+            suffix="tickets",
+            seed=7,
+            hyperparameters=Hyperparameters(n_epochs=2),
+        )
+        job = rig.provider.retrieve_job(rig.provider.create_job(request).id)
+        assert (job.training_file, job.validation_file) == (training, training)
+        assert job.method in {Method.SUPERVISED, None}
+        assert job.seed == 7
+        assert "tickets" in (job.suffix or "")
 
     def test_a_job_carries_our_token(self, rig: Rig) -> None:
         token = new_token()
@@ -140,6 +172,8 @@ class ProviderContract:
             rig.provider.events("ftjob-none")
         with pytest.raises(RemoteNotFound):
             rig.provider.retrieve_file("file-none")
+        with pytest.raises(RemoteNotFound):
+            rig.provider.file_content("file-none", io.BytesIO())
 
     def test_a_bad_request_is_a_clear_no_and_makes_no_job(self, rig: Rig) -> None:
         before = len(list(rig.provider.list_jobs()))

@@ -84,7 +84,7 @@ def test_a_version_tells_where_it_comes_from_and_comes_back_byte_for_byte(
     assert hashlib.sha256(weights).hexdigest() == made.files["adapter_model.safetensors"].sha256
     card = (tmp_path / "out" / "README.md").read_text()
     assert 'license: "apache-2.0"' in card
-    assert job.training in card
+    assert str(job.training) in card
     with pytest.raises(UsageError, match="there already"):
         pull(registry, "tickets", "v1", tmp_path / "out")
 

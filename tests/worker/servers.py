@@ -59,7 +59,7 @@ class Worker:
             job = jobs.retrieve(job_id)
             return job if job.status in FINAL else None
 
-        return wait_for(final)
+        return wait_for(final, seconds=240)
 
     def events(self, job_id: str) -> list[Any]:
         """Return all events of a job, newest first."""

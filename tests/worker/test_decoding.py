@@ -114,6 +114,20 @@ def test_text_that_is_decoded_bit_by_bit_is_the_whole_text(text: str) -> None:
     assert "".join(pieces) == text
 
 
+def test_rows_that_end_with_their_first_token_leave_nobody_to_choose_for(base: LoadedBase) -> None:
+    chosen: list[list[str]] = []
+    decoder = Decoder(
+        base.model,
+        base.tokenizer,
+        eos_ids=base.eos_ids,
+        pad_id=base.pad_id,
+        choose=lambda slots: chosen.append(list(slots)),
+    )
+    decoder.join(rows(base, TEXTS[:2], max_new=1))
+    assert not decoder.rows
+    assert chosen == [["", ""]]
+
+
 def test_text_is_only_given_out_once_it_is_certain(base: LoadedBase) -> None:
     pieces: list[str] = []
     (row,) = rows(

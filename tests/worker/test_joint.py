@@ -120,7 +120,7 @@ def test_a_killed_group_goes_on_and_ends_the_same(
     with servers.running(tmp_path, "--models-dir", str(models_dir), "--joint", "8") as worker:
         jobs = create_all(worker)
         state = worker.home / "jobs" / jobs[0].id / "state.safetensors"
-        wait_for(state.exists)
+        wait_for(state.exists, seconds=120)
         (trainer,) = trainers(worker)
         os.kill(trainer, signal.SIGKILL)
         jobs = [worker.wait_job(job.id) for job in jobs]
@@ -136,7 +136,7 @@ def test_a_job_leaves_its_group_when_paused_and_goes_on_later(
         jobs = create_all(worker)
         paused = create(worker, colour_rows(), {"n_epochs": 50, "batch_size": 1})
         state = worker.home / "jobs" / paused.id / "state.safetensors"
-        wait_for(state.exists)
+        wait_for(state.exists, seconds=120)
         assert client.pause(paused.id).status == "paused"
         check_like_alone(worker, [worker.wait_job(job.id) for job in jobs], alone)
         client.resume(paused.id)

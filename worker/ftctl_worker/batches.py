@@ -30,16 +30,21 @@ _LENGTHS = [
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded at the end to one length: ``ids`` and ``learned`` of shape (rows, length)."""
+    """Rows padded at the end to one length: ``ids``, ``learned`` and ``real`` (rows, length).
+
+    ``real`` is False where a row is filled up.
+    """
 
     ids: torch.Tensor
     learned: torch.Tensor
+    real: torch.Tensor
     tokens: int
     labels: int
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
-        return Batch(self.ids.to(device), self.learned.to(device), self.tokens, self.labels)
+        ids, learned, real = (one.to(device) for one in (self.ids, self.learned, self.real))
+        return Batch(ids, learned, real, self.tokens, self.labels)
 
 
 def epoch_order(rows: Sequence[Row], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
@@ -129,8 +134,9 @@ def pad(rows: Sequence[Row], length: int, pad_id: int) -> Batch:
         ids[number, : len(row.ids)] = torch.tensor(row.ids)
         learned[number, : len(row.ids)] = torch.tensor(row.learned)
     learned[:, 0] = False
-    tokens = sum(len(row.ids) for row in rows)
-    return Batch(ids, learned, tokens, int(learned.sum()))
+    lengths = torch.tensor([len(row.ids) for row in rows])
+    real = torch.arange(length) < lengths[:, None]
+    return Batch(ids, learned, real, int(lengths.sum()), int(learned.sum()))
 
 
 def _bucket(length: int) -> int:

@@ -83,7 +83,8 @@ class Decoder:
         self._choose([row.slot for row in rows])
         fresh = self._read(rows, prefix)
         self._batch = _joined(self._model, self._batch, fresh)
-        self._choose([row.slot for row in self.rows])
+        if self.rows:
+            self._choose([row.slot for row in self.rows])
 
     @torch.inference_mode()
     def step(self) -> None:

@@ -49,13 +49,18 @@ class OwnersSums:
 class Forward:
     """Runs a batch and sums its loss, with logits only where a token is learned."""
 
-    def __init__(self, model: Any, *, half: bool) -> None:
-        """Work with a ``model``, of peft or plain; ``half`` where its base is in bf16."""
+    def __init__(self, model: Any, *, half: bool, packs: bool = False) -> None:
+        """Work with a ``model``, of peft or plain; ``half`` where its base is in bf16.
+
+        With ``packs`` the rows of a batch are read as one, without what fills them up; for
+        attention that knows from the positions where a row begins, as that of FlashAttention does.
+        """
         self._model = model
         self._causal: Any = _without_adapter(model)
         self._decoder = getattr(self._causal, self._causal.base_model_prefix, None)
         self._head = self._causal.get_output_embeddings()
         self._half = half
+        self._packs = packs
         self._device = next(model.parameters()).device
         self._direct = self._head_is_plain()
 
@@ -104,16 +109,28 @@ class Forward:
         wanted = batch.learned[:, 1:]
         targets = batch.ids[:, 1:][wanted]
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            return self._logits(batch.ids, wanted), targets, wanted
+            return self._logits(batch, wanted), targets, wanted
 
-    def _logits(self, ids: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    def _logits(self, batch: Batch, wanted: torch.Tensor) -> torch.Tensor:
         # Padding stands at the end and attention is causal, so no mask is needed.
         if not self._direct:
-            every: torch.Tensor = self._causal(input_ids=ids, use_cache=False).logits
+            every: torch.Tensor = self._causal(input_ids=batch.ids, use_cache=False).logits
             return every[:, :-1][wanted]
-        hidden = self._decoder(input_ids=ids, use_cache=False).last_hidden_state  # type: ignore[misc]
+        hidden = self._packed(batch) if self._packs else self._hidden(input_ids=batch.ids)
         chosen: torch.Tensor = self._head(hidden[:, :-1][wanted])
         return chosen
+
+    def _hidden(self, **inputs: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = self._decoder(**inputs, use_cache=False).last_hidden_state  # type: ignore[misc]
+        return states
+
+    def _packed(self, batch: Batch) -> torch.Tensor:
+        """Return the hidden states of a batch that is read as one row, as of padded rows."""
+        real = batch.real
+        places = torch.arange(real.shape[1], device=real.device).expand_as(real)[real]
+        found = self._hidden(input_ids=batch.ids[real][None], position_ids=places[None])
+        states = found.new_zeros(*real.shape, found.shape[-1])
+        return states.masked_scatter(real[..., None], found)
 
     @torch.no_grad()
     def _head_is_plain(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ftctl_worker.errors import ModelError
 
@@ -24,6 +26,7 @@ __all__ = ["LoadedBase", "device", "load_base", "use_threads"]
 _SMALL_TO_TRAIN = 64 * 1024 * 1024
 _SMALL_TO_ANSWER = 1024 * 1024 * 1024
 _DEFAULT_CONTEXT = 2048
+_FLASH = "flash_attention_2"
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -39,6 +42,11 @@ class LoadedBase:
     eos_ids: frozenset[int]
     pad_id: int
     folder: Path | None
+
+    @property
+    def can_pack(self) -> bool:
+        """Whether its attention can read several rows as one."""
+        return bool(getattr(self.model.config, "_attn_implementation", None) == _FLASH)
 
     @property
     def is_half(self) -> bool:
@@ -80,6 +88,9 @@ def load_base(
             **(_four_bit() if four_bit else {}),
             **options,
         )
+        if training and _has_flash_attention():
+            with contextlib.suppress(ValueError, ImportError):  # a model that does not know it
+                model.set_attn_implementation(_FLASH)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(_why_not_loaded(base, error)) from error
     if tokenizer.chat_template is None:
@@ -127,6 +138,10 @@ def _dtype(precision: Precision, folder: Path | None, *, training: bool) -> torc
     size = 0 if folder is None else sum(f.stat().st_size for f in folder.glob("*.safetensors"))
     small = folder is not None and size < (_SMALL_TO_TRAIN if training else _SMALL_TO_ANSWER)
     return torch.float32 if small or not _cpu_is_good_at_bf16() else torch.bfloat16
+
+
+def _has_flash_attention() -> bool:
+    return torch.cuda.is_available() and is_flash_attn_2_available()
 
 
 def _cpu_is_good_at_bf16() -> bool:

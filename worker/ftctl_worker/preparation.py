@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.integrations.liger import apply_liger_kernel
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from ftctl_worker import adapters
 from ftctl_worker.admission import available_bytes, check_weights, plan_memory
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     Data = Sequence[Row] | Sequence[Pair] | Sequence[Prompt]
 
 __all__ = ["Material", "Task", "grader_of", "load", "passes_of", "plan_passes", "prepare", "read"]
+
+_LIGER = {"fused_linear_cross_entropy": False, "cross_entropy": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +128,7 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
     else:
         model = loaded.model
         ledger.say(f"Training all {unfreeze(model):,} weights")
-    forward = Forward(model, half=loaded.is_half)
+    forward = Forward(model, half=loaded.is_half, packs=loaded.can_pack)
     chosen, held_out = material.chosen, material.held_out
 
     def objective(some: Any) -> Objective:
@@ -166,13 +170,17 @@ def load(
     tuning = (options or {}).get("tuning", "lora")
     if tuning == "full" and precision == "auto":
         precision = "fp32"  # half the digits are too few to add small steps to
-    return load_base(
+    loaded = load_base(
         base,
         precision=precision,
         cache=home.cache,
         training=True,
         four_bit=tuning == "qlora",
     )
+    if device().type == "cuda" and is_liger_kernel_available():
+        # Our loss is computed from chosen positions only, so theirs stays out.
+        apply_liger_kernel(loaded.model, _LIGER)
+    return loaded
 
 
 def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
