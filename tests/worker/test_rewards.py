@@ -213,7 +213,10 @@ def test_python_is_graded_under_limits_where_the_operator_allows_it(tmp_path: An
     fields = fields_of("circle", {"reference": "circle"})
     assert PythonGrader(name="g", source=PYTHON).grade(fields).reward == 0.5
     for source, fault in (
-        (f"def grade(sample, item): return open('{tmp_path}/x', 'w').write('x')", "runtime"),
+        (
+            f"def grade(sample, item): return open('{tmp_path}/x', 'w', buffering=1).write('x\\n')",
+            "runtime",
+        ),
         ("def grade(sample, item): return len(bytearray(2**30))", "runtime"),
         ("def grade(sample, item): return 1 / 0", "runtime"),
         ("def grade(sample, item): return 'much'", "runtime"),
