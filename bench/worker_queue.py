@@ -1,112 +1,129 @@
-"""Jobs from submission to the last adapter on a real server: one after another, and together.
+"""The worker's queue without its training: how many jobs a day it can start, follow and end.
 
-    python bench/worker_queue.py [--jobs 4] [--rows 60] [--epochs 4]
+    python bench/worker_queue.py [JOBS] [CONCURRENCY]
 
-CPU seconds of the server and all its trainers, so that other work on the machine counts little.
+Everything but the trainer is real: the database on disk, validation of files, the supervisor, and
+the ledger that a trainer writes to (ten steps, a checkpoint, the result file). The trainer itself is
+a thread that ends as soon as it has written, so what is measured is what the queue costs.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import openai
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "worker"))
 
-TOKEN = "bench"
-WORKER = Path(__file__).parents[1] / "worker"
+from ftctl_worker.bases import Catalog
+from ftctl_worker.database import Database
+from ftctl_worker.disk import Disk
+from ftctl_worker.home import Home
+from ftctl_worker.job import JobDraft, JobStatus
+from ftctl_worker.jobs import JobStore
+from ftctl_worker.ledger import Ledger
+from ftctl_worker.settings import MIB, Settings
+from ftctl_worker.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from ftctl_worker.executors.port import Launch
+
+STEPS = 10
+ROW = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+
+
+class Instant:
+    """An executor whose trainers only write down what a trainer would."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def start(self, launch: Launch) -> Thread:
+        attempt = int(launch.arguments[launch.arguments.index("--attempt") + 1])
+        return Thread(self._home, launch.arguments[0], attempt)
+
+
+class Thread:
+    """One trainer."""
+
+    def __init__(self, home: Home, job_id: str, attempt: int) -> None:
+        self._of = (home, job_id, attempt)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def poll(self) -> int | None:
+        return None if self._thread.is_alive() else 0
+
+    def stop(self) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        home, job_id, attempt = self._of
+        database = Database(home.database)
+        job = JobStore(database).get(job_id)
+        assert job is not None
+        ledger = Ledger(database, home, job, attempt)
+        metrics = [
+            {"step": n, "train_loss": 1 / n, "train_mean_token_accuracy": 0.5}
+            for n in range(1, STEPS + 1)
+        ]
+        started = time.monotonic()
+        for number, one in enumerate(metrics, start=1):
+            ledger.step(one, total=STEPS, started=started, done=number, todo=STEPS - number)
+        ledger.checkpoint(STEPS, metrics[-1])
+        ledger.succeed(STEPS, 100, metrics)
+        database.close()
 
 
 def main() -> None:
-    options = _parser().parse_args()
-    lines = [
-        f"{options.jobs} jobs over tiny, {options.rows} rows, {options.epochs} epochs, one thread",
-        f"{'--joint':<10}{'CPU-s':>8}{'wall s':>8}{'first ends':>12}{'last ends':>11}",
-    ]
-    found = [_measure(how, options) for how in ("never", "auto")]
-    lines += [line for line, _ in found]
-    lines.append(f"together / one after another: {found[0][1] / found[1][1]:.2f} in CPU seconds")
-    print("\n".join(lines))
-
-
-def _measure(joint: str, options: argparse.Namespace) -> tuple[str, float]:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    at_once = int(sys.argv[2]) if len(sys.argv) > 2 else 8
     with tempfile.TemporaryDirectory() as folder:
-        process, url = _serve(Path(folder), joint)
-        client = openai.OpenAI(base_url=url, api_key=TOKEN)
-        started = time.monotonic()
-        ids = _submit(client, options)
-        ends: dict[str, float] = {}
-        while len(ends) < len(ids):
-            time.sleep(0.3)
-            for job_id in ids:
-                if job_id in ends:
-                    continue
-                job = client.fine_tuning.jobs.retrieve(job_id)
-                if job.status in {"succeeded", "failed"}:
-                    assert job.status == "succeeded", job.error
-                    ends[job_id] = time.monotonic() - started
-        process.terminate()
-        process.wait()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    wall = max(ends.values())
-    line = f"{joint:<10}{spent:>8.1f}{wall:>8.1f}{min(ends.values()):>12.1f}{wall:>11.1f}"
-    return line, spent
-
-
-def _serve(folder: Path, joint: str) -> tuple[subprocess.Popen[bytes], str]:
-    ready = folder / "ready.json"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "ftctl_worker", "serve", "--home", str(folder / "home")),
-            *("--token-env", "T", "--ready-file", str(ready), "--threads", "1", "--joint", joint),
-        ],
-        env={**os.environ, "T": TOKEN, "PYTHONPATH": str(WORKER)},
-        stderr=subprocess.DEVNULL,
+        created, ended, pages = run(Home(Path(folder)), count, at_once)
+    print(
+        f"{count} jobs, {at_once} at once: created in {created:.1f} s, all ended after {ended:.1f} s"
+        f" = {count / ended * 86_400:,.0f} a day; a page of 100 jobs meanwhile: "
+        f"{1000 * sorted(pages)[len(pages) // 2]:.1f} ms (median of {len(pages)})"
     )
-    while not ready.exists():
-        time.sleep(0.1)
-    return process, json.loads(ready.read_text())["url"]
 
 
-def _submit(client: openai.OpenAI, options: argparse.Namespace) -> list[str]:
-    rows = [
-        {
-            "messages": [
-                {"role": "user", "content": f"Ticket {n}: the {thing} has not come, what now?"},
-                {"role": "assistant", "content": label},
-            ]
-        }
-        for n, (thing, label) in enumerate(
-            [("parcel", "delivery"), ("refund", "billing"), ("password", "account")]
-            * (options.rows // 3)
-        )
-    ]
-    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    file = client.files.create(file=("rows.jsonl", content), purpose="fine-tune")
-    ways: Any = {"n_epochs": options.epochs}
-    return [
-        client.fine_tuning.jobs.create(
-            model="tiny", training_file=file.id, seed=n, hyperparameters=ways
-        ).id
-        for n in range(options.jobs)
-    ]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Measure a queue of jobs on the worker.")
-    parser.add_argument("--jobs", type=int, default=4)
-    parser.add_argument("--rows", type=int, default=60)
-    parser.add_argument("--epochs", type=int, default=4)
-    return parser
+def run(home: Home, count: int, at_once: int) -> tuple[float, float, list[float]]:
+    """Return the seconds until all jobs were created and had ended, and those of a page each."""
+    home.prepare()
+    os.umask(0o077)
+    home.file("file-1").write_text(f"{json.dumps(ROW)}\n" * 10)
+    database = Database(home.database)
+    jobs = JobStore(database)
+    settings = Settings(home=home.root, token_hashes=(), concurrency=at_once, joint="never")
+    supervisor = Supervisor(
+        jobs=jobs, home=home, catalog=Catalog(), settings=settings,
+        disk=Disk(home.root, MIB), executor=Instant(home),
+    )  # fmt: skip
+    supervisor.start()
+    draft = JobDraft(
+        model="tiny", training_file="file-1", validation_file=None, suffix=None, seed=1,
+        metadata=None, requested={},
+    )  # fmt: skip
+    started, pages = time.monotonic(), []
+    for _ in range(count):
+        jobs.create(draft)
+        supervisor.notify()
+    created = time.monotonic() - started
+    pause = threading.Event()
+    while jobs.counts()[JobStatus.SUCCEEDED] < count:
+        asked = time.monotonic()
+        jobs.page(after=None, limit=100)
+        pages.append(time.monotonic() - asked)
+        pause.wait(0.1)
+    ended = time.monotonic() - started
+    supervisor.stop()
+    database.close()
+    return created, ended, pages
 
 
 if __name__ == "__main__":

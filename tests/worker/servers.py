@@ -51,7 +51,7 @@ class Worker:
         content = "".join(json.dumps(row) + "\n" for row in rows).encode()
         return self.client.files.create(file=(name, content), purpose="fine-tune").id
 
-    def wait_job(self, job_id: str) -> Any:
+    def wait_job(self, job_id: str, *, seconds: float = 60) -> Any:
         """Wait until a job is final, and return it."""
         jobs = self.client.fine_tuning.jobs
 

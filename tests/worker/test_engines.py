@@ -35,7 +35,7 @@ def start(worker: Worker, engine: str, **more: Any) -> Any:
 @pytest.fixture(scope="module", params=ENGINES)
 def done(worker: Worker, request: pytest.FixtureRequest) -> Any:
     """A job that every engine trains."""
-    job = worker.wait_job(start(worker, request.param).id)
+    job = worker.wait_job(start(worker, request.param).id, seconds=240)
     assert job.status == "succeeded", job.error
     return job
 
@@ -109,7 +109,7 @@ def test_a_killed_trainer_goes_on_after_its_last_stored_step(worker: Worker, eng
     )
     for trainer in trainers(worker):
         os.kill(trainer, signal.SIGKILL)
-    ended = worker.wait_job(job.id)
+    ended = worker.wait_job(job.id, seconds=240)
     assert ended.status == "succeeded", ended.error
     messages = [event.message for event in worker.events(job.id)]
     assert any(message.startswith("Resuming after step ") for message in messages)
@@ -131,7 +131,7 @@ def test_preferences_are_learned_by_trl(worker: Worker) -> None:
     job = worker.client.fine_tuning.jobs.create(
         model="mini", training_file=worker.upload(rows), method=method
     )
-    ended = worker.wait_job(job.id)
+    ended = worker.wait_job(job.id, seconds=240)
     assert ended.status == "succeeded", ended.error
     rows_ = table(worker, ended)
     assert abs(float(rows_[0]["train_loss"]) - 0.6931) < 0.01  # ln 2: adapter and base agree yet
@@ -175,7 +175,7 @@ def test_what_cannot_be_done_is_refused_with_the_way_out(
 
 
 def test_all_weights_of_a_small_model_can_be_trained_and_served(worker: Worker) -> None:
-    job = worker.wait_job(start(worker, "peft", tuning="full", learning_rate=0.003).id)
+    job = worker.wait_job(start(worker, "peft", tuning="full", learning_rate=0.003).id, seconds=240)
     assert job.status == "succeeded", job.error
     rows = table(worker, job)
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"]) - 1

@@ -65,7 +65,7 @@ def test_the_reward_rises_within_a_few_steps(worker: Worker) -> None:
             max_completion_tokens=5,
         ),
     )
-    job = worker.wait_job(job.id)
+    job = worker.wait_job(job.id, seconds=240)
     assert job.status == "succeeded", job.error
     assert job.method.reinforcement.grader.name == "right"
     assert job.method.reinforcement.hyperparameters.compute_multiplier == 2
@@ -86,7 +86,7 @@ def test_trl_learns_from_the_same_rewards(worker: Worker) -> None:
             engine="trl",
         ),
     )  # fmt: skip
-    job = worker.wait_job(job.id)
+    job = worker.wait_job(job.id, seconds=240)
     assert job.status == "succeeded", job.error
     rows = list(csv.DictReader(worker.client.files.content(job.result_files[0]).text.splitlines()))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
@@ -191,7 +191,7 @@ def test_rows_that_cannot_be_graded_fail_before_anything_is_drawn(
         training_file=worker.upload([*prompts(2), row]),
         method=reinforcement(CHECK, max_completion_tokens=4),
     )
-    job = worker.wait_job(job.id)
+    job = worker.wait_job(job.id, seconds=240)
     assert job.status == "failed"
     assert job.error.code == "invalid_training_file"
     assert job.error.message.startswith("Line 3: ")
@@ -213,7 +213,10 @@ def test_python_is_graded_under_limits_where_the_operator_allows_it(tmp_path: An
     fields = fields_of("circle", {"reference": "circle"})
     assert PythonGrader(name="g", source=PYTHON).grade(fields).reward == 0.5
     for source, fault in (
-        (f"def grade(sample, item): return open('{tmp_path}/x', 'w').write('x')", "runtime"),
+        (
+            f"def grade(sample, item): return open('{tmp_path}/x', 'w', buffering=1).write('x\\n')",
+            "runtime",
+        ),
         ("def grade(sample, item): return len(bytearray(2**30))", "runtime"),
         ("def grade(sample, item): return 1 / 0", "runtime"),
         ("def grade(sample, item): return 'much'", "runtime"),

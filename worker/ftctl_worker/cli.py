@@ -14,6 +14,7 @@ from ftctl_worker.engines.table import DEFAULT, ENGINES
 from ftctl_worker.errors import ConfigurationError, WorkerError
 from ftctl_worker.export import add_export_command, run_export
 from ftctl_worker.home import Home
+from ftctl_worker.model_facts import add_models_command, print_models
 from ftctl_worker.settings import (
     MIB,
     PRECISIONS,
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "engines":
         return _run(lambda: print_engines(options))
+    if options.command == "models":
+        return _run(lambda: print_models(options))
     if options.command == "token":
         return _run(lambda: run_token(options, options.home or default_home()))
     if options.command == "export":
@@ -122,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     add_token_commands(commands)
     add_engine_command(commands)
+    add_models_command(commands)
     add_export_command(commands)
     serve = commands.add_parser(
         "serve",
