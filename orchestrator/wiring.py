@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
     from orchestrator.domain.tariff import Tariff
+    from orchestrator.domain.web import WebRequest, WebResponse
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.arms import Host
@@ -421,6 +422,25 @@ def database_revisions(application: App) -> tuple[str | None, str]:
         engine.dispose()
 
 
+def refuse_closed(application: App, profile: Profile) -> None:
+    """Refuse where the account is known to be closed; without its key that cannot be known.
+
+    Raises:
+        AnswerIsNo: the provider has refused the account before, and not accepted it since.
+    """
+    from orchestrator.usecases.lifetimes import refuse_closed as refuse
+
+    lifecycle = application.lifecycle
+    if profile.kind in lifecycle.closed_codes and profile.api_key and application.has_ledger:
+        refuse(
+            lifecycle,
+            application.jobs,
+            kind=profile.kind,
+            account=application.provider(profile.name).account,
+            today=application.clock.now().date(),
+        )
+
+
 def serve_simulator(host: str, port: int, dialect: str, *, on_ready: Callable[[str], None]) -> None:
     """Serve a provider that costs nothing, until interrupted; `on_ready` is told its base URL."""
     from providers.simulator import serve_simulator as serve
@@ -470,6 +490,33 @@ def serve_webhooks(
             receiver.start()
             on_ready(receiver.url)
             stop.wait()
+
+
+def serve_pages(
+    where: tuple[str, int],
+    answer: Callable[[WebRequest], WebResponse],
+    *,
+    on_ready: Callable[[str], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Answer browsers until told to stop.
+
+    Args:
+        where: address and port; 0 takes a free one.
+        answer: makes every answer, in several threads at once.
+        on_ready: is told the URL once the port is bound, before anything is answered.
+        stop: set it to end; SIGTERM and SIGINT do, too.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    from orchestrator.hooks.pages import PageServer
+
+    stop = stop or threading.Event()
+    with PageServer(where, answer) as server, _until_signalled(stop):
+        on_ready(server.url)
+        server.start()
+        stop.wait()
 
 
 def _webhook_keys(settings: Settings, profile: str) -> tuple[bytes, ...]:

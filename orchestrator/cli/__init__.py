@@ -67,6 +67,10 @@ Example:
         ),
         "report": ("orchestrator.cli.report:report", "Write the decision report of a job."),
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
+        "ui": (
+            "orchestrator.cli.ui:ui",
+            "See jobs, data and reports in a browser on this machine.",
+        ),
         "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
         "models": (
             "orchestrator.cli.models:models",

@@ -15,7 +15,6 @@ from orchestrator.domain.errors import ConfigurationError, ExitCode
 from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method
 
 if TYPE_CHECKING:
-    from orchestrator.domain.profile import Profile
     from orchestrator.usecases.plan import Plan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -108,7 +107,7 @@ def submit(
         for line in plan.lines():
             say(line)
         if not again:
-            _refuse_closed(app, request.profile)
+            wiring.refuse_closed(app, request.profile)
         if dry_run:
             return _print_dry_run(plan, as_json=as_json)
         _ask(plan, yes=yes or as_json)
@@ -123,21 +122,6 @@ def submit(
     for line in tell.ways_out(job, app.lifecycle, app.clock.now()):
         say(line)
     return _print_outcome(job, plan.estimate_json(), as_json=as_json)
-
-
-def _refuse_closed(app: wiring.App, profile: Profile) -> None:
-    """Refuse where the account is known to be closed; without its key that cannot be known."""
-    from orchestrator.usecases.lifetimes import refuse_closed
-
-    known = profile.kind in app.lifecycle.closed_codes and profile.api_key and app.has_ledger
-    if known:
-        refuse_closed(
-            app.lifecycle,
-            app.jobs,
-            kind=profile.kind,
-            account=app.provider(profile.name).account,
-            today=app.clock.now().date(),
-        )
 
 
 def _print_dry_run(plan: Plan, *, as_json: bool) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import timedelta
 
 VERDICTS = {
     "GO": ("Go", "Everything that decides is met."),
@@ -63,6 +64,15 @@ def points(value: float) -> str:
 def signed(value: float) -> str:
     """A difference in points, with its sign."""
     return f"{100 * value:+.1f}"
+
+
+def age(span: timedelta) -> str:
+    """A span of time in its largest unit."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def warnings(arms: Iterable[Mapping[str, Any]]) -> list[str]:
