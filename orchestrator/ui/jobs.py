@@ -341,7 +341,11 @@ def _checkpoints(visit: Visit, job: Job) -> Html | None:
     if not found:
         return None
     rows = [
-        (f"{each.step:,}", each.model, ", ".join(f"{n} {v:.4g}" for n, v in each.metrics.items()))
+        (
+            f"{each.step:,}",
+            each.model,
+            ", ".join(f"{n} {v:.4g}" for n, v in each.metrics.items() if n != "step"),
+        )
         for each in found[:100]
     ]
     return h(

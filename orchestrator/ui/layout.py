@@ -114,7 +114,8 @@ def safe_headers(policy: str = POLICY) -> list[tuple[str, str]]:
         ("content-security-policy", policy),
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
-        ("referrer-policy", "no-referrer"),
+        # With `no-referrer`, browsers send forms without their origin, and that is asked for.
+        ("referrer-policy", "same-origin"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
         ("cache-control", "no-store"),

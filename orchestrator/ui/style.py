@@ -14,7 +14,7 @@ header.top>div{max-width:1080px;margin:0 auto;display:flex;flex-wrap:wrap;align-
 nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:0 4px;margin:0;padding:0}
 nav li{margin:0}
 header.top nav a{display:block;padding:10px 8px;text-decoration:none;border-bottom:3px solid transparent}
-nav a[aria-current]{border-color:var(--first);font-weight:600}
+header.top nav a[aria-current]{border-color:var(--first);font-weight:600}
 a{color:var(--first);text-underline-offset:2px}
 header.top a{color:var(--ink)}
 h1{font-size:26px;margin:6px 0 10px;overflow-wrap:anywhere}
@@ -24,8 +24,9 @@ h1{font-size:26px;margin:6px 0 10px;overflow-wrap:anywhere}
 caption{text-align:left;color:var(--dim);font-size:13px;padding:0 0 4px}
 .wide table{min-width:520px}
 td.tight,th.tight{white-space:nowrap}
+form.filter>*,form.fields>*{min-width:0}
 form.filter,form.fields{display:flex;flex-wrap:wrap;gap:10px 14px;align-items:end;margin:12px 0}
-form.fields{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));max-width:1000px}
+form.fields{display:grid;align-items:start;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));max-width:1000px}
 form.fields .whole{grid-column:1/-1}
 label,.label{display:block;font-size:13px;font-weight:600;margin-bottom:3px}
 .help{display:block;font-weight:400;color:var(--dim);font-size:12.5px;margin-top:2px}
@@ -39,7 +40,7 @@ button.main{background:var(--act);border-color:var(--act);color:#fff}
 button.danger{border-color:var(--bad);color:var(--bad)}
 button:hover,a.button:hover{filter:brightness(.94)}
 :root{--act:#1f5fa8}
-.actions{display:flex;flex-wrap:wrap;gap:8px;margin:12px 0}
+.actions{display:flex;flex-wrap:wrap;align-items:center;gap:8px 14px;margin:12px 0}
 .actions form{margin:0}
 .status{display:inline-block;white-space:nowrap;border-radius:10px;padding:0 9px;font-size:12.5px;
 font-weight:600;border:1px solid currentColor;color:var(--dim)}
@@ -62,7 +63,7 @@ border-radius:4px;font:inherit;font-size:14px}
 .finding{margin:4px 0;font-size:14px}.finding .help{font-size:13px}
 @media (prefers-color-scheme:dark){:root{--act:#2b6cb0}button:hover,a.button:hover{filter:brightness(1.2)}}
 @media (max-width:640px){main{padding:14px 12px 48px}header.top{padding:0 12px}
-form.filter>*{flex:1 1 140px}form.filter input,form.filter select{width:100%}
+form.filter>*{flex:1 1 120px}form.filter input,form.filter select{width:100%}
 dl.facts{grid-template-columns:1fr}dl.facts dd{margin-bottom:6px}h1{font-size:22px}}
 @media (prefers-reduced-motion:no-preference){a.button,button{transition:filter .1s}}
 """

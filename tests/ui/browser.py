@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -74,8 +75,10 @@ class Browser:
         return str(self.run("document.body.innerText"))
 
     def click(self, label: str) -> None:
-        """Click what a person would read."""
+        """Click what a person would read, and wait for the page that it leads to."""
+        self.run("document.documentElement.dataset.left = 'yes'")
         assert self.run(f"({_CLICK})({json.dumps(label)})"), f"nothing is called {label!r}"
+        self.wait_for("document.readyState === 'complete' && !document.documentElement.dataset.left")
 
     def fill(self, label: str, value: str) -> None:
         """Fill in what stands under that label."""
@@ -129,6 +132,8 @@ class Browser:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._back], [], [], _SECONDS)
+            assert ready, "the browser does not answer"
             some = os.read(self._back, 1 << 20)
             assert some, "the browser is gone"
             self._rest += some

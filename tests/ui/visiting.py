@@ -61,14 +61,14 @@ class _Forms(HTMLParser):
             self.found.append(Form(given.get("action", ""), given.get("method", "get")))
         if not self.found:
             return
-        if tag == "input" and "name" in given:
-            if given.get("type") != "checkbox" or "checked" in given:
-                self.found[-1].fields[given["name"]] = given.get("value", "")
+        chosen = given.get("type") != "checkbox" or "checked" in given
+        if tag == "input" and "name" in given and chosen:
+            self.found[-1].fields[given["name"]] = given.get("value", "")
         if tag == "select":
             self._choice = given.get("name", "")
-        if tag == "option" and self._choice:
-            if "selected" in given or self._choice not in self.found[-1].fields:
-                self.found[-1].fields[self._choice] = given.get("value", "")
+        first = self._choice not in self.found[-1].fields
+        if tag == "option" and self._choice and ("selected" in given or first):
+            self.found[-1].fields[self._choice] = given.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "select":
