@@ -28,6 +28,7 @@ torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count t
 	$(BIN)/python -m tests.reliability.system_calls
 	$(BIN)/python -m tests.reliability.cut_answers
 	$(BIN)/python -m tests.reliability.comparing
+	$(BIN)/python -m tests.reliability.applying
 	$(BIN)/python -m tests.reliability.deploying
 	FTCTL_EXAMPLES=$(N) $(BIN)/python -m pytest -n 0 tests/reliability/test_stateful.py
 
@@ -43,13 +44,15 @@ types: $(STAMPS)/dev ## types
 layers: $(STAMPS)/dev ## who may import whom
 	$(BIN)/lint-imports
 
-docs: $(STAMPS)/dev ## the help text in docs/cli.md is the program's own
+docs: $(STAMPS)/dev ## docs/cli.md and the keys in docs/specs.md are the program's own
 	$(BIN)/python docs/generate_cli.py --check
+	$(BIN)/python docs/generate_specs.py --check
 
 format: $(STAMPS)/dev ## mend style, regenerate docs/cli.md
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate_specs.py
 
 bench: bench-data $(STAMPS)/dev ## measure against peers in the same run (bench-worker: the worker)
 	$(BIN)/python bench/sync.py

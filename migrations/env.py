@@ -8,12 +8,21 @@ from orchestrator.store import (
     comparison_tables,
     deployment_tables,
     notification_tables,
+    pipeline_tables,
+    spending_tables,
     tables,
 )
 from orchestrator.store.metadata import metadata
 
 # Imported for what they add to `metadata`.
-_TABLES = (tables, comparison_tables, deployment_tables, notification_tables)
+_TABLES = (
+    tables,
+    comparison_tables,
+    deployment_tables,
+    notification_tables,
+    pipeline_tables,
+    spending_tables,
+)
 
 connection = context.config.attributes["connection"]
 if connection is None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.domain.profile import Profile
+from orchestrator.domain.spending import Budgets
+from orchestrator.domain.usd import micros
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,10 +36,30 @@ _BUILT_IN: Mapping[str, Mapping[str, Any]] = {
 _PROFILE_KEYS = frozenset(
     {
         "kind", "base_url", "api_key_env", "timeout", "deployments", "embedded", "allow_http",
-        "webhook_secret_env",
+        "webhook_secret_env", "usd_per_hour", "budget_usd_per_month",
     }
 )  # fmt: skip
 _URL_ENV = {"openai": "OPENAI_BASE_URL", "azure": "AZURE_OPENAI_ENDPOINT"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptersSettings:
+    """Where adapters are kept.
+
+    Attributes:
+        repo: an absolute path, or `hf://org/name`.
+        endpoint: of the Hub; None for the public one.
+        token: for the Hub; None for what `hf auth login` left.
+    """
+
+    repo: str
+    endpoint: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, where it is one."""
+        return None if self.repo.startswith("hf://") else Path(self.repo)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +110,56 @@ class Settings:
         if not isinstance(found, dict):
             raise ConfigurationError(f"[{name}] in {self.config_file} is not a table.")
         return found
+
+    def budgets(self) -> Budgets:
+        """What may be spent in a month.
+
+        Raises:
+            ConfigurationError: an amount is not one.
+        """
+        overall = self.table("budget")
+        unknown = sorted(set(overall) - {"usd_per_month"})
+        if unknown:
+            raise ConfigurationError(
+                f"[budget] in {self.config_file} knows no {unknown[0]}.",
+                hint="usd_per_month = 100; a profile's own is budget_usd_per_month in"
+                " [providers.NAME]",
+            )
+        own = {
+            name: _dollars(f"providers.{name}", table, "budget_usd_per_month")
+            for name, table in self._own_profiles().items()
+        }
+        total = _dollars("budget", overall, "usd_per_month")
+        return Budgets(
+            overall=None if total is None else micros(total),
+            by_profile={name: micros(usd) for name, usd in own.items() if usd is not None},
+        )
+
+    def adapters(self) -> AdaptersSettings:
+        """Where adapters are kept: `[adapters]` of ftctl.toml, or a folder in `home`.
+
+        Raises:
+            ConfigurationError: the table makes no sense, or holds a token.
+        """
+        table = self.table("adapters")
+        for name in table:
+            if name not in {"repo", "endpoint"}:
+                raise ConfigurationError(
+                    f"[adapters] in {self.config_file} knows no '{name}'; a token belongs into the"
+                    " environment.",
+                    hint="export HF_TOKEN=...",
+                )
+        repo = table.get("repo", str(self.home / "adapters"))
+        endpoint = table.get("endpoint") or self.environment.get("HF_ENDPOINT")
+        if not isinstance(repo, str) or not repo or not isinstance(endpoint, str | None):
+            raise ConfigurationError(
+                f"repo and endpoint of [adapters] in {self.config_file} are texts."
+            )
+        if not repo.startswith("hf://"):
+            beside = self.config_file.parent if self.config_file else Path.cwd()
+            repo = str((beside / Path(repo).expanduser()).absolute())
+        token = self.environment.get("HF_TOKEN", "").strip() or None
+        return AdaptersSettings(repo=repo, endpoint=endpoint, token=token)
 
     def subscribers(self) -> list[Subscriber]:
         """Who is told of what happens to jobs: every `[[notify]]`, in order.
@@ -153,10 +225,17 @@ class Settings:
             embedded=bool(table.get("embedded", False)),
             home=self.home,
             allow_http=bool(table.get("allow_http", False)),
+            usd_per_hour=_dollars(f"providers.{name}", table, "usd_per_hour"),
             tokens=self._tokens(table),
             options=self._network(base_url, embedded=bool(table.get("embedded")))
+            | self._served(embedded=bool(table.get("embedded")))
             | {key: value for key, value in table.items() if key not in _PROFILE_KEYS},
         )
+
+    def _served(self, *, embedded: bool) -> dict[str, Any]:
+        """The embedded worker answers with the adapters that are kept in a folder."""
+        folder = self.adapters().folder if embedded else None
+        return {} if folder is None else {"adapters": str(folder)}
 
     def _network(self, base_url: str | None, *, embedded: bool) -> dict[str, Any]:
         """The proxy and certificates that the usual variables name, for hosts out there."""
@@ -240,6 +319,17 @@ def _number(name: str, table: Mapping[str, Any], key: str, default: float) -> fl
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise ConfigurationError(f"{key} in [providers.{name}] must be a positive number.")
+    return float(value)
+
+
+def _dollars(where: str, table: Mapping[str, Any], key: str) -> float | None:
+    value = table.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise ConfigurationError(
+            f"{key} in [{where}] must be an amount of dollars.", hint=f"{key} = 100"
+        )
     return float(value)
 
 

@@ -23,24 +23,38 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from orchestrator.config import Settings
+    from orchestrator.domain.adapter_ports import AdapterRepo
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.archive import Archive
+    from orchestrator.domain.arm import Arm
     from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
+    from orchestrator.domain.hosting import Hosted
     from orchestrator.domain.inbox import Inbox
+    from orchestrator.domain.job import Job
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.move import Moves
     from orchestrator.domain.notification import Courier, Outbox
+    from orchestrator.domain.pipeline import Pipelines
     from orchestrator.domain.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.domain.retrieval import Passage, Retriever
+    from orchestrator.domain.spending import Spendings
     from orchestrator.domain.tariff import Tariff
     from orchestrator.domain.web import WebRequest, WebResponse
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
+    from orchestrator.usecases.adapter_registry import Registry
+    from orchestrator.usecases.adapter_serving import AdapterServer
+    from orchestrator.usecases.allowance import Vault
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.deploying import Yard
+    from orchestrator.usecases.evaluation import Evaluation, Shop
+    from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.ledger import Ledger
     from orchestrator.usecases.notifying import Told
+    from orchestrator.usecases.till import Till
 
 
 @dataclass
@@ -91,11 +105,32 @@ class App:
         return SqlDatasetStore(self.engine, self.settings.home / "datasets")
 
     @cached_property
+    def archive(self) -> Archive:
+        """What became of a provider's files."""
+        from orchestrator.store.archive import SqlArchive
+
+        return SqlArchive(self.engine, self.settings.home / "files")
+
+    @cached_property
+    def moves(self) -> Moves:
+        """Which job was made anew from which."""
+        from orchestrator.store.moves import SqlMoves
+
+        return SqlMoves(self.engine)
+
+    @cached_property
     def gates(self) -> Gates:
         """Which accounts may be asked."""
         from orchestrator.store.gates import SqlGates
 
         return SqlGates(self.engine)
+
+    @cached_property
+    def spendings(self) -> Spendings:
+        """What was reserved and spent."""
+        from orchestrator.store.spendings import SqlSpendings
+
+        return SqlSpendings(self.engine)
 
     @cached_property
     def model_dates(self) -> ModelDates:
@@ -117,6 +152,73 @@ class App:
         from orchestrator.store.recordings import RecordingStore
 
         return RecordingStore(self.engine)
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """What was done for the spec files that were applied."""
+        from orchestrator.store.pipelines import PipelineStore
+
+        return PipelineStore(self.engine)
+
+    def shop(self) -> Shop:
+        """The parts that comparisons are made with."""
+        from orchestrator.usecases.evaluation import Shop
+
+        return Shop(
+            prices=self.prices,
+            lifecycle=self.lifecycle,
+            datasets=self.datasets,
+            comparisons=self.comparisons,
+            recordings=self.recordings,
+            clock=self.clock,
+            provider=self.provider,
+            host=self.host,
+            retriever=self.retriever,
+            till=self._till,
+            admit=self._admit,
+            pin=self.pin,
+        )
+
+    @contextlib.contextmanager
+    def _till(self, job: Job, wanted: Evaluation, title: str) -> Iterator[Till]:
+        from orchestrator.usecases.allowance import allowance
+        from orchestrator.usecases.till import Till
+
+        with allowance(
+            self.vault(), subject=title, job_id=job.id, allow_unpriced=wanted.allow_unpriced
+        ) as allowed:
+            yield Till(
+                book=self.prices,
+                kind=job.kind,
+                profile=job.provider,
+                limit=wanted.max_cost,
+                allowance=allowed,
+            )
+
+    def _admit(self, job: Job, arms: Sequence[Arm]) -> None:
+        """Refuse arms whose model answers only after it is deployed, and is not."""
+        from orchestrator.usecases.deployment_plan import must_answer
+
+        if not capabilities(self.settings.profile(job.provider)).needs_deployment:
+            return
+        asked = [arm.model for arm in arms if arm.chat is None]
+        must_answer(job, asked, self.served(job.provider), self.deployments.all(job_id=job.id))
+
+    @cached_property
+    def adapters(self) -> Registry:
+        """The repository of adapters, and who acts on it.
+
+        Raises:
+            ConfigurationError: the setting makes no sense.
+        """
+        from orchestrator.usecases.adapter_registry import Registry
+
+        return Registry(
+            repo=adapter_repo(self.settings),
+            clock=self.clock,
+            by=_actor(),
+            staging=self.settings.home / "staging",
+        )
 
     @cached_property
     def deployments(self) -> DeploymentStore:
@@ -269,6 +371,16 @@ class App:
         kind = self.settings.profile(profile).kind
         return Host(profile, kind, provider.account, provider)
 
+    def pin(self, profile: str, model: str) -> str:
+        """A model's name that cannot come to mean another one while answers to it are kept."""
+        from orchestrator.domain.adapter_names import may_move
+        from orchestrator.domain.adapter_ports import AdapterHost
+
+        if not may_move(model):
+            return model
+        provider = self.provider(profile)
+        return provider.pin_model(model) if isinstance(provider, AdapterHost) else model
+
     def ledger(self, say: Callable[[str], None] | None = None) -> Ledger:
         """The parts that submit and sync work with."""
         from orchestrator.usecases.ledger import Ledger, silent
@@ -282,7 +394,36 @@ class App:
             clock=self.clock,
             provider=self.provider,
             claim=self.claim,
+            budgets=self.settings.budgets(),
             say=say or silent,
+        )
+
+    def hosted(self) -> Sequence[Hosted]:
+        """What stood at a host, and stands."""
+        from orchestrator.domain.hosting import Hosted
+
+        return [
+            Hosted(
+                each.provider,
+                each.job_id,
+                each.name,
+                each.started_at,
+                each.ended_at,
+                each.hour_micros,
+            )
+            for each in self.deployments.all()
+            if each.started_at is not None
+        ]
+
+    def vault(self) -> Vault:
+        """Where evaluations reserve their money."""
+        from orchestrator.usecases.allowance import Vault
+
+        return Vault(
+            spendings=self.spendings,
+            budgets=self.settings.budgets(),
+            clock=self.clock,
+            claim=self.claim,
         )
 
     @contextlib.contextmanager
@@ -368,6 +509,59 @@ def capabilities(profile: Profile) -> Capabilities:
         return provider.capabilities
 
 
+def adapter_repo(settings: Settings, folder: Path | None = None) -> AdapterRepo:
+    """The repository of adapters that the settings name, or the one in a folder."""
+    where = settings.adapters()
+    if (place := folder or where.folder) is not None:
+        from orchestrator.store.adapter_folder import FolderRepo
+
+        return FolderRepo(place.absolute())
+    from providers.adapter_hub import HUB, HubRepo
+
+    return HubRepo(
+        name=where.repo.removeprefix("hf://"),
+        cache=settings.home / "hub",
+        endpoint=where.endpoint or HUB,
+        token=where.token,
+    )
+
+
+def vllm_server(application: App, url: str, key_env: str | None) -> AdapterServer:
+    """A vLLM server that may be told which adapters to hold.
+
+    Raises:
+        MissingCredentials: the variable for its key is not set.
+        ConfigurationError: the key must not go to that address.
+    """
+    from providers.vllm import VllmServer
+
+    key = application.settings.environment.get(key_env, "").strip() if key_env else ""
+    if key_env and not key:
+        raise MissingCredentials(f"{key_env} is not set.", hint=f"export {key_env}=...")
+    return VllmServer(url, key or None)
+
+
+def _actor() -> str:
+    """The user of the operating system and the machine; no variable can claim another."""
+    import pwd
+
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"uid {os.getuid()}"
+    return f"{name}@{os.uname().nodename}"
+
+
+def capabilities_of(application: App, job: Job) -> Capabilities:
+    """What a job's provider can do, also when its profile was taken away since."""
+    from orchestrator.domain.profile import Profile
+
+    settings = application.settings
+    if job.provider in settings.profile_names():
+        return capabilities(settings.profile(job.provider))
+    return capabilities(Profile(name=job.provider, kind=job.kind, home=settings.home))
+
+
 def upgrade_database(application: App) -> tuple[str | None, str, Path | None]:
     """Back up and upgrade: revision before, revision after, backup."""
     from orchestrator.store.database import upgrade
@@ -441,11 +635,36 @@ def refuse_closed(application: App, profile: Profile) -> None:
         )
 
 
+def rehearse_budget(application: App, intent: Intent) -> None:
+    """A rehearsal reads the ledger only where a budget asks for it.
+
+    Raises:
+        BudgetExceeded, Unpriced: to record the intent would be refused.
+    """
+    from orchestrator.usecases.funding import refuse_over_budget
+
+    budgets = application.settings.budgets()
+    if budgets.covers(intent.provider):
+        refuse_over_budget(intent, application.spendings, budgets, application.clock.now())
+
+
 def serve_simulator(host: str, port: int, dialect: str, *, on_ready: Callable[[str], None]) -> None:
     """Serve a provider that costs nothing, until interrupted; `on_ready` is told its base URL."""
     from providers.simulator import serve_simulator as serve
 
     serve(host, port, dialect, on_ready=on_ready)
+
+
+def export_merged(application: App, adapter: Path, base: str, out: Path, *, gguf: bool) -> None:
+    """Merge an adapter into its base model, in a process of the worker's package.
+
+    Raises:
+        MissingExtra: that is not installed.
+        AnswerIsNo: the two do not fit, or the format cannot say this model.
+    """
+    from providers.embedded import export_merged as export
+
+    export(adapter, base, out, gguf=gguf, cache=application.settings.home / "worker")
 
 
 def serve_webhooks(

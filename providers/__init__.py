@@ -23,6 +23,7 @@ GROUP = "ftctl.providers"
 # The same lines as in pyproject.toml, for a checkout that was never installed.
 _BUILT_IN: Mapping[str, str] = {
     "azure": "providers.azure:build",
+    "compatible": "providers.compatible:build",
     "openai": "providers.openai:build",
     "peft": "providers.peft:build",
     "simulator": "providers.simulator:build",

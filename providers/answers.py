@@ -11,13 +11,15 @@ seen to send besides.
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.chat import ChatAnswer
 from orchestrator.domain.errors import ProviderUnreachable
-from orchestrator.domain.job import Checkpoint, JobEvent, RemoteError
-from orchestrator.domain.provider import RemoteFile, RemoteJob, RemoteModel
+from orchestrator.domain.housekeeping import Permission
+from orchestrator.domain.job import Checkpoint, JobEvent, Method, RemoteError
+from orchestrator.domain.provider import RemoteFile, RemoteJob, RemoteModel, TokenCarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,13 +28,24 @@ if TYPE_CHECKING:
 
     Raw = Mapping[str, Any]
 
+#: What the ledger keeps of a status; a longer one is no word.
+LONGEST_WORD = 64
 TOKEN_KEY = "ftctl_token"  # noqa: S105 - the name of a metadata field, not a secret
+
+_TOKEN = "[0-9a-hjkmnp-tv-z]{26}"  # noqa: S105 - its alphabet, not a secret
+_TOKEN_AT_THE_END = re.compile(f"(?:^|-)({_TOKEN})$")
+_TOKEN_INSIDE = re.compile(f"[-:]({_TOKEN})(?=$|[-:])")
+_TOKEN_IN_FILE = re.compile(f"ftctl-({_TOKEN})\\.jsonl")
 
 _LEVELS = {"warn": "warning", "warning": "warning", "error": "error"}
 
 
-def remote_job(raw: Raw, words: Mapping[str, JobStatus]) -> RemoteJob:
-    """A fine-tuning job.
+def remote_job(
+    raw: Raw,
+    words: Mapping[str, JobStatus],
+    carrier: TokenCarrier = TokenCarrier.METADATA,
+) -> RemoteJob:
+    """A fine-tuning job. A token in a file's name is for the caller to find.
 
     Raises:
         ProviderUnreachable: the answer carries no id, so it is not a job.
@@ -41,13 +54,18 @@ def remote_job(raw: Raw, words: Mapping[str, JobStatus]) -> RemoteJob:
     return RemoteJob(
         id=_id(raw, "job"),
         status=words.get(word),
-        remote_status=word,
+        remote_status=word[:LONGEST_WORD],
         model=_text(raw.get("model")) or "",
-        token=_text(_table(raw.get("metadata")).get(TOKEN_KEY)),
+        token=_token(raw, carrier),
         tuned_model=_text(raw.get("fine_tuned_model")),
         error=_error(raw.get("error")),
         trained_tokens=_count(raw.get("trained_tokens")),
         training_file=_text(raw.get("training_file")),
+        validation_file=_text(raw.get("validation_file")),
+        method=_method(raw),
+        grader=_table(_table(raw.get("method")).get("reinforcement")).get("grader"),
+        suffix=_text(raw.get("user_provided_suffix")) or _text(raw.get("suffix")),
+        seed=_count(raw.get("seed")),
         created_at=moment(raw.get("created_at")),
         finished_at=moment(raw.get("finished_at")),
         estimated_finish=moment(raw.get("estimated_finish")),
@@ -75,6 +93,27 @@ def remote_file(
         status=status or "",
         processed=status is None or status in processed,
         failed=status in failed,
+        created_at=moment(raw.get("created_at")),
+        purpose=_text(raw.get("purpose")) or "",
+        expires_at=moment(raw.get("expires_at")),
+    )
+
+
+def token_in_name(name: str) -> str | None:
+    """The token in the name of a training file."""
+    found = _TOKEN_IN_FILE.search(name)
+    return found[1] if found else None
+
+
+def permission(raw: Raw) -> Permission:
+    """A project that may use a checkpoint.
+
+    Raises:
+        ProviderUnreachable: the answer carries no id, so it is not a permission.
+    """
+    return Permission(
+        id=_id(raw, "permission"),
+        project=_text(raw.get("project_id")) or "",
         created_at=moment(raw.get("created_at")),
     )
 
@@ -183,6 +222,18 @@ def moment(value: Any) -> datetime | None:
         return None
 
 
+def _token(raw: Raw, carrier: TokenCarrier) -> str | None:
+    metadata = _text(_table(raw.get("metadata")).get(TOKEN_KEY))
+    if metadata or carrier is not TokenCarrier.SUFFIX:
+        return metadata
+    for field in ("suffix", "user_provided_suffix"):
+        found = _TOKEN_AT_THE_END.search(_text(raw.get(field)) or "")
+        if found:
+            return found[1]
+    inside = _TOKEN_INSIDE.search(_text(raw.get("fine_tuned_model")) or "")
+    return inside[1] if inside else None
+
+
 def _day(value: Any) -> date | None:
     """A day, from text that begins with one or from Unix seconds; None for anything else."""
     if isinstance(value, str):
@@ -218,6 +269,11 @@ def _error(raw: Any) -> RemoteError | None:
     if not message and not code:
         return None
     return RemoteError(message=message or code or "", code=code, param=_text(table.get("param")))
+
+
+def _method(raw: Raw) -> Method | None:
+    word = _text(_table(raw.get("method")).get("type"))
+    return Method(word) if word in set(Method) else None
 
 
 def _hyperparameters(raw: Raw) -> dict[str, Any]:

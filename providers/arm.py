@@ -28,9 +28,10 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.job import RemoteError
 from providers.border import Border, reason, was_never_sent
 from providers.connection import Address, checked_url, http_client, trusted
+from providers.entra import AzureIdentity, EntraTokens
 from providers.refusal import one_line
 from providers.retry import Retry
-from providers.tokens import EntraToken, FixedToken, required
+from providers.tokens import FixedToken, required
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -345,7 +346,7 @@ def _usual_tokens(profile: Profile, endpoint: str) -> TokenSource:
     variable = profile.options.get("arm_token_env")
     if variable:
         return FixedToken(required(profile.tokens.get("arm_token"), str(variable)))
-    return EntraToken(scope=f"{endpoint.rstrip('/')}/.default", name=profile.name)
+    return EntraTokens(credential=AzureIdentity(), scope=f"{endpoint.rstrip('/')}/.default")
 
 
 def _resource(profile: Profile) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.domain.provider import TokenCarrier
 from providers.answers import TOKEN_KEY
 
 if TYPE_CHECKING:
@@ -14,22 +15,22 @@ if TYPE_CHECKING:
 def job(request: JobRequest, capabilities: Capabilities) -> dict[str, Any]:
     """Arguments of `fine_tuning.jobs.create`; what was not chosen is left to the host.
 
-    The token travels as metadata, and as `Idempotency-Key` where the host honours one.
+    The token travels where the host's capabilities say, and as `Idempotency-Key` where the host honours one.
     """
-    chosen = request.hyperparameters.as_wire()
-    method: dict[str, Any] = {"type": request.method.value}
-    if chosen:
-        method[request.method.value] = {"hyperparameters": chosen}
+    options = request.options
+    in_metadata = capabilities.metadata and capabilities.token_in is TokenCarrier.METADATA
+    own = {TOKEN_KEY: request.token} if in_metadata else {}
     body: dict[str, Any] = {
         "model": request.model,
         "training_file": request.training_file,
         "validation_file": request.validation_file,
-        "suffix": request.suffix,
+        "suffix": _suffix(request, capabilities),
         "seed": request.seed,
-        "metadata": {TOKEN_KEY: request.token} if capabilities.metadata else None,
+        "metadata": {**options.metadata, **own} or None,
+        "integrations": [options.wandb.as_wire()] if options.wandb else None,
     }
     told = {name: value for name, value in body.items() if value is not None}
-    told["method"] = method
+    told["method"] = _method(request)
     if capabilities.idempotency_key:
         told["extra_headers"] = {"Idempotency-Key": request.token}
     return told
@@ -45,11 +46,33 @@ def chat(request: ChatRequest, max_tokens: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": request.model,
         "messages": [dict(message) for message in request.messages],
-        "temperature": request.temperature,
         max_tokens: request.max_tokens,
     }
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
     if request.seed is not None:
         body["seed"] = request.seed
+    if request.top_logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     if request.tools:
         body["tools"] = [dict(tool) for tool in request.tools]
     return body
+
+
+def _suffix(request: JobRequest, capabilities: Capabilities) -> str | None:
+    if capabilities.token_in is not TokenCarrier.SUFFIX:
+        return request.suffix
+    return f"{request.suffix}-{request.token}" if request.suffix else request.token
+
+
+def _method(request: JobRequest) -> dict[str, Any]:
+    name = request.method.value
+    told: dict[str, Any] = {}
+    chosen: dict[str, Any] = {**request.hyperparameters.as_wire()}
+    if request.options.lora:
+        chosen["lora"] = dict(request.options.lora)
+    if chosen:
+        told["hyperparameters"] = chosen
+    if request.options.grader is not None:
+        told["grader"] = dict(request.options.grader)
+    return {"type": name, **({name: told} if told else {})}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.clock import SystemClock
 from orchestrator.domain.errors import (
     CredentialsRefused,
+    Forbidden,
     FtctlError,
     OutcomeUnknown,
     ProviderRejected,
@@ -25,15 +26,20 @@ from orchestrator.domain.errors import (
 from providers.refusal import explain_nothing, is_html, one_line, read, winding_down
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     import httpx2
     import openai
     from openai._legacy_response import LegacyAPIResponse
+    from openai._response import StreamedBinaryAPIResponse
+
+    from orchestrator.domain.provider import Sink
+    from providers.refusal import Explain, Refusal
 
     Call = Callable[[], LegacyAPIResponse[Any]]
-    from providers.refusal import Explain, Refusal
+    Stream = Callable[[], AbstractContextManager[StreamedBinaryAPIResponse]]
 
 # With the provider's own error in the body, these say that there is no job.
 CLEAR_NO = frozenset({400, 401, 403, 404, 413, 422})
@@ -41,7 +47,11 @@ CLEAR_NO = frozenset({400, 401, 403, 404, 413, 422})
 SHORTEST_SECRET = 8
 REMOVED = "[key removed]"
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_CHUNK = 1 << 18
+
+# Halves of characters, and NUL, which PostgreSQL keeps in no text.
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
+_ESCAPED = re.compile(r"\\u(?:d|0000)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +62,7 @@ class Border:
         name: how the profile is called, for messages.
         key: what must not appear in anything that leaves here.
         key_env: the variable that holds it, for hints.
+        more_secrets: what else must not, as tokens that are renewed.
         explain: better words for what one provider is known to say; None for no idea.
     """
 
@@ -59,6 +70,7 @@ class Border:
     key: str = field(repr=False)
     key_env: str | None = None
     explain: Explain = explain_nothing
+    more_secrets: Callable[[], Sequence[str]] = tuple
     now: Callable[[], datetime] = field(default_factory=lambda: SystemClock().now)
 
     def answer(self, call: Call) -> dict[str, Any]:
@@ -78,6 +90,26 @@ class Border:
             raise self._unreachable(error) from error
         return self.json(response)
 
+    def content(self, call: Callable[[], Any]) -> bytes:
+        """The bytes that a call which may be repeated is answered with.
+
+        Raises:
+            ProviderRejected, CredentialsRefused: no.
+            TryLater: no answer, or a page instead of a file.
+        """
+        import openai
+
+        try:
+            response: httpx2.Response = call().http_response
+            body = response.read()
+        except openai.APIStatusError as error:
+            raise self._said(self.refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        if "html" in response.headers.get("content-type", ""):
+            raise self._not_json("HTML")
+        return body
+
     def answer_to_the_post(self, call: Call) -> dict[str, Any]:
         """The JSON object that the one POST which must not be repeated is answered with.
 
@@ -89,7 +121,10 @@ class Border:
         import openai
 
         try:
-            return self.json(call().http_response)
+            response = call().http_response
+        except FtctlError:
+            # Raised on this side, before a byte left: nobody gave a token.
+            raise
         except openai.APIStatusError as error:
             refusal = self.refusal(error.response)
             if refusal.status in CLEAR_NO and refusal.is_envelope:
@@ -102,6 +137,57 @@ class Border:
         except Exception as error:
             # After the first byte nothing may pass for a clear outcome.
             raise self.in_doubt("its answer cannot be read") from error
+        try:
+            return self.json(response)
+        except Exception as error:
+            raise self.in_doubt("its answer cannot be read") from error
+
+    def stream(self, call: Call, use: Callable[[httpx2.Response], str]) -> str:
+        """What `use` makes of a body that is read as it comes; the call may be repeated.
+
+        Raises:
+            ProviderRejected, CredentialsRefused, TryLater: as for `answer`.
+        """
+        import httpx2
+        import openai
+
+        try:
+            response = call().http_response
+            try:
+                return use(response)
+            finally:
+                response.close()
+        except openai.APIStatusError as error:
+            raise self._said(self.refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        except httpx2.HTTPError as error:
+            said = one_line(str(error)) or type(error).__name__
+            raise ProviderUnreachable(f"{self.name} broke off: {said}.") from error
+
+    def pour(self, call: Stream, sink: Sink) -> int:
+        """Write the bytes that a call is answered with; returns how many.
+
+        Raises:
+            ProviderRejected, CredentialsRefused: no.
+            TryLater: no answer, a page instead of a file, or a line that broke on the way.
+        """
+        import httpx2
+        import openai
+
+        try:
+            with call() as response:
+                if "text/html" in response.headers.get("content-type", ""):
+                    raise self._not_a("HTML", "a file")
+                return sum(sink.write(chunk) for chunk in response.iter_bytes(_CHUNK))
+        except openai.APIStatusError as error:
+            raise self._said(self.refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        except httpx2.TransportError as error:
+            raise ProviderUnreachable(
+                f"{self.name} broke off in the middle of a file: {type(error).__name__}."
+            ) from error
 
     def in_doubt(self, why: str) -> OutcomeUnknown:
         """There may be a job."""
@@ -124,7 +210,7 @@ class Border:
             raise self._not_json(kind) from error
         if not isinstance(body, dict):
             raise self._not_json(kind)
-        return _printable(body) if "\\ud" in text.lower() else body
+        return _printable(body) if _ESCAPED.search(text) else body
 
     def refused(self, response: httpx2.Response) -> FtctlError:
         """What an answer of 300 or more means."""
@@ -136,9 +222,10 @@ class Border:
 
     def clean(self, text: str) -> str:
         """The text without the key."""
-        if len(self.key) < SHORTEST_SECRET:
-            return text
-        return text.replace(self.key, REMOVED).replace(json.dumps(self.key)[1:-1], REMOVED)
+        for secret in (self.key, *self.more_secrets()):
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, REMOVED).replace(json.dumps(secret)[1:-1], REMOVED)
+        return text
 
     def _said(self, refusal: Refusal) -> FtctlError:
         special = winding_down(refusal, self.name) or self.explain(refusal)
@@ -155,11 +242,17 @@ class Border:
         if refusal.status == 404 and not refusal.is_envelope:
             return self._wrong_door(refusal)
         refused = RemoteNotFound if refusal.status == 404 else ProviderRejected
-        return refused(self._sentence("said no", refusal), status=refusal.status, code=refusal.code)
+        return refused(
+            self._sentence("said no", refusal),
+            status=refusal.status,
+            code=refusal.code,
+            param=refusal.param,
+        )
 
     def _key_refused(self, refusal: Refusal) -> FtctlError:
         where = f" in {self.key_env}" if self.key_env else ""
-        return CredentialsRefused(
+        refused = Forbidden if refusal.status == 403 else CredentialsRefused
+        return refused(
             self._sentence(f"refused the key{where}", refusal),
             hint=f"export {self.key_env}=..." if self.key_env else None,
         )
@@ -180,8 +273,11 @@ class Border:
         return ProviderUnreachable(f"{self.name} cannot be reached: {reason(error.__cause__)}.")
 
     def _not_json(self, kind: str) -> ProviderUnreachable:
+        return self._not_a(kind, "JSON")
+
+    def _not_a(self, kind: str, wanted: str) -> ProviderUnreachable:
         return ProviderUnreachable(
-            f"{self.name} answered with {kind}, not JSON.",
+            f"{self.name} answered with {kind}, not {wanted}.",
             hint=f"check base_url under [providers.{self.name}], and what lies between",
         )
 
@@ -219,9 +315,9 @@ def reason(cause: BaseException | None) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """Without halves of characters, which no database takes."""
+    """Without the characters that some database does not take."""
     if isinstance(value, str):
-        return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+        return _UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, list):
         return [_printable(part) for part in value]
     if isinstance(value, dict):

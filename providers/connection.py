@@ -11,7 +11,7 @@ import hashlib
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from orchestrator.domain.errors import ConfigurationError, MissingCredentials
@@ -19,7 +19,7 @@ from orchestrator.domain.profile import is_loopback
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import httpx2
     from openai import OpenAI
@@ -29,6 +29,22 @@ if TYPE_CHECKING:
     Transport = Callable[[], httpx2.BaseTransport]
 
 CONNECT_TIMEOUT = 10.0
+
+
+class Tokens(Protocol):
+    """Where bearer tokens come from that end within the hour."""
+
+    def token(self) -> str:
+        """One that is good now; may be called from several threads.
+
+        Raises:
+            CredentialsRefused: nobody gives one. TryLater: nobody can be asked.
+        """
+        ...
+
+    def issued(self) -> Sequence[str]:
+        """Those that may still stand in an answer, so that none is ever shown."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +59,9 @@ class Address:
         project: OpenAI's header.
         proxy: URL of a proxy; none is taken from the environment.
         ca_file: certificates to trust instead of the system's.
+        key_header: the header that carries the key, where it is no bearer token.
+        query: sent with every request.
+        tokens: renews the bearer token of every request, instead of a key.
     """
 
     url: str
@@ -52,6 +71,19 @@ class Address:
     project: str | None = None
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    key_header: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    tokens: Tokens | None = field(default=None, repr=False)
+
+    def more_secrets(self) -> Sequence[str]:
+        """What must not be shown beside the key."""
+        return self.tokens.issued() if self.tokens else ()
+
+    def headers(self) -> dict[str, str]:
+        """What carries the key. Named here, so that no variable of the environment replaces it."""
+        if self.key_header:
+            return {self.key_header: self.key, "Authorization": ""}
+        return {"Authorization": f"Bearer {self.key}"}
 
 
 def address(profile: Profile, url: str, key: str) -> Address:
@@ -115,23 +147,35 @@ def checked_url(profile: Profile, url: str, setting: str = "base_url") -> str:
     Raises:
         ConfigurationError: it may not, or it is not a URL.
     """
-    where = f"{setting} of the provider '{profile.name}'"
+    return checked_address(
+        url,
+        what=f"{setting} of the provider '{profile.name}'",
+        allow_http=profile.allow_http,
+        hint=f"use https://, or set allow_http = true under [providers.{profile.name}]",
+    )
+
+
+def checked_address(
+    url: str, *, what: str, allow_http: bool = False, hint: str = "use https://"
+) -> str:
+    """The same for what is no profile; `what` names it in sentences.
+
+    Raises:
+        ConfigurationError: a key must not go there, or it is not a URL.
+    """
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"The {where} is not a URL: {error}.") from error
+        raise ConfigurationError(f"The {what} is not a URL: {error}.") from error
     if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigurationError(f"The {where} must start with https:// and name a host.")
+        raise ConfigurationError(f"The {what} must start with https:// and name a host.")
     if parts.username or parts.password:
         raise ConfigurationError(
-            f"The {where} holds a user name or password; put the key into an environment variable."
+            f"The {what} holds a user name or password; put the key into an environment variable."
         )
-    if parts.scheme == "http" and not is_loopback(host) and not profile.allow_http:
-        raise ConfigurationError(
-            f"The {where} would send the key unencrypted to {host}.",
-            hint=f"use https://, or set allow_http = true under [providers.{profile.name}]",
-        )
+    if parts.scheme == "http" and not is_loopback(host) and not allow_http:
+        raise ConfigurationError(f"The {what} would send the key unencrypted to {host}.", hint=hint)
     return parts._replace(query="", fragment="").geturl().rstrip("/")
 
 
@@ -193,8 +237,8 @@ class Connection:
             # that has none, and waits ten minutes.
             timeout=timeouts(self.where),
             http_client=self._http(),
-            # Named here, so that no variable of the environment can replace it.
-            default_headers={"Authorization": f"Bearer {self.where.key}"},
+            default_headers=self.where.headers(),
+            default_query=dict(self.where.query),
         )
         client.organization = self.where.organization
         client.project = self.where.project
@@ -212,6 +256,21 @@ class Connection:
         return context
 
 
+def _bearer(where: Address) -> Callable[[httpx2.Request], httpx2.Request] | None:
+    """Gives every request the key as the host wants it, or the token that is good now."""
+    if where.tokens is None and where.key_header is None:
+        return None
+
+    def authorise(request: httpx2.Request) -> httpx2.Request:
+        if where.tokens is not None:
+            request.headers["Authorization"] = f"Bearer {where.tokens.token()}"
+        else:
+            request.headers.pop("Authorization", None)
+        return request
+
+    return authorise
+
+
 def http_client(
     where: Address, certificates: ssl.SSLContext, transport: Transport | None = None
 ) -> httpx2.Client:
@@ -225,6 +284,7 @@ def http_client(
         proxy=where.proxy if transport is None else None,
         verify=certificates,
         transport=transport() if transport else None,
+        auth=_bearer(where),
     )
 
 

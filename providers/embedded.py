@@ -25,7 +25,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.clock import SystemClock
-from orchestrator.domain.errors import ConfigurationError, LocalStateError, MissingExtra
+from orchestrator.domain.errors import (
+    AnswerIsNo,
+    ConfigurationError,
+    LocalStateError,
+    MissingExtra,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +48,7 @@ _OPTIONS = {
     "concurrency": "--concurrency",
     "precision": "--precision",
     "max_batch": "--max-batch",
+    "adapters": "--adapters",
 }
 
 # A worker outlives its Popen, which would complain about that when it is collected.
@@ -63,7 +69,8 @@ class EmbeddedWorker:
 
     Attributes:
         folder: H.
-        options: `threads`, `concurrency`, `precision`, `max_batch`; used if we start it.
+        options: `threads`, `concurrency`, `precision`, `max_batch`, `adapters` (a folder that is
+            served); used if we start it.
         sleep: what waits, in seconds.
     """
 
@@ -205,6 +212,31 @@ class EmbeddedWorker:
             f"The local worker did not start within {START_SECONDS:.0f} seconds.",
             hint=f"read {log}",
         )
+
+
+def export_merged(adapter: Path, base: str, out: Path, *, gguf: bool, cache: Path) -> None:
+    """Merge an adapter into its base model, in a process of the worker's own.
+
+    Args:
+        adapter: folder of the adapter.
+        base: name or folder of the base model.
+        out: folder to make.
+        gguf: one GGUF file instead of safetensors.
+        cache: the worker's folder, where converted base models are kept.
+
+    Raises:
+        MissingExtra: the worker is not installed.
+        AnswerIsNo: it could not; its own words say why.
+    """
+    require_worker()
+    command = [sys.executable, "-P", "-m", PACKAGE, "export", str(adapter), str(out.absolute())]
+    command += ["--base", base, "--home", str(cache), *(["--gguf"] if gguf else [])]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise AnswerIsNo((said or ["The worker ended without a word."])[-1].removeprefix("error: "))
 
 
 def require_worker() -> None:

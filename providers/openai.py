@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import address, required_key
-from providers.dialect import Dialect
+from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
 from providers.wire import WireProvider
 
 if TYPE_CHECKING:
@@ -24,9 +24,14 @@ BASE_URL = "https://api.openai.com/v1"
 DIALECT = Dialect(
     kind="openai",
     capabilities=Capabilities(
-        methods=frozenset({Method.SUPERVISED, Method.DPO}),
+        methods=frozenset(Method),
         metadata_filter=True,
         pause=True,
+        max_file_bytes=LARGEST_FILE,
+        parts_above=LARGEST_REQUEST,
+        checkpoint_sharing=True,
+        delete_model=True,
+        integrations=True,
         prices="openai",
         model_dates=True,
     ),

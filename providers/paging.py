@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def every_item(
-    fetch: Callable[[str | None], Page], *, what: str, limit: int
+    fetch: Callable[[str | None], Page], *, what: str, limit: int | None
 ) -> Iterator[Mapping[str, Any]]:
     """Every item of a list, each id once, in the order it came.
 
     Args:
         fetch: one page; its argument is the id of the last item of the page before.
         what: whose list, for error messages.
-        limit: how many items a page was asked to hold.
+        limit: how many items a page was asked to hold; None where all were asked for at once.
 
     Raises:
         ProviderUnreachable: the list cannot be read to its end.
@@ -56,7 +56,7 @@ def items(page: Page, what: str) -> list[Any]:
     return data
 
 
-def has_more(page: Page, limit: int) -> bool:
+def has_more(page: Page, limit: int | None) -> bool:
     """What the page says; where it says nothing, a full page promises another."""
     said = page.get("has_more")
     return said if isinstance(said, bool) else len(page["data"]) == limit

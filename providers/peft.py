@@ -12,22 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError, ProviderUnreachable
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
+from orchestrator.domain.recipe import RateMeaning
 from providers.connection import Address, address, required_key
-from providers.dialect import Dialect
+from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
 from providers.embedded import EmbeddedWorker, require_worker
-from providers.wire import WireProvider
+from providers.gives_adapters import GivesAdapters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
 
     from orchestrator.domain.chat import ChatRequest
     from orchestrator.domain.profile import Profile
-    from orchestrator.domain.provider import JobRequest, RemoteJob, RemoteModel
+    from orchestrator.domain.provider import JobRequest, RemoteJob, RemoteModel, Sink
     from providers.connection import Transport
     from providers.retry import Retry
 
@@ -36,7 +37,17 @@ BUILT_IN_MODELS = frozenset({"tiny", "smollm2"})
 DIALECT = Dialect(
     kind="peft",
     capabilities=Capabilities(
-        metadata_filter=True, idempotency_key=True, min_rows=1, pause=True, prices=None
+        methods=frozenset({Method.SUPERVISED, Method.DPO}),
+        metadata_filter=True,
+        idempotency_key=True,
+        min_rows=1,
+        pause=True,
+        rate=RateMeaning.OF_THE_BASE,
+        lora=True,
+        max_file_bytes=LARGEST_FILE,
+        parts_above=LARGEST_REQUEST,
+        delete_model=True,
+        prices=None,
     ),
     status_words={
         "validating_files": JobStatus.QUEUED,
@@ -52,7 +63,7 @@ DIALECT = Dialect(
 
 def build(
     profile: Profile, *, transport: Transport | None = None, retry: Retry | None = None
-) -> WireProvider:
+) -> GivesAdapters:
     """The worker the profile describes.
 
     Raises:
@@ -70,10 +81,10 @@ def build(
             f" [providers.{profile.name}]",
         )
     where = address(profile, profile.base_url, required_key(profile))
-    return WireProvider(DIALECT, profile, where, transport=transport, retry=retry)
+    return GivesAdapters(DIALECT, profile, where, transport=transport, retry=retry)
 
 
-class EmbeddedProvider(WireProvider):
+class EmbeddedProvider(GivesAdapters):
     """A worker on this machine; nothing is started before the first request."""
 
     def __init__(
@@ -103,6 +114,11 @@ class EmbeddedProvider(WireProvider):
         self._ensure(look=True)
         return super().create_job(request)
 
+    def file_content(self, file_id: str, sink: Sink) -> int:
+        """See the port."""
+        self._ensure(look=True)
+        return super().file_content(file_id, sink)
+
     def models(self) -> Sequence[RemoteModel]:
         """Every model of the worker, which is started for that."""
         self._ensure()
@@ -123,6 +139,14 @@ class EmbeddedProvider(WireProvider):
                 raise
         self._ensure(look=True)
         return super()._ask(call)
+
+    def _client(self) -> OpenAI:
+        self._ensure()
+        return super()._client()
+
+    def _download(self, model: str, file: Mapping[str, Any], target: Path) -> None:
+        self._ensure()
+        super()._download(model, file, target)
 
     def _ensure(self, *, look: bool = False) -> None:
         """Have a worker; `look` again even if we had one."""

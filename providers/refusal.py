@@ -59,7 +59,8 @@ def read(response: httpx2.Response, text: str, now: datetime) -> Refusal:
         message=one_line(_string(envelope.get("message")) or ""),
         code=_string(envelope.get("code")),
         type=_string(envelope.get("type")),
-        param=_string(envelope.get("param")),
+        # Azure's older surface calls it target.
+        param=_string(envelope.get("param")) or _string(envelope.get("target")),
         is_envelope=bool(envelope),
         is_html=is_html(response, text),
         retry_after=_retry_after(response.headers, now),

@@ -13,12 +13,15 @@ from orchestrator.domain.errors import (
     TryLater,
 )
 from orchestrator.domain.job import JobStatus
-from orchestrator.domain.provider import ProviderCheck
+from orchestrator.domain.provider import ProviderCheck, TokenCarrier
 from providers import answers, bodies
 from providers.border import Border
 from providers.connection import Address, Connection, fingerprint
+from providers.dialect import adjusted
 from providers.paging import every_item, has_more, items
 from providers.retry import Retry
+from providers.shelves import PAGE, Shelves
+from providers.uploads import PartedUpload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -36,20 +39,21 @@ if TYPE_CHECKING:
         RemoteFile,
         RemoteJob,
         RemoteModel,
+        Sink,
     )
     from providers.connection import Transport
     from providers.dialect import Dialect
 
     Raw = Mapping[str, Any]
+    Told = Callable[[int, int], None]
 
-PAGE = 100
 # The list of models is read on the side: it must not hold up what it is read beside.
 MODELS_TIMEOUT = 10.0
 # Where ids of events change between calls, a second page cannot be asked for: one long one is.
 LONG_PAGE = 1000
 
 
-class WireProvider:
+class WireProvider(Shelves):
     """Implements the port over HTTP. Methods may be called from several threads."""
 
     def __init__(
@@ -75,14 +79,20 @@ class WireProvider:
         self.name = profile.name
         self.kind = dialect.kind
         self.account = account or fingerprint(dialect.kind, where)
-        self.capabilities = dialect.capabilities
+        self.capabilities = adjusted(dialect.capabilities, profile)
         self.status_words = dialect.status_words
         self.dialect = dialect
         self._connection = Connection(where, transport)
         self._retry = retry or Retry()
         self._border = Border(
-            name=profile.name, key=where.key, key_env=profile.api_key_env, explain=dialect.explain
+            name=profile.name,
+            key=where.key,
+            key_env=profile.api_key_env,
+            explain=dialect.explain,
+            more_secrets=where.more_secrets,
         )
+        self._home = profile.home
+        self._names: dict[str, str] = {}
 
     def check(self) -> ProviderCheck:
         """List the models. A host that cannot be asked is an outcome; a refused key raises."""
@@ -96,8 +106,17 @@ class WireProvider:
             reachable=True, detail=f"{self._connection.where.url} answers", models=count
         )
 
-    def upload(self, path: Path, name: str) -> RemoteFile:
-        """Send a file for fine-tuning; repeated when no clear answer comes."""
+    def upload(self, path: Path, name: str, told: Told = lambda *_: None) -> RemoteFile:
+        """Send a file for fine-tuning, in parts when it is large; what is unclear is repeated."""
+        above = self.capabilities.parts_above
+        if above is not None and path.stat().st_size > above:
+            parted = PartedUpload(
+                host=self,
+                folder=self._home.absolute() / "uploads",
+                account=self.account,
+                part_bytes=self.capabilities.part_bytes,
+            )
+            return parted.send(path, name, told)
 
         def send(client: OpenAI) -> LegacyAPIResponse[Any]:
             with path.open("rb") as content:
@@ -111,7 +130,7 @@ class WireProvider:
         """The newest usable file of that name; one whose size is not told counts as the same."""
         same = [
             file
-            for file in map(self._file, self._files())
+            for file in map(self._file, self._files("fine-tune"))
             if file.name == name and file.bytes in {size, None} and not file.failed
         ]
         return max(
@@ -126,6 +145,19 @@ class WireProvider:
             self._ask(lambda client: client.files.with_raw_response.retrieve(file_id))
         )
 
+    def file_content(self, file_id: str, sink: Sink) -> int:
+        """A file's bytes, as they come; from the start again where the line broke."""
+
+        def fetch() -> int:
+            sink.seek(0)
+            sink.truncate(0)
+            return self._border.pour(
+                lambda: self._connection.client().files.with_streaming_response.content(file_id),
+                sink,
+            )
+
+        return self._retry(fetch)
+
     def create_job(self, request: JobRequest) -> RemoteJob:
         """Exactly one POST on a connection of its own; see the port for what errors mean."""
         body = self._job_body(request)
@@ -134,9 +166,12 @@ class WireProvider:
                 lambda: client.fine_tuning.jobs.with_raw_response.create(**body)
             )
         try:
-            return self._job(raw)
+            job = answers.remote_job(raw, self.status_words, self.capabilities.token_in)
         except ProviderUnreachable as error:
             raise self._border.in_doubt("its answer names no job") from error
+        # Nothing more is asked: the answer to this POST is known to be for this token.
+        by_file = self.capabilities.token_in is TokenCarrier.FILE
+        return replace(job, token=request.token) if by_file else job
 
     def retrieve_job(self, remote_id: str) -> RemoteJob:
         """One job as it stands."""
@@ -219,7 +254,8 @@ class WireProvider:
         def send(client: OpenAI) -> LegacyAPIResponse[Any]:
             nonlocal seconds
             started = time.perf_counter()
-            response = client.chat.completions.with_raw_response.create(**body)
+            at = self._chat_client(client, request)
+            response = at.chat.completions.with_raw_response.create(**body)
             seconds = time.perf_counter() - started
             return response
 
@@ -229,7 +265,7 @@ class WireProvider:
         """Every model of the account, in one request that is not repeated."""
         timeout = min(self._connection.where.timeout, MODELS_TIMEOUT)
         raw = self._border.answer(
-            lambda: self._connection.client().models.with_raw_response.list(timeout=timeout)
+            lambda: self._client().models.with_raw_response.list(timeout=timeout)
         )
         return answers.remote_models(raw)
 
@@ -244,7 +280,11 @@ class WireProvider:
 
     def _ask(self, call: Callable[[OpenAI], LegacyAPIResponse[Any]]) -> dict[str, Any]:
         """Everything that may be repeated goes through here."""
-        return self._retry(lambda: self._border.answer(lambda: call(self._connection.client())))
+        return self._retry(lambda: self._border.answer(lambda: call(self._client())))
+
+    def _client(self) -> OpenAI:
+        """Who sends requests of this thread; every request goes through here but the one POST."""
+        return self._connection.client()
 
     def _job_body(self, request: JobRequest) -> dict[str, Any]:
         return bodies.job(request, self.capabilities)
@@ -252,8 +292,24 @@ class WireProvider:
     def _chat_body(self, request: ChatRequest) -> dict[str, Any]:
         return bodies.chat(request, self.dialect.max_tokens)
 
+    def _chat_client(self, client: OpenAI, _: ChatRequest) -> OpenAI:
+        """Where answers are asked for."""
+        return client
+
     def _job(self, raw: Raw) -> RemoteJob:
-        return answers.remote_job(raw, self.status_words)
+        job = answers.remote_job(raw, self.status_words, self.capabilities.token_in)
+        if self.capabilities.token_in is not TokenCarrier.FILE or not job.training_file:
+            return job
+        return replace(job, token=answers.token_in_name(self._name_of(job.training_file)))
+
+    def _name_of(self, file_id: str) -> str:
+        """The name of a file; none when it was deleted. A name never changes."""
+        if file_id not in self._names:
+            try:
+                self._names[file_id] = self.retrieve_file(file_id).name
+            except RemoteNotFound:
+                self._names[file_id] = ""
+        return self._names[file_id]
 
     def _file(self, raw: Raw) -> RemoteFile:
         return answers.remote_file(raw, self.dialect.processed, self.dialect.failed)
@@ -269,18 +325,6 @@ class WireProvider:
             )
 
         return map(self._job, every_item(page, what=self._list("jobs"), limit=PAGE))
-
-    def _files(self) -> Iterator[Raw]:
-        limit = self.dialect.file_page
-
-        def page(after: str | None) -> Raw:
-            return self._ask(
-                lambda client: client.files.with_raw_response.list(
-                    purpose="fine-tune", limit=limit, **_after(after)
-                )
-            )
-
-        return every_item(page, what=self._list("files"), limit=limit)
 
     def _event_pages(self, remote_id: str) -> Iterator[Raw]:
         return every_item(

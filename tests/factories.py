@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,32 @@ def chat_file(path: Path, count: int = 12, label: str = "ok") -> Path:
     lines = [json.dumps(row) for row in chat_rows(count, label)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def safetensors(tensors: Mapping[str, tuple[str, Sequence[int], bytes]]) -> bytes:
+    """A safetensors file: dtype, shape and little-endian bytes by name."""
+    header: dict[str, Any] = {}
+    at = 0
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {
+            "dtype": dtype,
+            "shape": list(shape),
+            "data_offsets": [at, at + len(content)],
+        }
+        at += len(content)
+    told = json.dumps(header).encode()
+    return struct.pack("<Q", len(told)) + told + b"".join(t[2] for t in tensors.values())
+
+
+def adapter_folder(folder: Path, *, seed: float = 1.0, base: str = "tiny") -> Path:
+    """A LoRA adapter of one layer, as peft would save it."""
+    folder.mkdir(parents=True)
+    layer = "base_model.model.model.layers.0.self_attn.q_proj"
+    a, b = (struct.pack("<4f", *(seed * k for k in range(n, n + 4))) for n in (1, 5))
+    content = safetensors(
+        {f"{layer}.lora_A.weight": ("F32", (1, 4), a), f"{layer}.lora_B.weight": ("F32", (4, 1), b)}
+    )
+    (folder / "adapter_model.safetensors").write_bytes(content)
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 2, "base_model_name_or_path": base}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder

@@ -1,4 +1,4 @@
-"""The audit trail of the adapters repository."""
+"""Nothing: the audit trail of adapters lies with the adapters (docs/decisions/0006)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """No table is needed."""
 
 
 def downgrade() -> None:
-    """Take the tables away."""
+    """No table was made."""

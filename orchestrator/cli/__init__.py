@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.commands import COMMANDS
 from orchestrator.cli.lazy import LazyGroup
 from orchestrator.domain.errors import ExitCode
 
@@ -25,75 +26,7 @@ Example:
 
 @click.group(
     cls=LazyGroup,
-    commands_from={
-        "validate": (
-            "orchestrator.cli.validate:validate",
-            "Check a dataset before a byte is uploaded.",
-        ),
-        "convert": ("orchestrator.cli.data:convert", "Turn any dataset into chat JSONL."),
-        "split": ("orchestrator.cli.data:split", "Cut a dataset into train, validation and test."),
-        "dataset": ("orchestrator.cli.dataset:dataset", "Look into the store of datasets."),
-        "submit": (
-            "orchestrator.cli.submit:submit",
-            "Validate, upload and start a fine-tuning job.",
-        ),
-        "status": ("orchestrator.cli.jobs:status", "Show all jobs, or one whole."),
-        "events": ("orchestrator.cli.jobs:events", "Show the history of a job."),
-        "sync": ("orchestrator.cli.sync:sync", "One pass over unfinished jobs; made for cron."),
-        "cancel": ("orchestrator.cli.jobs:cancel", "Ask the provider to stop a job."),
-        "pause": ("orchestrator.cli.jobs:pause", "Ask the provider to hold a job."),
-        "resume": ("orchestrator.cli.jobs:resume", "Ask the provider to go on with a paused job."),
-        "resolve": ("orchestrator.cli.jobs:resolve", "Settle a job that needs review."),
-        "deploy": (
-            "orchestrator.cli.deployments:deploy",
-            "Let a tuned model answer, where it must be deployed.",
-        ),
-        "deployments": (
-            "orchestrator.cli.deployments:deployments",
-            "List what is deployed, and what it costs.",
-        ),
-        "undeploy": ("orchestrator.cli.deployments:undeploy", "End a deployment and its bill."),
-        "compare": ("orchestrator.cli.compare:compare", "Measure a tuned model against baselines."),
-        "record": (
-            "orchestrator.cli.record:record",
-            "Freeze a model's answers before it is shut down.",
-        ),
-        "recordings": ("orchestrator.cli.record:recordings", "List frozen answers."),
-        "rows": ("orchestrator.cli.rows:rows", "Read rows that were won and lost."),
-        "comparisons": ("orchestrator.cli.rows:comparisons", "List finished comparisons."),
-        "checklist": (
-            "orchestrator.cli.checklist:checklist",
-            "Ask and answer what only a person knows.",
-        ),
-        "report": ("orchestrator.cli.report:report", "Write the decision report of a job."),
-        "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
-        "ui": (
-            "orchestrator.cli.ui:ui",
-            "See jobs, data and reports in a browser on this machine.",
-        ),
-        "providers": ("orchestrator.cli.providers:providers", "List and check provider profiles."),
-        "models": (
-            "orchestrator.cli.models:models",
-            "Tell until when models can be trained and answer.",
-        ),
-        "prices": ("orchestrator.cli.prices:prices", "List dated prices, and check them."),
-        "db": ("orchestrator.cli.db:db", "Look after the database."),
-        "worker": ("orchestrator.cli.worker:worker", "Run the self-hosted worker."),
-        "simulator": (
-            "orchestrator.cli.simulator:simulator",
-            "Rehearse against a provider that costs nothing.",
-        ),
-        "webhooks": (
-            "orchestrator.cli.webhooks:webhooks",
-            "Hear from the provider that a job has ended.",
-        ),
-        "notifications": (
-            "orchestrator.cli.notifications:notifications",
-            "Who is told when a job ends.",
-        ),
-        "doctor": ("orchestrator.cli.doctor:doctor", "Look over the whole installation."),
-        "cron": ("orchestrator.cli.cron:cron", "Print the line that polls for you."),
-    },
+    sections=COMMANDS,
     epilog=EXAMPLE,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -63,6 +63,9 @@ _OPTIONS = (
         "--max-cost", type=click.FloatRange(min=0), metavar="USD", help="Stop before spending more."
     ),
     click.option(
+        "--allow-unpriced", is_flag=True, help="Ask arms without a price although a budget is set."
+    ),
+    click.option(
         "--limit", type=click.IntRange(min=1), help="Ask only so many rows, drawn by --seed."
     ),
     click.option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.domain.job import Job
+    from orchestrator.domain.move import Move
+    from orchestrator.domain.spending import Spending
 
 
 @click.command(epilog="\b\nExample:\n  ftctl status\n  ftctl status 7k2 --watch")
@@ -37,9 +41,11 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
         profile = app.settings.profile(job.provider)
         job = progress.wait(job, app.provider(job.provider), app.ledger(say), fast=profile.embedded)
     hosted = telling.told(app.deployments.all(job_id=job.id), app.deployments, app.clock.now())
+    move = _move(app, job)
     if as_json:
         told = [telling.as_json(each) for each in hosted]
-        plain = tell.as_json(job, tell.model_ends(job, app.lifecycle))
+        ends = tell.model_ends(job, app.lifecycle)
+        plain = tell.as_json(job, ends, app.spendings.of_job(job.id), move)
         print_json(plain | ({"deployments": told} if told else {}))
         return
     click.echo(
@@ -49,7 +55,12 @@ def status(ctx: click.Context, job_id: str | None, watch: bool, every: bool, as_
             app.jobs.metrics(job.id),
             app.jobs.checkpoints(job.id),
             app.jobs.transitions(job.id),
-            tell.life_facts(job, app.lifecycle, app.clock.now()),
+            [
+                *tell.life_facts(job, app.lifecycle, app.clock.now()),
+                *tell.cost_facts(app.spendings.of_job(job.id)),
+                *tell.move_facts(move),
+            ],
+            move.parity if move else None,
         )
     )
     if hosted:
@@ -123,7 +134,7 @@ def resolve(
         job = control.resolve_as(job, remote_id, app.ledger(say))
     else:
         job = control.resolve_as_absent(job, app.ledger(say))
-    _print_job(job, as_json=as_json)
+    _print_job(app, job, as_json=as_json)
 
 
 def _warn(hosted: Sequence[telling.Told]) -> None:
@@ -132,18 +143,30 @@ def _warn(hosted: Sequence[telling.Told]) -> None:
             say(telling.warning(each))
 
 
+def _move(app: wiring.App, job: Job) -> Move | None:
+    """The move that made a job, with a recording that was made since."""
+    move = app.moves.of(job.id)
+    if move is None:
+        return None
+    from orchestrator.usecases.parity import completed
+
+    source = app.jobs.get(move.source_id)
+    return replace(move, parity=completed(move.parity, source, app.recordings))
+
+
 def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> None:
     from orchestrator.usecases import control
 
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
     job = getattr(control, verb)(job, app.ledger(say))
-    _print_job(job, as_json=as_json)
+    _print_job(app, job, as_json=as_json)
 
 
-def _print_job(job: Job, *, as_json: bool) -> None:
+def _print_job(app: wiring.App, job: Job, *, as_json: bool) -> None:
     if as_json:
-        print_json(tell.as_json(job))
+        ends = tell.model_ends(job, app.lifecycle)
+        print_json(tell.as_json(job, ends, app.spendings.of_job(job.id)))
     else:
         click.echo(f"{job.id}  {job.status}")
 
@@ -151,7 +174,15 @@ def _print_job(job: Job, *, as_json: bool) -> None:
 def _print_all(app: wiring.App, *, every: bool, as_json: bool) -> None:
     jobs = app.jobs.all()
     if as_json:
-        print_json([tell.as_json(job, tell.model_ends(job, app.lifecycle)) for job in jobs])
+        spendings: dict[str | None, list[Spending]] = defaultdict(list)
+        for each in app.spendings.all():
+            spendings[each.job_id].append(each)
+        print_json(
+            [
+                tell.as_json(job, tell.model_ends(job, app.lifecycle), spendings[job.id])
+                for job in jobs
+            ]
+        )
         return
     if not jobs:
         say(

@@ -16,17 +16,19 @@ class LazyGroup(click.Group):
     """`ftctl --help` lists every command without importing one of them."""
 
     def __init__(
-        self, *args: Any, commands_from: Mapping[str, tuple[str, str]], **kwargs: Any
+        self, *args: Any, sections: Mapping[str, Mapping[str, tuple[str, str]]], **kwargs: Any
     ) -> None:
         """Take the commands.
 
         Args:
             args: as for click.Group.
-            commands_from: name → ("module:attribute", one sentence of help), in display order.
+            sections: heading → name → ("module:attribute", one sentence of help), in the order
+                of the work.
             kwargs: as for click.Group.
         """
         super().__init__(*args, **kwargs)
-        self._from = commands_from
+        self._sections = sections
+        self._from = {name: each for part in sections.values() for name, each in part.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the work, not of the alphabet."""
@@ -54,6 +56,7 @@ class LazyGroup(click.Group):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list from the table alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self._from.items()])
+        """Write the lists from the table alone."""
+        for heading, part in self._sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, text) for name, (_, text) in part.items()])

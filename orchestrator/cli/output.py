@@ -40,8 +40,10 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A plain table on stdout; cells are text, never markup."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, stderr: bool = False
+) -> None:
+    """A plain table; cells are text, never markup."""
     from rich.table import Table
     from rich.text import Text
 
@@ -50,7 +52,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    console().print(table)
+    console(stderr=stderr).print(table)
 
 
 def console(*, stderr: bool = False) -> Console:

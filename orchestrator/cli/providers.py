@@ -30,6 +30,7 @@ def list_profiles(ctx: click.Context, as_json: bool) -> None:
                     "base_url": each.base_url,
                     "embedded": each.embedded,
                     "api_key_env": each.api_key_env,
+                    "auth": each.options.get("auth", "key"),
                     "key": each.api_key is not None,
                 }
                 for each in profiles
@@ -43,7 +44,9 @@ def list_profiles(ctx: click.Context, as_json: bool) -> None:
                 each.name,
                 each.kind,
                 "on this machine" if each.embedded else each.base_url or "the kind's default",
-                _key(each.api_key_env, set_=each.api_key is not None),
+                "Entra ID"
+                if each.options.get("auth") == "entra"
+                else _key(each.api_key_env, set_=each.api_key is not None),
             )
             for each in profiles
         ],

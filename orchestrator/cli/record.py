@@ -14,6 +14,7 @@ from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.domain.arm import Plan
 from orchestrator.domain.errors import ExitCode
 from orchestrator.domain.job import JobStatus
+from orchestrator.usecases.allowance import allowance
 from orchestrator.usecases.compare import token_limit
 from orchestrator.usecases.deployment_plan import must_answer
 from orchestrator.usecases.samples import read_samples, select
@@ -43,6 +44,9 @@ Example:
     "--max-cost", type=click.FloatRange(min=0), metavar="USD", help="Stop before spending more."
 )
 @click.option(
+    "--allow-unpriced", is_flag=True, help="Ask a model without a price although a budget is set."
+)
+@click.option(
     "--concurrency", type=click.IntRange(1, 64), default=8, show_default=True, help="Calls at once."
 )
 @json_option
@@ -59,6 +63,7 @@ def record(
     seed: int,
     max_tokens: int | None,
     max_cost: float | None,
+    allow_unpriced: bool,
     concurrency: int,
     as_json: bool,
 ) -> int:
@@ -75,22 +80,30 @@ def record(
     samples = select(read_samples(test), [], limit=limit, seed=seed)
     _warn(app, kind, model)
     _refuse_undeployed(app, provider, model)
-    till = Till(book=app.prices, kind=kind, limit=max_cost)
-    studio = Studio(
-        provider=app.provider(provider),
-        profile=provider,
-        kind=kind,
-        store=app.recordings,
-        clock=app.clock,
-        till=till,
-    )
+    model = app.pin(provider, model)
     plan = Plan(
         max_tokens=max_tokens or token_limit([s.reference for s in samples.samples]),
         concurrency=concurrency,
     )
-    done = freeze(
-        studio, model=model, name=name, samples=samples, plan=plan, progress=progress.answers()
-    )
+    with allowance(app.vault(), subject=f"record {name}", allow_unpriced=allow_unpriced) as allowed:
+        till = Till(book=app.prices, kind=kind, profile=provider, limit=max_cost, allowance=allowed)
+        studio = Studio(
+            provider=app.provider(provider),
+            profile=provider,
+            kind=kind,
+            store=app.recordings,
+            clock=app.clock,
+            till=till,
+        )
+        done = freeze(
+            studio,
+            model=model,
+            name=name,
+            samples=samples,
+            plan=plan,
+            progress=progress.answers(),
+            test_file=str(test.absolute()),
+        )
     plain = _plain(done) | {"asked": till.asked, "spent": till.known}
     if as_json:
         print_json(plain)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator import wiring
 from orchestrator.cli import progress, tell
 from orchestrator.cli.output import json_option, print_json, say
+from orchestrator.cli.submit_options import (
+    cost_options,
+    hyperparameters_from,
+    options_from,
+    request_options,
+)
 from orchestrator.domain.errors import ConfigurationError, ExitCode
-from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method
+from orchestrator.domain.job import Job, JobStatus, Method
+from orchestrator.domain.usd import micros
 
 if TYPE_CHECKING:
     from orchestrator.usecases.plan import Plan
@@ -37,42 +44,34 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     default=str(Method.SUPERVISED),
     show_default=True,
 )
-@click.option("--epochs", type=click.IntRange(1, 50), help="Passes over the data.  [default: auto]")
-@click.option("--batch-size", type=click.IntRange(1, 256), help="Examples a step.  [default: auto]")
-@click.option(
-    "--learning-rate-multiplier",
-    type=click.FloatRange(0, min_open=True),
-    help="Factor on the provider's own learning rate.  [default: auto]",
-)
-@click.option("--suffix", help="Goes into the tuned model's name.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Same data and seed, same result.")
+@request_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done and cost; send nothing.")
 @click.option(
     "--again",
     is_flag=True,
     help="Submit although the same training ran within a day, or the account was refused.",
 )
+@cost_options
 @click.option("--yes", is_flag=True, help="Do not ask before money is spent.")
 @click.option("--wait", is_flag=True, help="Stay until the job has ended, with progress.")
 @json_option
 @click.pass_context
 def submit(
     ctx: click.Context,
+    /,
     training: Path,
     validation: Path | None,
     provider_name: str | None,
     model: str | None,
     method: str,
-    epochs: int | None,
-    batch_size: int | None,
-    learning_rate_multiplier: float | None,
-    suffix: str | None,
-    seed: int | None,
     dry_run: bool,
     again: bool,
+    max_cost: float | None,
+    allow_unpriced: bool,
     yes: bool,
     wait: bool,
     as_json: bool,
+    **chosen: Any,
 ) -> int:
     """Validate a dataset, upload it and start a fine-tuning job.
 
@@ -81,21 +80,22 @@ def submit(
     """
     from orchestrator.usecases import plan as planning
     from orchestrator.usecases import submit as submitting
+    from orchestrator.usecases.allowance import release_dead
+    from orchestrator.usecases.dated import newest_request_limits
 
     app = wiring.app(ctx)
+    profile = app.settings.profile(_default(app, "provider", provider_name))
+    limits = newest_request_limits(profile.kind)
     request = planning.Request(
-        profile=app.settings.profile(_default(app, "provider", provider_name)),
+        profile=profile,
         model=_default(app, "model", model),
         training=training,
         validation=validation,
         method=Method(method),
-        hyperparameters=Hyperparameters(
-            n_epochs=epochs,
-            batch_size=batch_size,
-            learning_rate_multiplier=learning_rate_multiplier,
-        ),
-        suffix=suffix,
-        seed=seed,
+        hyperparameters=hyperparameters_from(chosen),
+        options=options_from(chosen, limits.grader_source_bytes),
+        suffix=chosen["suffix"],
+        seed=chosen["seed"],
     )
     with planning.plan(
         request,
@@ -108,12 +108,18 @@ def submit(
             say(line)
         if not again:
             wiring.refuse_closed(app, request.profile)
+        limit = None if max_cost is None else micros(max_cost)
+        plan.estimate.must_not_exceed(limit, allow_unpriced=allow_unpriced)
         if dry_run:
+            rehearsed = plan.intent("", max_cost=limit, allow_unpriced=allow_unpriced)
+            wiring.rehearse_budget(app, rehearsed)
             return _print_dry_run(plan, as_json=as_json)
-        _ask(plan, yes=yes or as_json)
+        ask(plan, yes=yes or as_json)
         provider = app.provider(request.profile.name)
         ledger = app.ledger(say)
-        job = submitting.record(plan.intent(provider.account), ledger, again=again)
+        release_dead(app.vault())
+        intent = plan.intent(provider.account, max_cost=limit, allow_unpriced=allow_unpriced)
+        job = submitting.record(intent, ledger, again=again)
     say(f"job {job.id}")
     with app.claim(job.id):
         job = submitting.submit(job, provider, ledger)
@@ -159,9 +165,17 @@ def _print_outcome(job: Job, estimate: object, *, as_json: bool) -> int:
         click.echo(f"{job.id}  {job.status}" + (f"  {job.tuned_model}" if job.tuned_model else ""))
         if job.error:
             say(f"the provider says: {job.error.message}")
+            flag = _flag(job.error.param)
+            if flag:
+                say(f"it names {flag}")
         step = tell.next_step(job)
         if step:
             say(f"next: {step}")
+    return exit_code(job)
+
+
+def exit_code(job: Job) -> ExitCode:
+    """What a job that was just submitted says to the shell."""
     if job.status is JobStatus.UNKNOWN:
         say("no clear answer came back; `ftctl sync` finds out and never submits it twice")
         return ExitCode.TRY_LATER
@@ -169,7 +183,15 @@ def _print_outcome(job: Job, estimate: object, *, as_json: bool) -> int:
     return ExitCode.NO if failed else ExitCode.DONE
 
 
-def _ask(plan: Plan, *, yes: bool) -> None:
+def _flag(param: str | None) -> str | None:
+    """What was typed for the field that the provider names, as in `method.dpo.beta`."""
+    from orchestrator.usecases.request_limits import FLAGS
+
+    parts = (param or "").replace("[", ".").split(".")
+    return next((FLAGS[part] for part in reversed(parts) if part in FLAGS), None)
+
+
+def ask(plan: Plan, *, yes: bool) -> None:
     """Ask a person before money is spent; scripts have said what they want by calling."""
     if yes or not plan.costs_money or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table, printable
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.evacuation import recording_name
+from orchestrator.domain.job import JobStatus, Origin
 from orchestrator.domain.lifecycle import WARN_DAYS
+from orchestrator.domain.spending import Purpose, SpendingState
+from orchestrator.domain.usd import money, usd_json
 from orchestrator.reports.words import age
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
     from orchestrator.domain.lifecycle import Ending, Lifecycle
+    from orchestrator.domain.move import Move, ParityPlan
+    from orchestrator.domain.spending import Spending
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NEXT = {
@@ -34,13 +40,22 @@ _NEXT = {
 }
 
 
-def as_json(job: Job, ends: Ending | None = None) -> dict[str, Any]:
+def as_json(
+    job: Job,
+    ends: Ending | None = None,
+    spendings: Sequence[Spending] = (),
+    move: Move | None = None,
+) -> dict[str, Any]:
     """What `status --json` prints for a job; described in schemas/status.schema.json.
 
     Args:
         job: the job.
         ends: when its tuned model stops answering, if it has one and a day is known.
+        spendings: its money.
+        move: what it replaces, if it replaces something.
     """
+    training, evaluation = _by_purpose(spendings)
+    moved = {"migrated_from": move.source_id, "next": next_step(job, move.parity)} if move else {}
     return {
         "id": job.id,
         "status": str(job.status),
@@ -56,11 +71,16 @@ def as_json(job: Job, ends: Ending | None = None) -> dict[str, Any]:
         else {"message": job.error.message, "code": job.error.code, "param": job.error.param},
         "method": str(job.method),
         "hyperparameters": job.hyperparameters.as_wire(),
+        "options": job.options.as_json(),
         "suffix": job.suffix,
         "trained_tokens": job.trained_tokens,
         "estimate_usd": job.estimate_usd,
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "origin": str(job.origin),
         "tuned_model_ends": ends.day.isoformat() if ends and ends.day else None,
+        "cost": training.as_json() if training else None,
+        "evaluation_usd": usd_json(sum(each.counted for each in evaluation)),
+        **moved,
     }
 
 
@@ -88,10 +108,29 @@ def ways_out(job: Job, lifecycle: Lifecycle, now: datetime) -> list[str]:
     return [advice.message, f"ways out: {advice.hint}"] if advice else []
 
 
-def next_step(job: Job) -> str | None:
-    """What to type next."""
+def move_facts(move: Move | None) -> list[tuple[str, str]]:
+    """What a job replaces, and the margin that was fixed for it."""
+    if move is None:
+        return []
+    margin = f"margin {100 * move.parity.margin:g} points ({move.parity.digest[:12]})"
+    return [("in place of", f"job {move.source_id}; {margin}")]
+
+
+def next_step(job: Job, parity: ParityPlan | None = None) -> str | None:
+    """What to type next; of a job that replaces another, the comparison that was prepared."""
+    if parity is not None and job.status is JobStatus.SUCCEEDED:
+        return parity.command(job.id)
     template = _NEXT.get(job.status)
     return template.format(id=job.id) if template else None
+
+
+def record_command(source: Job, test: str) -> str:
+    """What freezes the answers of a job's model."""
+    model, file = shlex.quote(str(source.tuned_model)), shlex.quote(test)
+    return (
+        f"ftctl record {model} --provider {source.provider} --test {file}"
+        f" --name {recording_name(source)}"
+    )
 
 
 def table(jobs: Iterable[Job], now: datetime) -> None:
@@ -119,6 +158,7 @@ def page(
     checkpoints: Sequence[Checkpoint],
     transitions: Sequence[Transition],
     more: Sequence[tuple[str, str]] = (),
+    parity: ParityPlan | None = None,
 ) -> str:
     """One job whole, for a person; `more` are facts from elsewhere, name and value."""
     lines = [f"job {job.id}  {job.status}"]
@@ -134,7 +174,7 @@ def page(
     if events:
         lines.append("  last events")
         lines += [f"    {event_line(event)}" for event in _talk(events)[-5:]]
-    step = next_step(job)
+    step = next_step(job, parity)
     if step:
         lines.append(f"  next: {step}")
     return printable("\n".join(map(_one_line, lines)))
@@ -193,12 +233,14 @@ def _facts(job: Job) -> list[tuple[str, object]]:
     return [
         ("provider", job.provider),
         ("model", job.model),
+        ("made by", "another tool; adopted" if job.origin is Origin.ADOPTED else None),
         ("tuned model", job.tuned_model),
         ("remote id", job.remote_id),
         ("remote status", job.remote_status),
         ("method", job.method),
         ("hyperparameters", knobs or "auto"),
-        ("training data", job.training[:12]),
+        ("options", ", ".join(_options(job))),
+        ("training data", job.training[:12] if job.training else "not in the store"),
         ("trained tokens", job.trained_tokens),
         ("created", f"{job.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"),
         (
@@ -206,6 +248,44 @@ def _facts(job: Job) -> list[tuple[str, object]]:
             f"{error.message} ({error.code})" if error and error.code else error and error.message,
         ),
     ]
+
+
+def _by_purpose(spendings: Sequence[Spending]) -> tuple[Spending | None, list[Spending]]:
+    training = [each for each in spendings if each.purpose is Purpose.TRAINING]
+    evaluation = [each for each in spendings if each.purpose is Purpose.EVALUATION]
+    return (training[-1] if training else None), evaluation
+
+
+def cost_facts(spendings: Sequence[Spending]) -> Iterator[tuple[str, str]]:
+    """What a job cost, name and value."""
+    training, evaluation = _by_purpose(spendings)
+    if training is not None:
+        yield "cost", _cost(training)
+    if evaluation:
+        unpriced = any(each.is_unpriced for each in evaluation)
+        total = money(sum(each.counted for each in evaluation))
+        yield "evaluation", f"{total}{', and calls without a price' if unpriced else ''}"
+
+
+def _cost(spending: Spending) -> str:
+    if spending.is_unpriced:
+        return f"unpriced ({spending.note.removeprefix('unpriced: ')})"
+    if spending.state is SpendingState.RESERVED:
+        likely = f", estimated at {money(spending.estimate)}" if spending.estimate else ""
+        return f"up to {money(spending.counted)} reserved{likely}"
+    if spending.state is SpendingState.UNCLEAR:
+        return f"up to {money(spending.counted)}: {spending.note}"
+    words = spending.error_words
+    error = f"; {words} of {money(spending.estimate)}" if words else ""
+    return f"{money(spending.counted)} ({spending.note}{error})"
+
+
+def _options(job: Job) -> list[str]:
+    chosen = job.options.as_json()
+    grader = chosen.pop("grader", None)
+    told = [f"grader={grader.get('name')} ({grader.get('type')})"] if grader else []
+    told += [f"{key}={value}" for key, value in chosen.pop("metadata", {}).items()]
+    return told + [f"{name}={value}" for name, value in chosen.items()]
 
 
 def _curves(metrics: Sequence[MetricPoint]) -> dict[str, list[MetricPoint]]:

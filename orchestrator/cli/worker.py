@@ -31,6 +31,11 @@ def worker() -> None:
 )
 @click.option("--token-env", default=TOKEN_ENV, show_default=True, help="Variable with the token.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
+@click.option(
+    "--adapters",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Repository to serve by task.  [default: the folder of ftctl adapters]",
+)
 @click.pass_context
 def serve(
     ctx: click.Context,
@@ -39,6 +44,7 @@ def serve(
     home: Path | None,
     token_env: str,
     threads: int | None,
+    adapters: Path | None,
 ) -> None:
     """Serve until interrupted. Clients need the token; it is read from the environment only."""
     settings = wiring.app(ctx).settings
@@ -52,6 +58,8 @@ def serve(
     command = [sys.executable, "-m", "ftctl_worker", "serve", "--host", host, "--port", str(port)]
     command += ["--home", str(home or settings.home / "served-worker"), "--token-env", token_env]
     command += ["--threads", str(threads)] if threads else []
+    served = adapters or settings.adapters().folder
+    command += ["--adapters", str(served.absolute())] if served else []
     say(f"worker on http://{host}:{port}/v1, token from {token_env}; Ctrl-C stops it")
     # The worker takes this process over: signals and the exit code are its own.
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted

@@ -29,6 +29,7 @@ class Limits:
         max_file_bytes: size of the upload, in bytes.
         max_example_tokens: longest example that is read whole, in tokens.
         max_images_per_row: 0 where images are not taken.
+        reinforcement_pause_usd: at what cost the host pauses a reinforcement job by itself.
         severities: code → the target's own severity.
     """
 
@@ -39,6 +40,7 @@ class Limits:
     max_file_bytes: int | None
     max_example_tokens: int | None
     max_images_per_row: int | None
+    reinforcement_pause_usd: float | None
     severities: Mapping[str, Severity]
 
 
@@ -71,6 +73,7 @@ def limits_of(target: str, method: Method = Method.SUPERVISED) -> Limits:
         max_file_bytes=numbers["max_file_bytes"]["value"],
         max_example_tokens=numbers["max_example_tokens"]["value"],
         max_images_per_row=numbers["max_images_per_row"]["value"],
+        reinforcement_pause_usd=numbers["reinforcement_pause_usd"]["value"],
         severities={code: Severity(word) for code, word in numbers["severities"].items()},
     )
 

@@ -10,7 +10,7 @@ from orchestrator.datasets.finding import Severity
 from orchestrator.datasets.reading import opened, physical_lines
 from orchestrator.datasets.sniffing import BOM
 from orchestrator.datasets.validation import validate
-from orchestrator.domain.errors import DatasetInvalid
+from orchestrator.domain.errors import DatasetInvalid, FtctlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,6 +127,17 @@ def prepare(
         tokens=verdict.tokens,
         findings=verdict.findings,
     )
+
+
+def normalised_digest(path: Path) -> str | None:
+    """SHA-256 of the upload that the file would make; None where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        for chunk in _normalised(path):
+            digest.update(chunk)
+    except (OSError, FtctlError):
+        return None
+    return digest.hexdigest()
 
 
 def refusal(path: Path, verdict: Validation) -> DatasetInvalid:

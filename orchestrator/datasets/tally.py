@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.finding import Flaw
+from orchestrator.datasets.records import Preference
 from orchestrator.datasets.tokens import NoTokenizer, counter_of
 
 if TYPE_CHECKING:
@@ -90,19 +91,18 @@ class TokenTally:
 
     def add(self, line: int, row: Row) -> Flaw | None:
         """Count a row; the flaw of one that is too long."""
-        return self._add(line, self._counter.count_row, row) if self._counter else None
+        flaw = self._add(line, self._counter.count_row, row) if self._counter else None
+        if isinstance(row, Preference):
+            self._add_other(line, row)
+        return flaw
 
     def add_plain(self, line: int, messages: Sequence[Message]) -> Flaw | None:
         """The same for a row whose messages are a role and a text, and nothing else."""
         return self._add(line, self._counter.count_plain, messages) if self._counter else None
 
     def _add(self, line: int, count: Callable[[Any], int], counted: object) -> Flaw | None:
-        try:
-            tokens = count(counted)
-        except (KeyboardInterrupt, SystemExit, MemoryError):
-            raise
-        except BaseException as error:  # noqa: BLE001 - a panic of the tokenizer is no Exception
-            self._counter, self.trouble = None, f"the tokenizer failed on line {line} ({error})"
+        tokens = self._counted(line, count, counted)
+        if tokens is None:
             return None
         self._lengths[tokens] = self._lengths.get(tokens, 0) + 1
         longest = self._longest
@@ -115,6 +115,21 @@ class TokenTally:
         self._total += most
         fields = {"found": tokens, "most": most, "target": self._limits.target}
         return Flaw("example-too-long", "/messages", fields)
+
+    def _add_other(self, line: int, row: Preference) -> None:
+        """Hosts bill the file, and so the answer that is not preferred, too."""
+        if self._counter is not None:
+            tokens = self._counted(line, self._counter.count_other, row) or 0
+            self._total += tokens if self._most is None else min(tokens, self._most)
+
+    def _counted(self, line: int, count: Callable[[Any], int], counted: object) -> int | None:
+        try:
+            return count(counted)
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of the tokenizer is no Exception
+            self._counter, self.trouble = None, f"the tokenizer failed on line {line} ({error})"
+            return None
 
     def lengths(self) -> Lengths | None:
         """The distribution of lengths; None when nothing was counted."""

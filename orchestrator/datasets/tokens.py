@@ -59,6 +59,10 @@ class TokenCounter(Protocol):
         """The tokens of an example, form and tools included."""
         ...
 
+    def count_other(self, row: Preference) -> int:
+        """The tokens that the answer that is not preferred adds to an example."""
+        ...
+
     def count_plain(self, messages: Sequence[Message]) -> int:
         """The tokens of an example whose messages are a role and a text, and nothing else."""
         ...
@@ -112,8 +116,20 @@ def row_texts(row: Row) -> tuple[list[str], int]:
         tools = row.input.tools
     else:
         messages, tools = row.messages, row.tools  # type: ignore[assignment]
+    texts, form = _texts(messages)
+    if tools is not UNSET:
+        texts.append(bytes(tools).decode("utf-8", "replace"))
+    return texts, PER_EXAMPLE + form
+
+
+def other_texts(row: Preference) -> tuple[list[str], int]:
+    """The same of the answer that is not preferred, alone: its prompt is counted already."""
+    return _texts(row.non_preferred_output)
+
+
+def _texts(messages: Sequence[Message | Answer]) -> tuple[list[str], int]:
     texts: list[str] = [ROLES[type(message)] for message in messages]
-    form = PER_EXAMPLE + PER_MESSAGE * len(messages)
+    form = PER_MESSAGE * len(messages)
     for message in messages:
         content = message.content
         if type(content) is str:
@@ -122,8 +138,6 @@ def row_texts(row: Row) -> tuple[list[str], int]:
             texts.extend(texts_of(message))
         if type(message) is not User or message.name is not UNSET:
             form += _extras(message, texts)
-    if tools is not UNSET:
-        texts.append(bytes(tools).decode("utf-8", "replace"))
     return texts, form
 
 
@@ -170,6 +184,10 @@ class _Remembering:
 
     def count_row(self, row: Row) -> int:
         texts, form = row_texts(row)
+        return self.count(texts) + form
+
+    def count_other(self, row: Preference) -> int:
+        texts, form = other_texts(row)
         return self.count(texts) + form
 
     def count_plain(self, messages: Sequence[Message]) -> int:

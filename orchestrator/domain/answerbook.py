@@ -144,6 +144,7 @@ class Recording:
         test: digest of the samples.
         rows: samples that were answered; `missing` those that were not.
         finished: whether every sample was asked.
+        test_file: where the samples lay when they were asked.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Recording:
     created_at: datetime
     max_tokens: int
     finished: bool = False
+    test_file: str | None = None
 
 
 class Recordings(AnswerStore, Protocol):

@@ -18,15 +18,17 @@ class ChatRequest:
         model: base model, tuned model or deployment, in the provider's words.
         messages: chat messages in OpenAI's shape.
         max_tokens: most tokens to answer with.
-        temperature: 0 takes the likeliest token.
+        temperature: 0 takes the likeliest token; None says nothing, for models that refuse it.
+        top_logprobs: report so many likely tokens at each place; None for none at all.
     """
 
     model: str
     messages: Sequence[Mapping[str, Any]]
     max_tokens: int = 256
-    temperature: float = 0.0
+    temperature: float | None = 0.0
     seed: int | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 HOURS_A_MONTH = 730
+# OpenAI's cookbook, "Data preparation and analysis for chat model fine-tuning".
+_EPOCHS, _MOST_EPOCHS, _FEWEST_EXAMPLES, _MOST_EXAMPLES = 3, 25, 100, 25_000
 # A 95 % interval is this many standard errors wide.
 _WIDTH = 3.92
 
@@ -187,12 +189,18 @@ def gpu_month(usd_an_hour: float, gpus: int = 1, replicas: int = 1) -> float:
 
 def default_epochs(rows: int) -> int:
     """Passes OpenAI chooses by itself: 3, more for under 34 rows, fewer for over 8,333."""
-    epochs = 3
-    if rows * epochs < 100:
-        epochs = min(25, -(-100 // max(rows, 1)))
-    elif rows * epochs > 25_000:
-        epochs = max(1, 25_000 // rows)
-    return epochs
+    return epochs_range(rows)[1]
+
+
+def epochs_range(rows: int) -> tuple[int, int, int]:
+    """Fewest, likely and most passes that OpenAI chooses by itself.
+
+    Its cookbook aims at 3, wants 100 to 25,000 examples in all, and stays within 1 to 25 passes.
+    """
+    rows = max(rows, 1)
+    fewest = min(_MOST_EPOCHS, -(-_FEWEST_EXAMPLES // rows))
+    most = min(_MOST_EPOCHS, max(1, _MOST_EXAMPLES // rows))
+    return fewest, min(max(_EPOCHS, fewest), most), most
 
 
 def _benefit(scenario: Scenario) -> float:

@@ -4,12 +4,17 @@ FtctlError
 ├── UsageError                what was typed cannot be done              exit 2
 ├── AnswerIsNo                the answer is no                           exit 1
 │   ├── DatasetInvalid        the dataset has errors
+│   ├── AdapterRefused        these files are no adapter that can be kept
 │   ├── JobFailed             the job ended without a model
+│   ├── TooDear               it may cost more than --max-cost
+│   ├── Unpriced              nobody knows what it may cost
+│   ├── BudgetExceeded        it does not fit into the month's budget
 │   └── ProviderRejected      the provider said no, clearly
 │       └── RemoteNotFound    the provider has no such thing
 ├── ConfigurationError        a setting is missing or wrong              exit 3
 │   ├── MissingCredentials    no key where one is needed
 │   ├── CredentialsRefused    the provider refused the key
+│   │   └── Forbidden         it knows the key, which may not do that
 │   └── MissingExtra          an optional part is not installed
 ├── TryLater                  the provider cannot be asked now           exit 4 (transient)
 │   ├── ProviderUnreachable   no answer, or an answer that is not one
@@ -73,8 +78,24 @@ class DatasetInvalid(AnswerIsNo):
     """The dataset has errors; nothing was uploaded."""
 
 
+class AdapterRefused(AnswerIsNo):
+    """These files are no adapter that can be kept."""
+
+
 class JobFailed(AnswerIsNo):
     """The job ended without a tuned model."""
+
+
+class TooDear(AnswerIsNo):
+    """This may cost more than --max-cost."""
+
+
+class Unpriced(AnswerIsNo):
+    """Nobody knows what this may cost."""
+
+
+class BudgetExceeded(AnswerIsNo):
+    """This does not fit into what is left of the month's budget."""
 
 
 class ProviderRejected(AnswerIsNo):
@@ -87,11 +108,13 @@ class ProviderRejected(AnswerIsNo):
         hint: str | None = None,
         status: int | None = None,
         code: str | None = None,
+        param: str | None = None,
     ) -> None:
-        """Add the HTTP status and the provider's own error code."""
+        """Add the HTTP status, the provider's own error code and the field it names."""
         super().__init__(message, hint=hint)
         self.status = status
         self.code = code
+        self.param = param
 
 
 class RemoteNotFound(ProviderRejected):
@@ -110,6 +133,10 @@ class MissingCredentials(ConfigurationError):
 
 class CredentialsRefused(ConfigurationError):
     """The provider refused the key."""
+
+
+class Forbidden(CredentialsRefused):
+    """The provider knows the key, and the key may not do that."""
 
 
 class MissingExtra(ConfigurationError):

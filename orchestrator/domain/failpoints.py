@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SUBMIT = (
     "submit.begun",
     "submit.data_kept",
+    "submit.reserved",
     "submit.intent_written",
     "submit.uploading",
     "submit.file_found",
@@ -27,7 +28,10 @@ SUBMIT = (
     "submit.not_taken",
     "submit.refused",
     "submit.accepted",
+    "submit.settled",
 )
+# Reached only by files that travel in parts.
+PARTS = ("submit.part_sent",)
 SYNC = (
     "sync.begun",
     "sync.claimed",
@@ -57,10 +61,30 @@ DEPLOY = (
     "hosting.listed",
     "hosting.written",
 )
-COMPARE = ("compare.asking", "compare.answered", "compare.kept")
+APPLY = (
+    "apply.begun",
+    "apply.recorded",
+    "apply.bound",
+    "apply.submitted",
+    "apply.followed",
+    "apply.chosen",
+    "apply.comparing",
+    "apply.comparison_bound",
+    "apply.compared",
+    "apply.reported",
+)
+COMPARE = (
+    "compare.reserved",
+    "compare.asking",
+    "compare.answered",
+    "compare.metered",
+    "compare.kept",
+    "compare.settled",
+)
 NOTIFY = ("notify.gathered", "notify.sent")
 WEBHOOKS = ("webhook.kept",)
-NAMES = (*SUBMIT, *SYNC, *DEPLOY, *COMPARE, *NOTIFY, *WEBHOOKS)
+ADOPT = ("adopt.file_kept", "adopt.job_kept")
+NAMES = (*SUBMIT, *PARTS, *SYNC, *DEPLOY, *COMPARE, *APPLY, *NOTIFY, *WEBHOOKS, *ADOPT)
 
 
 def _go_on(_name: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,28 +85,114 @@ class Method(StrEnum):
     REINFORCEMENT = "reinforcement"
 
 
+class Origin(StrEnum):
+    """Who asked for a job."""
+
+    FTCTL = "ftctl"
+    ADOPTED = "adopted"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """The knobs of supervised training; None leaves the choice to the provider ("auto").
+    """The knobs of training; None leaves the choice to the provider ("auto").
 
     Attributes:
         n_epochs: passes over the training file.
         batch_size: examples per step.
         learning_rate_multiplier: factor on the provider's own default learning rate.
+        beta: dpo: how strongly the tuned model is held to the base model.
+        compute_multiplier: reinforcement: factor on the compute spent on exploring answers.
+        eval_interval: reinforcement: training steps between evaluations.
+        eval_samples: reinforcement: samples generated for an evaluation.
+        reasoning_effort: reinforcement: default, low, medium or high.
     """
 
     n_epochs: int | None = None
     batch_size: int | None = None
     learning_rate_multiplier: float | None = None
+    beta: float | None = None
+    compute_multiplier: float | None = None
+    eval_interval: int | None = None
+    eval_samples: int | None = None
+    reasoning_effort: str | None = None
 
-    def as_wire(self) -> dict[str, int | float]:
+    def as_wire(self) -> dict[str, int | float | str]:
         """Only what was chosen, in the API's own names."""
-        chosen = {
-            "n_epochs": self.n_epochs,
-            "batch_size": self.batch_size,
-            "learning_rate_multiplier": self.learning_rate_multiplier,
-        }
+        chosen = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in chosen.items() if value is not None}
+
+    def foreign_to(self, method: Method) -> list[str]:
+        """What was chosen and means nothing for that method."""
+        return [name for name in self.as_wire() if method not in _MEANT_FOR.get(name, Method)]
+
+
+_MEANT_FOR: Mapping[str, frozenset[Method]] = {
+    "beta": frozenset({Method.DPO}),
+    "compute_multiplier": frozenset({Method.REINFORCEMENT}),
+    "eval_interval": frozenset({Method.REINFORCEMENT}),
+    "eval_samples": frozenset({Method.REINFORCEMENT}),
+    "reasoning_effort": frozenset({Method.REINFORCEMENT}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wandb:
+    """Where the provider reports the run at Weights & Biases; it needs its key there."""
+
+    project: str
+    name: str | None = None
+    entity: str | None = None
+    tags: tuple[str, ...] = ()
+
+    def as_wire(self) -> dict[str, Any]:
+        """One entry of the API's `integrations`."""
+        chosen = {"project": self.project, "name": self.name, "entity": self.entity}
+        told: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+        if self.tags:
+            told["tags"] = list(self.tags)
+        return {"type": "wandb", "wandb": told}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What a request carries beside data, model and hyperparameters.
+
+    Attributes:
+        grader: reinforcement: who rewards an answer, in the API's own JSON.
+        metadata: the user's own pairs; ours is added when the request is sent.
+        wandb: where the run is reported.
+        training_type: Azure: Standard, GlobalStandard or Developer; the profile's own when None.
+        lora: the shape of the adapter (r, alpha, ...), where the provider lets one choose it.
+    """
+
+    grader: Mapping[str, Any] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    wandb: Wandb | None = None
+    training_type: str | None = None
+    lora: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Only what was chosen, for the ledger and for `--json`."""
+        told = {
+            "grader": dict(self.grader) if self.grader is not None else None,
+            "metadata": dict(self.metadata) or None,
+            "wandb": self.wandb.as_wire()["wandb"] if self.wandb else None,
+            "training_type": self.training_type,
+            "lora": dict(self.lora) or None,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> JobOptions:
+        """What `as_json` wrote."""
+        wandb = plain.get("wandb")
+        return cls(
+            grader=plain.get("grader"),
+            metadata=plain.get("metadata", {}),
+            wandb=Wandb(**{**wandb, "tags": tuple(wandb.get("tags", ()))}) if wandb else None,
+            training_type=plain.get("training_type"),
+            lora=plain.get("lora", {}),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +213,8 @@ class Job:
         token: 128 bits carried to the provider, by which a lost job is found again.
         account: fingerprint of the account the request is for; never the key itself.
         provider: the profile's name.
-        training: digest of the training split in the dataset store.
+        training: digest of the training split in the dataset store; None for an adopted job whose
+            file was not to be had.
         validation: digest of the validation split, if there is one.
         training_file: the provider's id of the uploaded training split.
         status: our word; `remote_status` is the provider's own.
@@ -134,6 +223,7 @@ class Job:
         next_poll_at: when sync asks about it again; None for the next pass.
         version: counts changes; every change is a compare-and-swap on it.
         raw: the provider's last answer, as it came.
+        origin: who asked for it: ftctl, or another tool of the same account.
     """
 
     id: str
@@ -142,11 +232,12 @@ class Job:
     kind: str
     account: str
     model: str
-    training: str
+    training: str | None
     created_at: datetime
     updated_at: datetime
     method: Method = Method.SUPERVISED
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    options: JobOptions = field(default_factory=JobOptions)
     suffix: str | None = None
     seed: int | None = None
     validation: str | None = None
@@ -166,6 +257,22 @@ class Job:
     next_poll_at: datetime | None = None
     version: int = 1
     raw: Mapping[str, Any] | None = None
+    origin: Origin = Origin.FTCTL
+
+    @property
+    def data(self) -> str:
+        """Digest of the training split.
+
+        Raises:
+            UsageError: its bytes are not here.
+        """
+        if self.training is None:
+            raise UsageError(
+                f"The training data of job {self.id} is not in the store: the file was gone, or was"
+                " not fetched.",
+                hint=f"ftctl adopt --provider {self.provider} --retry-files",
+            )
+        return self.training
 
 
 class Transition(NamedTuple):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         Transition,
     )
     from orchestrator.domain.lifecycle import ModelDate
+    from orchestrator.domain.move import Move
+    from orchestrator.domain.spending import Budgets, Spending
 
 
 class Step(NamedTuple):
@@ -30,6 +32,14 @@ class Step(NamedTuple):
     reason: str
     status: JobStatus
     fields: Mapping[str, Any]
+
+
+class History(NamedTuple):
+    """What a provider tells of a job beside its state."""
+
+    events: Sequence[JobEvent] = ()
+    metrics: Sequence[MetricPoint] = ()
+    checkpoints: Sequence[Checkpoint] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +126,26 @@ class JobPage(NamedTuple):
 class JobStore(Protocol):
     """Where jobs are kept. Every method is one transaction."""
 
-    def add(self, job: Job) -> None:
-        """Commit the intent: the row and its first transition."""
+    def add(
+        self,
+        job: Job,
+        spending: Spending | None = None,
+        budgets: Budgets | None = None,
+        move: Move | None = None,
+    ) -> None:
+        """Commit the intent: the row, its first transition, the money it may take and its move.
+
+        Raises:
+            BudgetExceeded: the money does not fit into the month; nothing is written.
+        """
+        ...
+
+    def adopt(self, job: Job, history: History, reason: str) -> bool:
+        """Commit a job that exists at the provider, with its history, whole or not at all.
+
+        Returns:
+            Whether it is new; a job of that account and remote id changes nothing.
+        """
         ...
 
     def get(self, job_id: str) -> Job:
@@ -156,6 +184,10 @@ class JobStore(Protocol):
 
     def owners(self, tokens: Iterable[str]) -> Mapping[str, Job]:
         """The jobs that carry these tokens, by token."""
+        ...
+
+    def at_provider(self, remote_ids: Iterable[str]) -> Sequence[Job]:
+        """The jobs with these remote ids, of whatever account."""
         ...
 
     def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:

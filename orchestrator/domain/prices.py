@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.domain.model_names import TUNED, canonical_model, same_model
+from orchestrator.domain.usd import tokens_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,7 @@ class Price:
         unit: million_tokens or hour.
         source: where it was read, for people.
         read_on: the day it was read.
+        dearest: the same in the dearest region, where regions differ.
         own: the user says so, in ftctl.toml.
     """
 
@@ -37,6 +39,7 @@ class Price:
     source: str
     read_on: date
     confidence: str = "high"
+    dearest: float | None = None
     own: bool = False
 
     @property
@@ -85,6 +88,7 @@ class PriceBook:
                 source=sources[row["source"]]["title"],
                 read_on=date.fromisoformat(sources[row["source"]]["read_on"]),
                 confidence=sources[row["source"]]["confidence"],
+                dearest=row.get("usd_dearest_region"),
             )
             for row in plain["prices"]
         ]
@@ -143,7 +147,7 @@ class PriceBook:
             return Amount(None, f"unpriced: no training price of {model} at {provider}")
         if tokens is None:
             return Amount(None, "unpriced: the training tokens were not counted", (price,))
-        usd = tokens * epochs / 1e6 * price.usd
+        usd = float(tokens_at(tokens * epochs, price.usd))
         passes = f" x {epochs} epochs" if epochs != 1 else ""
         return Amount(usd, f"{tokens:,} tokens{passes} at ${price.usd:g} per million", (price,))
 
@@ -175,7 +179,11 @@ class PriceBook:
         if fresh is None or answer is None:
             return Amount(None, f"unpriced: no token price of {model} at {provider}")
         again = rows["cached_input"] or fresh
-        usd = ((prompt - cached) * fresh.usd + cached * again.usd + completion * answer.usd) / 1e6
+        usd = float(
+            tokens_at(prompt - cached, fresh.usd)
+            + tokens_at(cached, again.usd)
+            + tokens_at(completion, answer.usd)
+        )
         note = f"{prompt:,.0f} in ({cached:,.0f} cached), {completion:,.0f} out"
         return Amount(usd, note, tuple(dict.fromkeys((fresh, again, answer))))
 

@@ -25,6 +25,7 @@ class Profile:
         embedded: start the worker on loopback when it is needed, and stop it after.
         home: folder of ftctl, for providers that keep state here.
         allow_http: send the key over plain http to another host.
+        usd_per_hour: what an hour of the machine costs, where no bill comes.
         tokens: other secrets: what the option `X_token_env` names is found under `X_token`.
         options: whatever else the table holds, for the kind to read.
     """
@@ -39,6 +40,7 @@ class Profile:
     embedded: bool = False
     home: Path = field(default_factory=Path)
     allow_http: bool = False
+    usd_per_hour: float | None = None
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.job import Hyperparameters, JobStatus, Method, RemoteError
+from orchestrator.domain.job import (
+    Hyperparameters,
+    JobOptions,
+    JobStatus,
+    Method,
+    RemoteError,
+)
+from orchestrator.domain.recipe import RateMeaning
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from datetime import date, datetime
     from pathlib import Path
 
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
     from orchestrator.domain.job import Checkpoint, JobEvent
+
+
+class TokenCarrier(StrEnum):
+    """Where our token travels, so that a lost job is found again."""
+
+    METADATA = "metadata"  #: beside the user's own pairs
+    SUFFIX = "suffix"  #: at the end of the suffix, which grows by it
+    FILE = "file"  #: in the name of the training file, which is uploaded for each job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,29 +38,62 @@ class Capabilities:
 
     Attributes:
         methods: training methods it offers.
-        metadata: jobs carry our token in metadata and echo it.
+        metadata: jobs take metadata and echo it.
+        token_in: where our token travels.
         metadata_filter: the list of jobs can be asked for one metadata value.
         idempotency_key: a repeated POST with the same key makes no second job.
         suffix_limit: longest suffix, in characters; 0 when there is none.
         min_rows: fewest examples it trains on.
         max_file_bytes: largest training file.
+        parts_above: a larger file travels in parts; None where it never does.
+        part_bytes: the size of a part.
         needs_deployment: a tuned model answers only after it is deployed.
         pause: jobs can be paused and resumed.
+        training_tiers: tiers of the price file that training is billed at, the likeliest first.
+        integrations: a job can report its run to Weights & Biases.
+        checkpoint_sharing: a checkpoint can be opened to other projects.
+        delete_model: a tuned model can be deleted.
+        delete_job: the record of a job can be deleted.
+        training_types: where and how a job may run, in the provider's words, and the tiers of each.
+        rate: what its learning-rate multiplier multiplies.
+        lora: the shape of the adapter may be asked for.
         prices: the name under which the price file lists it; None when it bills nothing itself.
         model_dates: its list of models says when each of them ends.
     """
 
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
     metadata: bool = True
+    token_in: TokenCarrier = TokenCarrier.METADATA
     metadata_filter: bool = False
     idempotency_key: bool = False
     suffix_limit: int = 64
     min_rows: int = 10
     max_file_bytes: int = 512 * 1024 * 1024
+    parts_above: int | None = None
+    part_bytes: int = 64 * 1024 * 1024
     needs_deployment: bool = False
     pause: bool = False
+    training_tiers: tuple[str, ...] = ("standard", "global")
+    integrations: bool = False
+    checkpoint_sharing: bool = False
+    delete_model: bool = False
+    delete_job: bool = False
+    training_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rate: RateMeaning = RateMeaning.UNPUBLISHED
+    lora: bool = False
     prices: str | None = None
     model_dates: bool = False
+
+    @property
+    def free_suffix(self) -> int:
+        """How many characters of a suffix are the user's own."""
+        if self.token_in is not TokenCarrier.SUFFIX:
+            return self.suffix_limit
+        return max(0, self.suffix_limit - TOKEN_IN_SUFFIX)
+
+
+# A dash, and the token: see `new_token`.
+TOKEN_IN_SUFFIX = 27
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +107,8 @@ class RemoteFile:
     processed: bool
     failed: bool = False
     created_at: datetime | None = None
+    purpose: str = ""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +121,7 @@ class JobRequest:
     validation_file: str | None = None
     method: Method = Method.SUPERVISED
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    options: JobOptions = field(default_factory=JobOptions)
     suffix: str | None = None
     seed: int | None = None
 
@@ -83,6 +135,8 @@ class RemoteJob:
         remote_status: the provider's own word.
         token: the token of our intent, wherever it travelled; None when it carries none.
         hyperparameters: what the provider chose or echoed.
+        method: None when the provider used a word we do not know, or none.
+        grader: reinforcement: who rewards an answer, as the provider echoes it.
         raw: the answer as it came.
     """
 
@@ -95,6 +149,11 @@ class RemoteJob:
     error: RemoteError | None = None
     trained_tokens: int | None = None
     training_file: str | None = None
+    validation_file: str | None = None
+    method: Method | None = None
+    grader: Mapping[str, Any] | None = None
+    suffix: str | None = None
+    seed: int | None = None
     created_at: datetime | None = None
     finished_at: datetime | None = None
     estimated_finish: datetime | None = None
@@ -110,6 +169,22 @@ class ProviderCheck:
     reachable: bool
     detail: str
     models: int | None = None
+
+
+class Sink(Protocol):
+    """Where bytes are written, and written again."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take the next bytes."""
+        ...
+
+    def seek(self, offset: int, /) -> int:
+        """Go back."""
+        ...
+
+    def truncate(self, size: int, /) -> int:
+        """Forget what follows."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +204,16 @@ class RemoteModel:
 class FileHost(Protocol):
     """Where training files go."""
 
-    def upload(self, path: Path, name: str) -> RemoteFile:
+    def upload(
+        self, path: Path, name: str, told: Callable[[int, int], None] = lambda *_: None
+    ) -> RemoteFile:
         """Send a file for fine-tuning.
+
+        Args:
+            path: the file.
+            name: what it is called there.
+            told: hears the bytes that arrived and all bytes, where the file travels in parts; it
+                is handed in only for files above `Capabilities.parts_above`.
 
         Raises:
             ProviderRejected: a clear no. TryLater: no clear answer; files may be sent again.
@@ -143,6 +226,19 @@ class FileHost(Protocol):
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
         """One file as it stands."""
+        ...
+
+    def file_content(self, file_id: str, sink: Sink) -> int:
+        """Write a file's bytes as they come, from the start again where the line broke.
+
+        Returns:
+            How many bytes there are.
+
+        Raises:
+            RemoteNotFound: there is no such file. Forbidden: the key may not read it.
+            TryLater: it did not come whole.
+            Whatever the sink raises.
+        """
         ...
 
 

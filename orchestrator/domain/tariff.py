@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.domain.cost import HOURS_A_MONTH
+from orchestrator.domain.hosting import hours_by_month
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.domain.prices import PriceBook
 
 _MICRO = Decimal(1_000_000)
-_HOUR = Decimal(3600)
 
 
 class HostingCost(NamedTuple):
@@ -125,20 +125,6 @@ def hosting_cost(deployment: Deployment, until: datetime) -> HostingCost:
     return cost_of(deployment, hours)
 
 
-def hosting_bill(deployment: Deployment, until: datetime) -> dict[str, int | None]:
-    """Millionths of a dollar by calendar month (UTC), for a ledger; None where it is unpriced.
-
-    Rounded once, halves up, where hours become an amount.
-    """
-    micros = deployment.hour_micros
-    return {
-        month: None
-        if micros is None
-        else int((hours * micros).to_integral_value(rounding=ROUND_HALF_UP))
-        for month, hours in hosting_hours(deployment, until).items()
-    }
-
-
 def cost_of(deployment: Deployment, hours: Decimal) -> HostingCost:
     """So many hours at the deployment's price."""
     micros = deployment.hour_micros
@@ -149,24 +135,9 @@ def cost_of(deployment: Deployment, hours: Decimal) -> HostingCost:
 
 def hosting_hours(deployment: Deployment, until: datetime) -> dict[str, Decimal]:
     """Hours it stood by calendar month (UTC), oldest first: `{"2026-11": Decimal("61.5")}`."""
-    begin, found = deployment.started_at, dict[str, Decimal]()
-    if begin is None:
-        return found
-    begin, end = begin.astimezone(UTC), min(deployment.ended_at or until, until).astimezone(UTC)
-    while begin < end:
-        turn = min(end, _next_month(begin))
-        found[f"{begin:%Y-%m}"] = _exact_hours(turn - begin)
-        begin = turn
-    return found
-
-
-def _exact_hours(span: timedelta) -> Decimal:
-    return Decimal(span // timedelta(microseconds=1)) / _MICRO / _HOUR
-
-
-def _next_month(at: datetime) -> datetime:
-    first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (first + timedelta(days=32)).replace(day=1)
+    start = deployment.started_at
+    end = min(deployment.ended_at or until, until)
+    return dict(hours_by_month(start, end)) if start else {}
 
 
 def _hours(count: int | None) -> timedelta | None:

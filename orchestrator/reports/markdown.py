@@ -42,7 +42,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         lines += _comparison(report["comparison"])
     lines += _costs(report["costs"])
     lines += ["## Origin of every number", ""]
-    lines += _table(("what", "which"), [(k, v) for k, v in report["provenance"].items()])
+    lines += table(("what", "which"), [(k, v) for k, v in report["provenance"].items()])
     lines += [f"Made {report['created_at']} for job {escape(report['job']['id'])}.", ""]
     return "\n".join(lines)
 
@@ -60,7 +60,7 @@ def _criteria(report: Mapping[str, Any]) -> list[str]:
         rows = [c for c in report["criteria"] if c["group"] == group]
         if rows:
             lines += [f"### {group.capitalize()}", ""]
-            lines += _table(
+            lines += table(
                 ("", "criterion", "evidence", "rule", "by"),
                 [
                     (
@@ -80,7 +80,7 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
     metric = comparison["metric"]
     lines = [f"## Comparison {escape(comparison['id'])}", ""]
     lines += [f"**{comparison['verdict']}**: {escape(comparison['reason'])}", ""]
-    lines += _table(
+    lines += table(
         ("arm", "model", metric, "95% CI", "n", "prompt", "out", "p50/p95 ms"),
         [
             (
@@ -98,7 +98,7 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
     )
     lines += [f"> {escape(warning)}\n" for warning in warnings(comparison["arms"])]
     lines += [f"{escape(note)}.\n" for note in notes(comparison)]
-    lines += _table(
+    lines += table(
         ("difference", "points", "95% CI", "won/lost", "p Holm", "verdict"),
         [_difference(d) for d in [*comparison["differences"], *comparison["slices"]]],
     )
@@ -121,7 +121,7 @@ def _rows(examples: Sequence[Mapping[str, Any]]) -> list[str]:
     if not examples:
         return []
     lines = ["<details><summary>Rows won and lost</summary>", ""]
-    lines += _table(
+    lines += table(
         ("row", "", "asked", "wanted", "tuned", "baseline"),
         [
             (
@@ -149,8 +149,8 @@ def _costs(costs: Mapping[str, Any]) -> list[str]:
         (f"1,000 requests to {a['name']}", dollars(a["usd_per_1000"]), a["note"])
         for a in costs["arms"]
     ]
-    lines += _table(("line", "USD", "how"), rows)
-    lines += _table(("money", ""), business_lines(costs))
+    lines += table(("line", "USD", "how"), rows)
+    lines += table(("money", ""), business_lines(costs))
     if costs["missing"]:
         lines += ["Missing for the rest: " + escape("; ".join(costs["missing"])), ""]
     old = [p for p in costs["prices"] if p["older_than_60_days"]]
@@ -159,7 +159,8 @@ def _costs(costs: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """The lines of a table, every cell escaped; none when there are no rows."""
     body = [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows]
     if not body:
         return []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import timedelta
 
+# What a spreadsheet reads as the start of a formula (OWASP, CSV injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 VERDICTS = {
     "GO": ("Go", "Everything that decides is met."),
     "GO_CONDITIONAL": ("Go, with conditions", "What decides is met; the conditions named are not."),
@@ -40,6 +44,15 @@ _ACTING = dict.fromkeys(
 def harmless(text: object) -> str:
     """The text without characters that act: each is shown as a replacement character."""
     return str(text).translate(_ACTING)
+
+
+def spreadsheet(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV; a text that would be a formula is quoted as text."""
+    written = io.StringIO()
+    writer = csv.writer(written)
+    for row in (columns, *rows):
+        writer.writerow([_cell(cell) for cell in row])
+    return written.getvalue()
 
 
 def money(amount: Mapping[str, Any]) -> str:
@@ -170,3 +183,10 @@ def business_lines(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
     worth = found["break_even_error_cost"]
     lines.append(("Break-even cost of an error", "never" if worth is None else dollars(worth)))
     return lines
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    clean = harmless(value)
+    return f"'{clean}" if clean.startswith(_FORMULA) else clean

@@ -106,6 +106,7 @@ recording_rows = Table(
     Column("max_tokens", BigInteger, nullable=False),
     Column("finished", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("test_file", Text),
 )
 
 recorded_answer_rows = Table(

@@ -34,7 +34,7 @@ class SqlDatasetStore:
         """Store the bytes under their digest; the same bytes again change nothing."""
         target = self.path(dataset.digest)
         if not target.is_file():
-            _copy_private(content, target)
+            copy_private(content, target)
         # Of two processes that keep the same bytes at once, either may write the row.
         with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
             known = connection.execute(
@@ -100,7 +100,7 @@ class SqlDatasetStore:
             return connection.execute(query).mappings().first()
 
 
-def _copy_private(source: Path, target: Path) -> None:
+def copy_private(source: Path, target: Path) -> None:
     """Copy to a temporary neighbour, flush to disk, then rename: whole or not at all."""
     private_folder(target.parent)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")

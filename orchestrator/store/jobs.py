@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from orchestrator.domain import failpoints
 from orchestrator.domain.errors import Conflict, UsageError
 from orchestrator.domain.job import (
     Checkpoint,
@@ -18,8 +19,18 @@ from orchestrator.domain.job import (
     Transition,
 )
 from orchestrator.domain.ledger import JobPage, Step
-from orchestrator.store.job_values import event_row, from_row, to_row, transition_row
+from orchestrator.domain.spending import Budgets
+from orchestrator.store.job_values import (
+    checkpoint_row,
+    event_row,
+    from_row,
+    history_rows,
+    to_row,
+    transition_row,
+)
+from orchestrator.store.moves import insert_move
 from orchestrator.store.reading import reading
+from orchestrator.store.spendings import reserve, settle
 from orchestrator.store.tables import (
     checkpoint_rows,
     event_rows,
@@ -35,7 +46,9 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine, RowMapping, Select, Table
     from sqlalchemy.engine import Connection
 
-    from orchestrator.domain.ledger import JobFilter
+    from orchestrator.domain.ledger import History, JobFilter
+    from orchestrator.domain.move import Move
+    from orchestrator.domain.spending import Spending
 
 
 # Rows in one transaction: few commits, and no writer waits long for another.
@@ -49,11 +62,41 @@ class SqlJobStore:
         """Take an engine made by `orchestrator.store.database`."""
         self._engine = engine
 
-    def add(self, job: Job) -> None:
-        """Commit the intent: the row and its first transition."""
+    def add(
+        self,
+        job: Job,
+        spending: Spending | None = None,
+        budgets: Budgets | None = None,
+        move: Move | None = None,
+    ) -> None:
+        """Commit the intent: the row, its first transition, the money it may take and its move.
+
+        Raises:
+            BudgetExceeded: the money does not fit into the month; nothing is written.
+        """
         with self._engine.begin() as connection:
             connection.execute(insert(job_rows).values(to_row(job)))
             _note(connection, job, None, job.created_at, "intent recorded")
+            if move is not None:
+                insert_move(connection, move)
+            if spending is not None:
+                reserve(connection, spending, budgets or Budgets())
+                failpoints.reach("submit.reserved")
+
+    def adopt(self, job: Job, history: History, reason: str) -> bool:
+        """Commit a job that exists at the provider, with its history, whole or not at all."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(job_rows).values(to_row(job)))
+                _note(connection, job, None, job.updated_at, reason)
+                for table, rows in history_rows(job.id, history):
+                    if rows:
+                        connection.execute(insert(table), rows)
+        except IntegrityError:
+            if self.at_provider([str(job.remote_id)]):
+                return False
+            raise
+        return True
 
     def get(self, job_id: str) -> Job:
         """One job by its whole id.
@@ -139,6 +182,14 @@ class SqlJobStore:
             found.update({job.token: job for job in jobs})
         return found
 
+    def at_provider(self, remote_ids: Iterable[str]) -> Sequence[Job]:
+        """The jobs with these remote ids, of whatever account."""
+        return [
+            job
+            for some in _chunks(sorted(set(remote_ids)))
+            for job in self._jobs(select(job_rows).where(job_rows.c.remote_id.in_(some)))
+        ]
+
     def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:
         """Many changes in few transactions; None where another process changed the row first."""
         return [done for some in _chunks(steps) for done in self._change_some(some)]
@@ -176,6 +227,8 @@ class SqlJobStore:
                     raise Conflict(f"Job {job.id} was changed by another process meanwhile.")
                 if after != job.status:
                     _note(connection, changed, job.status, at, reason)
+                if after.is_final:
+                    settle(connection, changed, job.status, at)
         except IntegrityError as error:
             raise Conflict(
                 f"Another job already owns the remote job {fields.get('remote_id')}."
@@ -212,17 +265,7 @@ class SqlJobStore:
 
     def add_checkpoints(self, job_id: str, checkpoints: Iterable[Checkpoint]) -> None:
         """Keep checkpoints; the same one again changes nothing."""
-        rows = [
-            {
-                "job_id": job_id,
-                "remote_id": checkpoint.remote_id,
-                "model": checkpoint.model,
-                "step": checkpoint.step,
-                "metrics": dict(checkpoint.metrics),
-                "created_at": checkpoint.created_at,
-            }
-            for checkpoint in checkpoints
-        ]
+        rows = [checkpoint_row(job_id, checkpoint) for checkpoint in checkpoints]
         self._add_new(checkpoint_rows, rows, "remote_id", job_id)
 
     def event_keys(self, job_id: str) -> set[str]:
@@ -284,6 +327,9 @@ class SqlJobStore:
             made = [(step, job) for step, job in zip(steps, done, strict=True) if job is not None]
             if made:
                 _write(connection, made)
+                for step, job in made:
+                    if job.status.is_final:
+                        settle(connection, job, step.job.status, step.at)
         return done
 
     def _jobs(self, query: Select[Any]) -> list[Job]:

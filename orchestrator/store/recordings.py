@@ -53,7 +53,12 @@ class RecordingStore:
                 connection.execute(insert(recording_rows).values(**asdict(recording)))
                 return recording
         known = Recording(**found)
-        same = replace(recording, created_at=known.created_at, finished=known.finished)
+        same = replace(
+            recording,
+            created_at=known.created_at,
+            finished=known.finished,
+            test_file=known.test_file,
+        )
         if replace(same, rows=known.rows, missing=known.missing) != known:
             raise UsageError(
                 f"The recording '{known.name}' holds {known.model} of {known.provider} on other "

@@ -56,7 +56,7 @@ job_rows = Table(
     Column("hyperparameters", JSON, nullable=False),
     Column("suffix", String(64)),
     Column("seed", BigInteger),
-    Column("training", String(64), ForeignKey("datasets.digest"), nullable=False),
+    Column("training", String(64), ForeignKey("datasets.digest")),
     Column("validation", String(64), ForeignKey("datasets.digest")),
     Column("training_file", String(255)),
     Column("validation_file", String(255)),
@@ -76,6 +76,7 @@ job_rows = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
     Column("raw", JSON(none_as_null=True)),
+    Column("origin", String(16), nullable=False, server_default="ftctl"),
     UniqueConstraint("account", "remote_id"),
     Index(None, "status"),
     Index(None, "created_at"),
@@ -136,6 +137,42 @@ gate_rows = Table(
     Column("failures", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+)
+
+remote_file_rows = Table(
+    "remote_files",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("remote_id", String(255), primary_key=True),
+    Column("purpose", String(16), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("bytes", BigInteger),
+    Column("digest", String(64)),
+    Column("errors", BigInteger, nullable=False),
+    Column("warnings", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+move_rows = Table(
+    "moves",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "source_id",
+        String(32),
+        ForeignKey("jobs.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("recipe", JSON, nullable=False),
+    Column("recording", String(128)),
+    Column("test", String(64)),
+    Column("test_file", Text),
+    Column("margin", Float, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 model_date_rows = Table(

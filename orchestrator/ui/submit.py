@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError, DatasetInvalid, FtctlError, UsageError
 from orchestrator.domain.job import Hyperparameters, Method
+from orchestrator.domain.usd import micros, money
 from orchestrator.ui.layout import field, hidden_fields, link, note, page, redirect, select
 from orchestrator.ui.markup import h
 
@@ -18,11 +20,12 @@ if TYPE_CHECKING:
     from orchestrator.domain.web import WebResponse
     from orchestrator.ui.desk import Visit
     from orchestrator.ui.markup import Child, Html
+    from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.plan import Plan, Request
 
 FIELDS = (
     "training", "validation", "provider", "model", "method", "epochs", "batch_size",
-    "learning_rate_multiplier", "suffix", "seed",
+    "learning_rate_multiplier", "suffix", "seed", "max_cost", "allow_unpriced",
 )  # fmt: skip
 _MOST_MODELS = 100
 
@@ -69,9 +72,11 @@ class _Changed(Exception):
 
 def _submitted(visit: Visit, values: Mapping[str, str]) -> Job:
     from orchestrator import wiring
+    from orchestrator.usecases.allowance import release_dead
     from orchestrator.usecases.submit import record
 
-    request, again = _request(visit, values), visit.given("again") == "yes"
+    app, request = visit.app, _request(visit, values)
+    again = visit.given("again") == "yes"
     with _planned(visit, request) as plan:
         if visit.given("plan") != _print(plan):
             why = note(
@@ -79,11 +84,25 @@ def _submitted(visit: Visit, values: Mapping[str, str]) -> Job:
             )
             raise _Changed(_plan_page(visit, plan, values, again=again, why=why))
         if not again:
-            wiring.refuse_closed(visit.app, request.profile)
-        provider = visit.app.provider(request.profile.name)
-        job = record(plan.intent(provider.account), visit.app.ledger(), again=again)
+            wiring.refuse_closed(app, request.profile)
+        provider = app.provider(request.profile.name)
+        release_dead(app.vault())
+        intent = _intent(plan, values, provider.account)
+        job = record(intent, app.ledger(), again=again)
     visit.desk.errands.send(job)
     return job
+
+
+def _intent(plan: Plan, values: Mapping[str, str], account: str) -> Intent:
+    """What is to be recorded.
+
+    Raises:
+        TooDear, Unpriced: it may cost more than was allowed.
+    """
+    most, allowed = _number(values, "max_cost", float), values["allow_unpriced"] == "yes"
+    limit = None if most is None else micros(most)
+    plan.estimate.must_not_exceed(limit, allow_unpriced=allowed)
+    return plan.intent(account, max_cost=limit, allow_unpriced=allowed)
 
 
 def _planned(visit: Visit, request: Request) -> Any:
@@ -100,15 +119,17 @@ def _plan_page(
 ) -> WebResponse:
     from orchestrator import wiring
 
+    wiring.rehearse_budget(visit.app, _intent(plan, values, ""))
     refused: FtctlError | None = None
     try:
         wiring.refuse_closed(visit.app, plan.request.profile)
     except FtctlError as error:
         refused = error
-    usd = plan.estimate.usd
     label = "Submit"
     if plan.costs_money:
-        label = "Submit, whatever it costs" if usd is None else f"Submit for about ${usd:,.2f}"
+        estimate = plan.estimate
+        known = estimate.likely if estimate.likely is not None else estimate.high
+        label = "Submit, whatever it costs" if known is None else f"Submit for about {money(known)}"
     hidden = {
         **values,
         "mark": visit.mark,
@@ -161,7 +182,13 @@ def _again_box(*, checked: bool) -> Html:
 def _print(plan: Plan) -> str:
     """What was shown, in one word: the bytes, the passes and the price."""
     validation = plan.validation.dataset.digest if plan.validation else None
-    shown = [plan.training.dataset.digest, validation, plan.epochs, plan.estimate.usd, plan.billed]
+    shown = [
+        plan.training.dataset.digest,
+        validation,
+        plan.epochs,
+        *plan.estimate.as_json().values(),
+        plan.billed,
+    ]
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
 
 
@@ -222,27 +249,23 @@ def _request(visit: Visit, values: Mapping[str, str]) -> Request:
         validation=files.find(values["validation"]) if values["validation"] else None,
         method=Method(values["method"]),
         hyperparameters=Hyperparameters(
-            n_epochs=_number(values, "epochs", int, 1, 50),
-            batch_size=_number(values, "batch_size", int, 1, 256),
-            learning_rate_multiplier=_number(values, "learning_rate_multiplier", float, 1e-9, 1e6),
+            n_epochs=_number(values, "epochs", int),
+            batch_size=_number(values, "batch_size", int),
+            learning_rate_multiplier=_number(values, "learning_rate_multiplier", float),
         ),
         suffix=values["suffix"] or None,
-        seed=_number(values, "seed", int, 0, 2**31 - 1),
+        seed=_number(values, "seed", int),
     )
 
 
-def _number(
-    values: Mapping[str, str], name: str, kind: Callable[[str], Any], least: float, most: float
-) -> Any:
-    text = values[name]
-    if not text:
-        return None
+def _number(values: Mapping[str, str], name: str, kind: Callable[[str], Any]) -> Any:
+    """What was filled in, if anything; which numbers are good is the plan's to say."""
     try:
-        number = kind(text)
+        number = kind(values[name]) if values[name] else None
     except ValueError:
-        number = None
-    if number is None or not least <= number <= most:
-        raise UsageError(f"{name.replace('_', ' ')} must be a number from {least:g} to {most:g}.")
+        number = math.nan
+    if number is not None and not math.isfinite(number):
+        raise UsageError(f"{name.replace('_', ' ')}: '{values[name][:40]}' is no number.")
     return number
 
 

@@ -21,6 +21,8 @@ HEADS = {
 }
 _PROMPTS = ("few-shot", "rag")
 _HOST = re.compile(r"^(?P<what>.+?)@(?P<profile>[\w.-]+)(?::(?P<model>.+))?$", re.DOTALL)
+# `tuned:tickets@v2` is a version of an adapter, not a profile called v2.
+_NUMBERED = re.compile(r"^\w+:[^@]+@v[1-9][0-9]*$")
 _MORE = re.compile(r"\+(?=(?:few-shot|rag):)")
 
 
@@ -59,7 +61,7 @@ def parse_arm(name: str) -> ArmSpec:
     """
     if name.startswith("again:"):
         return ArmSpec(name=name, head="again", argument=name.removeprefix("again:"))
-    hosted = _HOST.match(name)
+    hosted = None if _NUMBERED.search(name) else _HOST.match(name)
     what = hosted.group("what") if hosted else name
     first, *rest = _MORE.split(what)
     head, _, argument = first.partition(":")

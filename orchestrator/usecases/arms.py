@@ -58,6 +58,7 @@ class ArmContext:
         recordings: answers that were frozen.
         cheapest: the cheapest current base of a kind of provider; None when the prices name none.
         measure: asks an arm some rows and gives their scores; chooses the number of examples.
+        pin: of a profile and a model's name, the name that always means the same weights.
     """
 
     job: Job
@@ -69,6 +70,7 @@ class ArmContext:
     recordings: Recordings | None = None
     cheapest: Callable[[str], str | None] | None = None
     measure: Callable[[Arm, Sequence[Sample]], Sequence[float]] | None = None
+    pin: Callable[[str, str], str] | None = None
 
 
 _makers: dict[str, Callable[[ArmSpec, ArmContext], Arm]] = {}
@@ -117,7 +119,7 @@ def make_arm(spec: ArmSpec, context: ArmContext) -> Arm:
     Raises:
         UsageError: it cannot be made.
     """
-    arm = _hosted(_makers[spec.head](spec, context), spec, context)
+    arm = _pinned(_hosted(_makers[spec.head](spec, context), spec, context), context)
     for part in spec.parts:
         arm = _PARTS[part.kind](arm, part, context)
     return arm
@@ -143,6 +145,13 @@ def _hosted(arm: Arm, spec: ArmSpec, context: ArmContext) -> Arm:
         kind=host.kind,
         priced_as="",
     )
+
+
+def _pinned(arm: Arm, context: ArmContext) -> Arm:
+    """An alias may move between this run and the next, which reuses its answers by name."""
+    if context.pin is None or arm.free:
+        return arm
+    return replace(arm, model=context.pin(arm.provider or context.job.provider, arm.model))
 
 
 def _base(spec: ArmSpec, context: ArmContext) -> Arm:

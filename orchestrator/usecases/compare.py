@@ -83,6 +83,7 @@ def compare(
     till: Till | None = None,
     grader: Grader | None = None,
     bench: Bench | None = None,
+    begun: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Ask every arm every sample, and compare the candidates with the baselines.
 
@@ -101,10 +102,12 @@ def compare(
         till: counts the money, and holds its limit.
         grader: made from the plan's name when None.
         bench: of the model that judges, where the grader is one.
+        begun: is told the id under which the run is kept, before the first call.
 
     Raises:
         TryLater: too many samples went unanswered; asking again later goes on.
         UsageError: the estimate exceeds the till's limit; nothing was asked.
+        BudgetExceeded: the estimate exceeds what is left of the month; nothing was asked.
         AnswerIsNo: too many were refused, or could not be graded; or the limit was reached.
     """
     grader = grader or make_grader(plan.grader)
@@ -114,6 +117,8 @@ def compare(
     started, fixed = clock.now(), _fixed(samples, arms, plan)
     earlier = store.earlier(job.id, samples.digest)
     identity = store.begin(new_id(), job.id, started, fixed)
+    if begun is not None:
+        begun(identity)
     desk = Desk(run=identity, chat=chat, account=job.account, store=store, clock=clock, till=till)
     _refuse_dear(desk, arms, samples, plan, bench)
     run = _Run(desk, arms, samples.samples, plan, None if bench else scorer(grader), bench)
@@ -200,12 +205,24 @@ def _fixed(samples: SampleSet, arms: Sequence[Arm], plan: Plan) -> dict[str, obj
 def _refuse_dear(
     desk: Desk, arms: Sequence[Arm], samples: SampleSet, plan: Plan, bench: Bench | None
 ) -> None:
-    if desk.till.limit is None:
+    till = desk.till
+    if not till.is_limited:
         return
-    asking, _ = estimate(desk, arms, samples.samples, plan)
-    judging = bench.expected(desk, arms, samples.samples, plan) if bench else 0.0
-    known = asking is not None and judging is not None
-    desk.till.refuse((asking or 0.0) + (judging or 0.0) if known else None)
+    expected: dict[str, float] = {}
+    known = True
+    for arm in arms:
+        usd, _ = estimate(desk, [arm], samples.samples, plan)
+        known = known and usd is not None
+        if not till.is_free(arm):
+            expected[till.payer(arm)] = expected.get(till.payer(arm), 0.0) + (usd or 0.0)
+    if bench is not None:
+        usd = bench.expected(desk, arms, samples.samples, plan)
+        known = known and usd is not None
+        if usd:
+            judge = bench.host.profile if bench.host else till.profile
+            expected[judge] = expected.get(judge, 0.0) + usd
+    till.refuse(sum(expected.values()) if known else None)
+    till.open(expected)
 
 
 def _priced(result: ArmResult, arm: Arm, till: Till) -> ArmResult:

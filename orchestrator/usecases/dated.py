@@ -1,4 +1,4 @@
-"""The newest dated data files: prices, retirements, hosting, and the checklist."""
+"""The newest dated data files: prices, retirements, hosting, limits, and the checklist."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from orchestrator.domain.lifecycle import Lifecycle
 from orchestrator.domain.prices import PriceBook
 from orchestrator.domain.tariff import Tiers
 from orchestrator.resources import data
+from orchestrator.usecases.request_limits import RequestLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,11 @@ def newest_prices() -> PriceBook:
 def newest_lifecycle() -> Lifecycle:
     """The newest retirement file that ships with ftctl."""
     return Lifecycle.from_json(*_read(_newest("lifecycle")))
+
+
+def newest_request_limits(kind: str) -> RequestLimits:
+    """What that kind of provider takes in a request, by the newest limits file."""
+    return RequestLimits.of(_read(_newest("limits"))[0], kind)
 
 
 def newest_tiers(provider: str) -> Tiers:

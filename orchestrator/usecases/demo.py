@@ -134,7 +134,7 @@ def _trained(stage: Stage, files: dict[Split, Path], model: str, seed: int, now:
 
 
 def _compared(stage: Stage, job: Job, test: Path, seed: int) -> Comparison:
-    training = read_samples(stage.ledger.datasets.path(job.training))
+    training = read_samples(stage.ledger.datasets.path(job.data))
     chosen = select(read_samples(test), training)
     context = ArmContext(job=job, training=training, samples=chosen.samples, seed=seed)
     # Answers of an earlier demo are in the store; asking as a new repeat measures them in this run.

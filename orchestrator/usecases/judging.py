@@ -116,6 +116,7 @@ class Bench:
             prompt=lambda s: self.grader.question(Item(sample=s, answer=answers[s.row]), look),
             chat=self.host.chat if self.host else None,
             account=self.host.account if self.host else None,
+            provider=self.host.profile if self.host else "",
             kind=self.host.kind if self.host else "",
         )
 

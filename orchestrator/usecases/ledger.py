@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.spending import Budgets
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
@@ -28,6 +30,7 @@ class Ledger:
         provider: the provider of a profile's name.
         claim: a lock between processes on one job; yields whether it is ours. It saves work; what
             keeps a job from being paid twice is the compare-and-swap on its row.
+        budgets: what may be spent in a month.
         say: a line for the person who waits.
     """
 
@@ -38,4 +41,5 @@ class Ledger:
     clock: Clock
     provider: Callable[[str], Provider]
     claim: Callable[[str], AbstractContextManager[bool]]
+    budgets: Budgets = field(default_factory=Budgets)
     say: Callable[[str], None] = field(default=silent)

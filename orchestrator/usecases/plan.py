@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.datasets.limits import targets
+from orchestrator.datasets.limits import limits_of, targets
 from orchestrator.datasets.preparation import prepare
 from orchestrator.domain.cost import default_epochs
 from orchestrator.domain.dataset import Dataset, Split
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.job import Hyperparameters, Method
-from orchestrator.domain.prices import Amount
+from orchestrator.domain.estimate import Estimate, Work, own_machine, training_estimate
+from orchestrator.domain.job import Hyperparameters, JobOptions, Method
+from orchestrator.grading.submission import check_columns, columns_of, not_run_here
+from orchestrator.usecases.dated import newest_request_limits
+from orchestrator.usecases.intent import Intent, PreparedFile
 from orchestrator.usecases.lifetimes import notes as last_words
 from orchestrator.usecases.lifetimes import refuse_untrainable
 from orchestrator.usecases.price_check import own_notes
-from orchestrator.usecases.submit import Intent, PreparedFile
+from orchestrator.usecases.request_limits import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +43,7 @@ class Request:
     validation: Path | None = None
     method: Method = Method.SUPERVISED
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    options: JobOptions = field(default_factory=JobOptions)
     suffix: str | None = None
     seed: int | None = None
 
@@ -50,7 +54,7 @@ class Plan:
 
     Attributes:
         epochs: passes over the data, as asked for or as the provider is expected to choose.
-        estimate: dollars for training; None inside when a price is not known.
+        estimate: of the bill for training.
         warnings: what is worth a look, and stops nothing.
     """
 
@@ -58,14 +62,14 @@ class Plan:
     training: PreparedFile
     validation: PreparedFile | None
     epochs: int
-    estimate: Amount
+    estimate: Estimate
     billed: bool
     warnings: tuple[str, ...] = ()
 
     @property
     def costs_money(self) -> bool:
         """The provider bills this, or may."""
-        return self.billed and self.estimate.usd != 0
+        return self.billed and not self.estimate.is_free
 
     def lines(self) -> list[str]:
         """What will be done and what it will cost, for a person."""
@@ -84,16 +88,17 @@ class Plan:
         """What `submit --json` prints as `estimate`."""
         dataset = self.training.dataset
         return {
-            "usd": self.estimate.usd if self.billed else 0.0,
-            "note": self.estimate.note,
+            **self.estimate.as_json(),
             "rows": dataset.rows,
             "tokens_per_epoch": dataset.tokens,
             "epochs": self.epochs,
             "epochs_chosen": self.request.hyperparameters.n_epochs is not None,
         }
 
-    def intent(self, account: str) -> Intent:
-        """The intent to record, for that account."""
+    def intent(
+        self, account: str, *, max_cost: int | None = None, allow_unpriced: bool = False
+    ) -> Intent:
+        """The intent to record, for that account and at most so many micro-dollars."""
         request = self.request
         return Intent(
             provider=request.profile.name,
@@ -104,9 +109,12 @@ class Plan:
             validation=self.validation,
             method=request.method,
             hyperparameters=request.hyperparameters,
+            options=request.options,
             suffix=request.suffix,
             seed=request.seed,
-            estimate_usd=self.estimate.usd if self.billed else 0.0,
+            estimate=self.estimate,
+            max_cost=max_cost,
+            allow_unpriced=allow_unpriced,
         )
 
     def _passes(self) -> str:
@@ -116,9 +124,7 @@ class Plan:
     def _cost(self) -> str:
         if not self.billed:
             return "nothing is billed; it is your own machine's time"
-        if self.estimate.usd is None:
-            return self.estimate.note
-        return f"about ${self.estimate.usd:,.2f} ({self.estimate.note})"
+        return self.estimate.says()
 
 
 @contextmanager
@@ -147,6 +153,7 @@ def plan(
             if request.validation
             else None
         )
+        _check_grader(request, training, validation, notes)
         epochs = request.hyperparameters.n_epochs or default_epochs(training.dataset.rows)
         billed = capabilities.prices is not None
         yield Plan(
@@ -154,7 +161,7 @@ def plan(
             training=training,
             validation=validation,
             epochs=epochs,
-            estimate=_estimate(request, capabilities, prices, training.dataset, epochs),
+            estimate=_estimate(request, capabilities, prices, training.dataset),
             billed=billed,
             warnings=(
                 *notes,
@@ -164,15 +171,93 @@ def plan(
         )
 
 
+def revised(plan: Plan, request: Request, capabilities: Capabilities, prices: PriceBook) -> Plan:
+    """The same data under another request: checked and priced anew, not read again.
+
+    Raises:
+        UsageError: the provider cannot do what is asked.
+    """
+    _check(request, capabilities)
+    epochs = request.hyperparameters.n_epochs or default_epochs(plan.training.dataset.rows)
+    estimate = _estimate(request, capabilities, prices, plan.training.dataset)
+    return replace(plan, request=request, epochs=epochs, estimate=estimate)
+
+
+def breaches(request: Request, capabilities: Capabilities) -> Iterator[UsageError]:
+    """Everything that the provider does not take, one by one; reads no data."""
+    yield from _by_capability(request, capabilities)
+    limits = newest_request_limits(request.profile.kind)
+    for breach, mend in limits.breaches(_wanted(request)):
+        yield UsageError(f"{breach}.", hint=mend)
+
+
 def _check(request: Request, capabilities: Capabilities) -> None:
+    for error in _by_capability(request, capabilities):
+        raise error
+    newest_request_limits(request.profile.kind).check(_wanted(request))
+
+
+def _by_capability(request: Request, capabilities: Capabilities) -> Iterator[UsageError]:
+    provider = request.profile.name
     if request.method not in capabilities.methods:
         can = ", ".join(sorted(capabilities.methods))
-        raise UsageError(
-            f"Provider '{request.profile.name}' cannot train with {request.method}; it can: {can}."
+        yield UsageError(
+            f"Provider '{provider}' cannot train with {request.method}; it can: {can}."
         )
-    limit = capabilities.suffix_limit
-    if request.suffix is not None and not 1 <= len(request.suffix) <= limit:
-        raise UsageError(f"The suffix must have 1 to {limit} characters.")
+    longest = capabilities.free_suffix
+    if request.suffix is not None and len(request.suffix) > longest:
+        yield UsageError(
+            f"--suffix has {len(request.suffix)} characters, and {provider} takes 1 to {longest}"
+            f" characters{_beside_token(capabilities)}."
+            if longest
+            else f"Provider '{provider}' takes no suffix.",
+            hint="a shorter --suffix" if longest else "leave --suffix away",
+        )
+    if request.options.metadata and not capabilities.metadata:
+        yield UsageError(f"Provider '{provider}' takes no metadata.", hint="leave --metadata away")
+    if request.options.wandb and not capabilities.integrations:
+        yield UsageError(f"Provider '{provider}' reports to nobody.", hint="leave --wandb away")
+    if request.options.training_type and not capabilities.training_types:
+        yield UsageError(
+            f"Provider '{provider}' knows no training types.", hint="leave --training-type away"
+        )
+    if request.options.lora and not capabilities.lora:
+        yield UsageError(
+            f"Provider '{provider}' chooses the adapter's shape itself.", hint="leave lora away"
+        )
+
+
+def _wanted(request: Request) -> Wanted:
+    return Wanted(
+        provider=request.profile.name,
+        method=request.method,
+        hyperparameters=request.hyperparameters,
+        options=request.options,
+        suffix=request.suffix,
+        seed=request.seed,
+        has_validation=request.validation is not None,
+    )
+
+
+def _beside_token(capabilities: Capabilities) -> str:
+    by_token = capabilities.free_suffix < capabilities.suffix_limit
+    return " beside the token by which a lost job is found" if by_token else ""
+
+
+def _check_grader(
+    request: Request, training: PreparedFile, validation: PreparedFile | None, notes: list[str]
+) -> None:
+    grader = request.options.grader
+    if grader is None:
+        return
+    columns = columns_of(grader)
+    for prepared in (training, validation):
+        if prepared is not None:
+            with prepared.content.open("rb") as lines:
+                check_columns(columns, lines, prepared.dataset.source)
+    why = not_run_here(grader)
+    if why:
+        notes.append(f"ftctl compare cannot run this grader: {why}")
 
 
 def _prepared(
@@ -181,9 +266,7 @@ def _prepared(
     path = request.training if split is Split.TRAIN else request.validation
     assert path is not None
     content = folder / f"{split}.jsonl"
-    kind = request.profile.kind
-    # A plug-in's host is taken to want what OpenAI wants, whose dialect it speaks.
-    target = kind if kind in targets() else "openai"
+    target = _target(request)
     prepared = prepare(
         path,
         target=target,
@@ -206,20 +289,26 @@ def _prepared(
     return PreparedFile(dataset=dataset, content=content)
 
 
+def _target(request: Request) -> str:
+    # A plug-in's host is taken to want what OpenAI wants, whose dialect it speaks.
+    kind = request.profile.kind
+    return kind if kind in targets() else "openai"
+
+
 def _estimate(
-    request: Request,
-    capabilities: Capabilities,
-    prices: PriceBook,
-    dataset: Dataset,
-    epochs: int,
-) -> Amount:
+    request: Request, capabilities: Capabilities, prices: PriceBook, dataset: Dataset
+) -> Estimate:
     if capabilities.prices is None:
-        return Amount(0.0, "the provider bills nothing")
-    tier = request.profile.options.get("training_type")
-    return prices.training_cost(
-        provider=capabilities.prices,
+        return own_machine(request.profile.usd_per_hour)
+    limits = limits_of(_target(request), request.method)
+    chosen = request.options.training_type or ""
+    work = Work(
         model=request.model,
+        method=request.method,
         tokens=dataset.tokens,
-        epochs=epochs,
-        tier=str(tier).lower() if tier else None,
+        rows=dataset.rows,
+        epochs=request.hyperparameters.n_epochs,
+        tiers=capabilities.training_types.get(chosen, capabilities.training_tiers),
+        pause_usd=limits.reinforcement_pause_usd,
     )
+    return training_estimate(work, capabilities.prices, prices)

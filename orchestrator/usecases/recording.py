@@ -68,6 +68,7 @@ def record(
     samples: SampleSet,
     plan: Plan,
     progress: Callable[[Progress], None] | None = None,
+    test_file: str | None = None,
 ) -> Recording:
     """Ask a model every sample and keep the answers under a name.
 
@@ -75,6 +76,7 @@ def record(
 
     Raises:
         UsageError: the name belongs to something else, or the estimate exceeds the limit.
+        BudgetExceeded: the estimate exceeds what is left of the month.
         TryLater: the provider failed many times in a row.
     """
     host = studio.provider
@@ -90,6 +92,7 @@ def record(
             missing=0,
             created_at=studio.clock.now(),
             max_tokens=plan.max_tokens,
+            test_file=test_file,
         )
     )
     desk = Desk(
@@ -102,7 +105,10 @@ def record(
         records=True,
     )
     arm = Arm(name=name, model=model, prompt=lambda sample: sample.messages, kind=studio.kind)
-    studio.till.refuse(estimate(desk, [arm], samples.samples, plan)[0])
+    if studio.till.is_limited:
+        usd, _ = estimate(desk, [arm], samples.samples, plan)
+        studio.till.refuse(usd)
+        studio.till.open({} if studio.till.is_free(arm) else {studio.till.payer(arm): usd or 0.0})
     missing = 0
     with closing(answer_all(desk, [arm], samples.samples, plan, progress)) as answers:
         for answered in answers:

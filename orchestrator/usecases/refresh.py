@@ -37,6 +37,8 @@ PAGE = 100
 # With more jobs than this, the history of a job is fetched when it has ended, and not before.
 CHATTY = 20
 _THREADS = 8
+# What the ledger has room for; nothing that trains goes beyond it.
+_MOST_STEPS, _LONGEST_NAME = 2**31, 64
 _BATCH = 500
 _MISSED_APART = timedelta(seconds=60)
 
@@ -86,6 +88,21 @@ def refresh(job: Job, provider: Provider, ledger: Ledger, tally: Tally) -> Job:
     job = ledger.jobs.change(step.job, step.at, step.reason, step.status, **step.fields)
     failpoints.reach("sync.written")
     return job
+
+
+def learn(job: Job, remote: RemoteJob, provider: Provider, ledger: Ledger, tally: Tally) -> Job:
+    """Write down what a list says of one job; nothing when it says nothing new.
+
+    Raises:
+        TryLater: the history cannot be asked for now. Conflict: another process was first.
+    """
+    told = _Told(job, remote)
+    _sound_out(told, ledger)
+    step = _step(told, ledger)
+    if step is None:
+        return job
+    _keep_history(told, provider, ledger, tally, chatty=True)
+    return ledger.jobs.change(step.job, step.at, step.reason, step.status, **step.fields)
 
 
 def _listed(
@@ -253,7 +270,7 @@ def _keep_history(
     tally.requests += 1
     known = ledger.jobs.event_keys(job.id)
     events = provider.events(remote.id, known)
-    ledger.jobs.add_metrics(job.id, _metrics(events))
+    ledger.jobs.add_metrics(job.id, metrics_of(events))
     ledger.jobs.add_events(job.id, events)
     if (remote.status or job.status) is not JobStatus.QUEUED:
         tally.requests += 1
@@ -281,17 +298,18 @@ def _step(told: _Told, ledger: Ledger) -> Step | None:
     return Step(job, now, f"the provider says {remote.remote_status}", status, fields)
 
 
-def _metrics(events: Iterable[JobEvent]) -> list[MetricPoint]:
+def metrics_of(events: Iterable[JobEvent]) -> list[MetricPoint]:
     points = []
     for event in events:
         data = event.data or {}
         step = data.get("step")
-        if not isinstance(step, int):
+        if not isinstance(step, int) or not 0 <= step < _MOST_STEPS:
             continue
         points += [
             MetricPoint(step, name, float(value))
             for name, value in data.items()
             if name not in {"step", "total_steps"}
+            and len(name) <= _LONGEST_NAME
             and isinstance(value, int | float)
             and not isinstance(value, bool)
         ]

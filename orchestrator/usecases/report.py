@@ -121,12 +121,14 @@ def dataset_facts(path: Path, *, sha256: str, tokens: int | None) -> DatasetFact
 
 
 def _facts(job: Job, datasets: DatasetStore) -> DatasetFacts | None:
-    path = datasets.path(job.training)
+    if job.training is None:
+        return None
+    path = datasets.path(job.data)
     if not path.is_file():
         return None
-    tokens = datasets.get(job.training).tokens
+    tokens = datasets.get(job.data).tokens
     try:
-        return dataset_facts(path, sha256=job.training, tokens=tokens)
+        return dataset_facts(path, sha256=job.data, tokens=tokens)
     except DatasetInvalid:
         # Rows of another method than supervised: what cannot be counted stays unknown.
         return None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import UsageError
-from orchestrator.reports.words import harmless
+from orchestrator.reports.words import spreadsheet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
     from orchestrator.domain.comparison import Comparison
 
 OUTCOMES = ("won", "lost", "same")
-# What a spreadsheet reads as the start of a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows_of(
@@ -82,17 +78,14 @@ def rows_of(
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows for a spreadsheet; a text that would be a formula is quoted as text."""
-    written = io.StringIO()
-    writer = csv.writer(written)
     arms = list(rows[0]["answers"]) if rows else []
     head = ["row", "slice", "outcome", "asked", "reference"]
-    writer.writerow([*head, *(_cell(f"{arm}{s}") for arm in arms for s in ("", " score"))])
-    for row in rows:
-        given = [row["answers"][arm] for arm in arms]
-        cells = [row[name] for name in head]
-        cells += [value for one in given for value in (one["text"], one["score"])]
-        writer.writerow([_cell(cell) for cell in cells])
-    return written.getvalue()
+    cells = [
+        [row[name] for name in head]
+        + [row["answers"][arm][part] for arm in arms for part in ("text", "score")]
+        for row in rows
+    ]
+    return spreadsheet([*head, *(f"{arm}{s}" for arm in arms for s in ("", " score"))], cells)
 
 
 def _outcome(row: int, new: Mapping[int, float], old: Mapping[int, float]) -> str | None:
@@ -119,10 +112,3 @@ def _of_slice(
         known = ", ".join(str(d.slice) for d in comparison.slices) or "none"
         raise UsageError(f"There is no slice '{part}' in these rows; the comparison has: {known}.")
     return found
-
-
-def _cell(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    clean = harmless(value)
-    return f"'{clean}" if clean.startswith(_FORMULA) else clean

@@ -7,12 +7,11 @@ comes. Whatever dies in between leaves a state from which `sync` finds out what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import failpoints
-from orchestrator.domain.dataset import Dataset, Upload
+from orchestrator.domain.dataset import Upload
 from orchestrator.domain.errors import (
     AnswerIsNo,
     ConfigurationError,
@@ -25,84 +24,57 @@ from orchestrator.domain.errors import (
     UsageError,
 )
 from orchestrator.domain.ids import new_id, new_token
-from orchestrator.domain.job import Hyperparameters, Job, JobStatus, Method, RemoteError
-from orchestrator.domain.provider import JobRequest
+from orchestrator.domain.job import Job, JobStatus, RemoteError
+from orchestrator.domain.provider import JobRequest, TokenCarrier
+from orchestrator.domain.usd import usd_json
+from orchestrator.usecases.funding import refuse_dear, spending_of
 from orchestrator.usecases.polling import minded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
-    from pathlib import Path
 
+    from orchestrator.domain.move import Move
     from orchestrator.domain.provider import Provider, RemoteFile, RemoteJob
+    from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.ledger import Ledger
 
 GUARD_HOURS = 24
 _PROCESSING_SECONDS = 1800
 _KEY_ATTEMPTS = 3
+_FILE_MARGIN = timedelta(hours=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PreparedFile:
-    """A validated file, its bytes exactly as they will be uploaded."""
-
-    dataset: Dataset
-    content: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intent:
-    """What someone wants done."""
-
-    provider: str
-    kind: str
-    account: str
-    model: str
-    training: PreparedFile
-    validation: PreparedFile | None = None
-    method: Method = Method.SUPERVISED
-    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    suffix: str | None = None
-    seed: int | None = None
-    estimate_usd: float | None = None
-
-
-def record(intent: Intent, ledger: Ledger, *, again: bool = False) -> Job:
+def record(
+    intent: Intent,
+    ledger: Ledger,
+    *,
+    again: bool = False,
+    move: Callable[[Job], Move] | None = None,
+) -> Job:
     """Keep the bytes and commit the intent; nothing has been sent yet.
 
     Args:
         intent: what is wanted; its files are valid.
         ledger: where it is written.
         again: ask for the same training a second time within a day.
+        move: makes the move that the job is part of; it is committed with the intent.
 
     Raises:
         UsageError: the same training was asked for within a day.
+        TooDear, Unpriced, BudgetExceeded: it may cost more than was allowed.
     """
     failpoints.reach("submit.begun")
+    refuse_dear(intent, ledger.budgets)
     if not again:
         _refuse_twin(intent, ledger)
     for prepared in (intent.training, intent.validation):
         if prepared is not None:
             ledger.datasets.keep(prepared.dataset, prepared.content)
     failpoints.reach("submit.data_kept")
-    now = ledger.clock.now()
-    job = Job(
-        id=new_id(),
-        token=new_token(),
-        provider=intent.provider,
-        kind=intent.kind,
-        account=intent.account,
-        model=intent.model,
-        method=intent.method,
-        hyperparameters=intent.hyperparameters,
-        suffix=intent.suffix,
-        seed=intent.seed,
-        training=intent.training.dataset.digest,
-        validation=intent.validation.dataset.digest if intent.validation else None,
-        estimate_usd=intent.estimate_usd,
-        created_at=now,
-        updated_at=now,
-    )
-    ledger.jobs.add(job)
+    job = _job(intent, ledger.clock.now())
+    spending = spending_of(intent, job.created_at, job.id)
+    ledger.jobs.add(job, spending, ledger.budgets, move(job) if move else None)
     failpoints.reach("submit.intent_written")
     return job
 
@@ -157,6 +129,27 @@ def accept(job: Job, remote: RemoteJob, at: datetime, ledger: Ledger, reason: st
     )
 
 
+def _job(intent: Intent, now: datetime) -> Job:
+    return Job(
+        id=new_id(),
+        token=new_token(),
+        provider=intent.provider,
+        kind=intent.kind,
+        account=intent.account,
+        model=intent.model,
+        method=intent.method,
+        hyperparameters=intent.hyperparameters,
+        options=intent.options,
+        suffix=intent.suffix,
+        seed=intent.seed,
+        training=intent.training.dataset.digest,
+        validation=intent.validation.dataset.digest if intent.validation else None,
+        estimate_usd=usd_json(intent.estimate.likely) if intent.estimate else None,
+        created_at=now,
+        updated_at=now,
+    )
+
+
 def _refuse_twin(intent: Intent, ledger: Ledger) -> None:
     since = ledger.clock.now() - timedelta(hours=GUARD_HOURS)
     for job in ledger.jobs.all(training=intent.training.dataset.digest):
@@ -185,12 +178,16 @@ def _same_training(job: Job, intent: Intent) -> bool:
         intent.training.dataset.digest,
         validation,
     )
-    return mine == wanted and job.seed == intent.seed
+    same_options = (job.options.grader, job.options.lora) == (
+        intent.options.grader,
+        intent.options.lora,
+    )
+    return mine == wanted and job.seed == intent.seed and same_options
 
 
 def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
     try:
-        training = _processed(job.training, provider, ledger)
+        training = _processed(job.data, provider, ledger, _own_name(job, provider))
         validation = _processed(job.validation, provider, ledger) if job.validation else None
     except AnswerIsNo as error:
         return _rejected(job, error, ledger)
@@ -204,9 +201,17 @@ def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
     )
 
 
-def _processed(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile:
+def _own_name(job: Job, provider: Provider) -> str | None:
+    """The training file's name where it must carry the token, so that each job has its own."""
+    carrier = provider.capabilities.token_in
+    return f"ftctl-{job.token}.jsonl" if carrier is TokenCarrier.FILE else None
+
+
+def _processed(
+    digest: str, provider: Provider, ledger: Ledger, own_name: str | None = None
+) -> RemoteFile:
     """The file at the provider, uploaded at most once, ready to be trained on."""
-    remote = _known(digest, provider, ledger) or _sent(digest, provider, ledger)
+    remote = _known(digest, provider, ledger, own_name) or _sent(digest, provider, ledger, own_name)
     waited = 0.0
     while not remote.processed:
         if remote.failed:
@@ -221,33 +226,51 @@ def _processed(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile:
     return remote
 
 
-def _known(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile | None:
-    upload = ledger.datasets.upload(provider.account, digest)
+def _known(
+    digest: str, provider: Provider, ledger: Ledger, own_name: str | None
+) -> RemoteFile | None:
+    upload = None if own_name else ledger.datasets.upload(provider.account, digest)
     if upload is not None:
         try:
             remote = provider.retrieve_file(upload.remote_id)
         except RemoteNotFound:
             ledger.datasets.forget_upload(provider.account, upload.remote_id)
         else:
-            if not remote.failed:
+            if _lasts(remote, ledger):
                 return remote
     dataset = ledger.datasets.get(digest)
-    found = provider.find_file(dataset.upload_name, dataset.bytes)
-    if found is None or found.failed:
+    found = provider.find_file(own_name or dataset.upload_name, dataset.bytes)
+    if found is None or not _lasts(found, ledger):
         return None
     failpoints.reach("submit.file_found")
     _remember(digest, found, provider, ledger)
     return found
 
 
-def _sent(digest: str, provider: Provider, ledger: Ledger) -> RemoteFile:
+def _lasts(remote: RemoteFile, ledger: Ledger) -> bool:
+    """Whether a job made from it now would still find it."""
+    ends = remote.expires_at
+    return not remote.failed and (ends is None or ends - ledger.clock.now() > _FILE_MARGIN)
+
+
+def _sent(digest: str, provider: Provider, ledger: Ledger, own_name: str | None) -> RemoteFile:
     dataset = ledger.datasets.get(digest)
     ledger.say(f"uploading {dataset.rows} rows, {dataset.bytes:,} bytes to {provider.name}")
-    remote = provider.upload(ledger.datasets.path(digest), dataset.upload_name)
+    path, name = ledger.datasets.path(digest), own_name or dataset.upload_name
+    above = provider.capabilities.parts_above
+    if above is not None and dataset.bytes > above:
+        remote = provider.upload(path, name, lambda done, total: _progress(done, total, ledger))
+    else:
+        remote = provider.upload(path, name)
     failpoints.reach("submit.file_sent")
     _remember(digest, remote, provider, ledger)
     failpoints.reach("submit.file_remembered")
     return remote
+
+
+def _progress(done: int, total: int, ledger: Ledger) -> None:
+    ledger.say(f"uploaded {done:,} of {total:,} bytes ({100 * done // total} %)")
+    failpoints.reach("submit.part_sent")
 
 
 def _remember(digest: str, remote: RemoteFile, provider: Provider, ledger: Ledger) -> None:
@@ -306,6 +329,7 @@ def _request(job: Job) -> JobRequest:
         token=job.token,
         method=job.method,
         hyperparameters=job.hyperparameters,
+        options=job.options,
         suffix=job.suffix,
         seed=job.seed,
     )
@@ -323,6 +347,10 @@ def _rejected(job: Job, error: FtctlError, ledger: Ledger) -> Job:
         ledger.clock.now(),
         f"the provider said no: {error}",
         JobStatus.REJECTED,
-        error=RemoteError(message=error.message, code=getattr(error, "code", None)),
+        error=RemoteError(
+            message=error.message,
+            code=getattr(error, "code", None),
+            param=getattr(error, "param", None),
+        ),
         finished_at=ledger.clock.now(),
     )

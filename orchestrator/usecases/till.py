@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.errors import AnswerIsNo, UsageError
+from orchestrator.domain.errors import AnswerIsNo, BudgetExceeded, FtctlError, Unpriced, UsageError
 from orchestrator.domain.money import FREE
+from orchestrator.domain.usd import decimal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from orchestrator.domain.arm import Arm
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
     from orchestrator.domain.prices import PriceBook
+    from orchestrator.usecases.allowance import Allowance
 
 # A token is about four bytes of English, and hardly ever less than two bytes of anything.
 _USUAL_BYTES, _LEAST_BYTES = 4, 2
@@ -28,18 +31,33 @@ class Till:
     Attributes:
         book: the prices; without it nothing is priced.
         kind: of the job's own provider, for arms that name none.
+        profile: of the job's own provider, which pays for those arms.
         limit: dollars that may be spent; None for no limit.
-        spent: dollars paid so far; `unpriced` calls that have no price.
+        allowance: what may be spent of the budgets; None where nothing is reserved.
+        unpriced: calls that have no price.
         asked: calls that were sent.
     """
 
     book: PriceBook | None = None
     kind: str = ""
+    profile: str = ""
     limit: float | None = None
-    spent: float = 0.0
+    allowance: Allowance | None = None
     unpriced: int = 0
     asked: int = 0
-    _reserved: dict[str, float] = field(default_factory=dict)
+    _paid: dict[str, Decimal] = field(default_factory=dict)
+    _held: dict[str, tuple[str, Decimal]] = field(default_factory=dict)
+    _refusal: FtctlError | None = None
+
+    @property
+    def spent(self) -> float:
+        """Dollars paid so far."""
+        return float(self._spent)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether anything keeps this run from spending."""
+        return self.limit is not None or (self.allowance is not None and self.allowance.is_limited)
 
     @property
     def known(self) -> float | None:
@@ -104,36 +122,80 @@ class Till:
                 hint=f"--max-cost {1.2 * estimate:.4f}, or fewer rows with --limit",
             )
 
+    def open(self, expected: Mapping[str, float]) -> None:
+        """Reserve what a run will cost, by profile, before its first call.
+
+        Raises:
+            BudgetExceeded: it does not fit into what is left of the month; nothing was asked.
+        """
+        if self.allowance is None:
+            return
+        # What someone allowed is reserved whole, where one account pays it all.
+        whole = self.limit is not None and len(expected) == 1
+        for profile, usd in expected.items():
+            wanted = self.limit if whole and self.limit is not None else usd
+            self.allowance.open(profile, decimal_of(wanted))
+
+    def payer(self, arm: Arm) -> str:
+        """The profile that an arm is billed to."""
+        return arm.provider or self.profile
+
     def admits(self, key: str, arm: Arm, request: ChatRequest) -> bool:
         """Whether a call may be sent, at the most it can cost; reserves that if so."""
-        if self.limit is None or self.is_free(arm):
+        if self.is_free(arm) or (self.limit is None and self.allowance is None):
             return True
-        worst = self.price(arm, _tokens(request, _LEAST_BYTES), 0.0, float(request.max_tokens))
-        if worst is None or self.spent + sum(self._reserved.values()) + worst > self.limit:
+        usd = self.price(arm, _tokens(request, _LEAST_BYTES), 0.0, float(request.max_tokens))
+        worst = None if usd is None else decimal_of(usd)
+        if not self._within_limit(worst) or not self._within_budget(self.payer(arm), worst):
             return False
-        self._reserved[key] = worst
+        self._held[key] = self.payer(arm), worst or Decimal(0)
         return True
 
     def settle(self, key: str, arm: Arm, answer: ChatAnswer | None) -> None:
         """A call has landed: what it cost replaces what was reserved."""
-        reserved = self._reserved.pop(key, 0.0)
+        payer, held = self._held.pop(key, (self.payer(arm), Decimal(0)))
         self.asked += 1
-        if answer is None:
-            # It may have been billed all the same; a limit that holds counts it as if it was.
-            self.spent += reserved
-            return
-        usd = self.price(arm, answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens)
-        if usd is None:
-            self.unpriced += 1
-        self.spent += usd or 0.0
+        # A failed call may have been billed all the same; a limit that holds counts it so.
+        usd: float | None = float(held) if self.is_limited else 0.0
+        if answer is not None:
+            used = answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens
+            usd = self.price(arm, *used)
+        self.unpriced += usd is None
+        self._paid[payer] = self._paid.get(payer, Decimal(0)) + decimal_of(usd or 0)
+        if self.allowance is not None and not self.is_free(arm):
+            self.allowance.paid(payer, self._paid[payer], unpriced=usd is None)
 
     def exhausted(self) -> AnswerIsNo:
-        """The error for a run that the limit ends."""
+        """The error for a run that the limit, or a budget, ends."""
+        kept = f"${self.spent:.4f} are spent on {self.asked} calls, whose answers are kept."
+        if self._refusal is not None:
+            return BudgetExceeded(f"{self._refusal.message} {kept}", hint=self._refusal.hint)
         return AnswerIsNo(
-            f"The next call could exceed --max-cost {self.limit:g}: ${self.spent:.4f} are spent "
-            f"on {self.asked} calls, whose answers are kept.",
+            f"The next call could exceed --max-cost {self.limit:g}: {kept}",
             hint="the same command with a higher --max-cost goes on and repeats no paid call",
         )
+
+    @property
+    def _spent(self) -> Decimal:
+        return sum(self._paid.values(), Decimal(0))
+
+    def _within_limit(self, worst: Decimal | None) -> bool:
+        if self.limit is None:
+            return True
+        held = sum((usd for _, usd in self._held.values()), Decimal(0))
+        return worst is not None and self._spent + held + worst <= decimal_of(self.limit)
+
+    def _within_budget(self, payer: str, worst: Decimal | None) -> bool:
+        if self.allowance is None:
+            return True
+        held = sum((usd for profile, usd in self._held.values() if profile == payer), Decimal(0))
+        paid = self._paid.get(payer, Decimal(0))
+        try:
+            self.allowance.cover(payer, paid, None if worst is None else held + worst)
+        except (BudgetExceeded, Unpriced) as error:
+            self._refusal = error
+            return False
+        return True
 
 
 def _tokens(request: ChatRequest, bytes_a_token: int) -> float:

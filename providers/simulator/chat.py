@@ -20,7 +20,7 @@ def models(state: State) -> list[dict[str, Any]]:
     tuned = [
         _model(job["fine_tuned_model"], job["finished_at"], "org-simulated")
         for job in state["jobs"].values()
-        if job["fine_tuned_model"]
+        if job["fine_tuned_model"] and not job.get("fine_tuned_model_deleted")
     ]
     dates = state["model_dates"]
     return [{**model, **dates.get(model["id"], {})} for model in bases + tuned]
@@ -65,7 +65,11 @@ def answer(
 
 
 def _is_tuned(state: State, model: str, dialect: SimulatedDialect) -> bool:
-    tuned = {job["fine_tuned_model"] for job in state["jobs"].values()}
+    tuned = {
+        job["fine_tuned_model"]
+        for job in state["jobs"].values()
+        if not job.get("fine_tuned_model_deleted")
+    }
     if dialect.deployments:
         if model in BASE_MODELS:
             return False

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 ROUTES = (
     "create_job", "get_job", "list_jobs", "cancel_job", "pause_job", "resume_job", "events",
     "checkpoints", "upload_file", "get_file", "list_files", "file_content", "list_models",
-    "get_model", "chat", "train", "put_deployment", "get_deployment", "list_deployments",
+    "get_model", "chat", "train", "delete_file", "delete_model", "delete_job", "begin_upload",
+    "add_part", "end_upload", "cancel_upload", "list_permissions", "grant_permission",
+    "revoke_permission", "put_deployment", "get_deployment", "list_deployments",
     "delete_deployment", "get_operation", "provision", "*",
 )  # fmt: skip
 
@@ -27,7 +29,7 @@ class Fault(StrEnum):
     ERROR_500 = "error_500"  #: 500; nothing took effect
     ERROR_500_AFTER_ACCEPT = "error_500_after_accept"  #: it took effect; 500
     RATE_LIMITED = "rate_limited"  #: 429; option `retry_after`
-    REFUSE = "refuse"  #: options `status`, `code`, `message`; nothing took effect
+    REFUSE = "refuse"  #: options `status`, `code`, `message`, `param`; nothing took effect
     HALF_BODY = "half_body"  #: it took effect; the answer ends in its middle
     CUT = "cut"  #: it took effect; the answer ends after `bytes`, its headers included
     HTML_200 = "html_200"  #: a page instead of an answer; nothing took effect

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from providers.simulator.exchange import Call
     from providers.simulator.state import State
 
+# Of a larger file only its rows are counted: a rehearsal's memory is one JSON document.
+KEPT_BYTES = 16 << 20
+
 _NAME = re.compile(rb'[; ]name="([^"]*)"')
 _FILENAME = re.compile(rb'filename="([^"]*)"')
 
@@ -23,13 +26,22 @@ def upload(state: State, call: Call, dialect: SimulatedDialect, serial: str, now
     Raises:
         RefusedError: the form lacks a file or the right purpose.
     """
-    fields = _form(call)
+    fields = form(call)
     name, content = fields.get("file", ("", b""))
     purpose = fields.get("purpose", ("", b""))[1].decode()
     if "file" not in fields:
         raise RefusedError(400, "'file' is a required property", param="file")
     if purpose != "fine-tune":
         raise RefusedError(400, f"'{purpose}' is not a purpose this host knows.", param="purpose")
+    if len(content) > dialect.largest_request:
+        raise RefusedError(413, "The file is too large for one request.", param="file")
+    return shown(take_in(state, name, content, purpose=purpose, serial=serial, now=now), dialect)
+
+
+def take_in(
+    state: State, name: str, content: bytes, *, purpose: str, serial: str, now: int
+) -> dict[str, Any]:
+    """Store a file; returns its record."""
     rows, fault = _rows(content)
     record = {
         "id": f"file-{serial}",
@@ -40,9 +52,22 @@ def upload(state: State, call: Call, dialect: SimulatedDialect, serial: str, now
         "rows": rows,
         "fault": fault,
         "step": 0,
+        "content": content.decode("utf-8", "surrogateescape")
+        if len(content) <= KEPT_BYTES
+        else None,
     }
     state["files"][record["id"]] = record
-    return shown(record, dialect)
+    return record
+
+
+def delete(state: State, file_id: str) -> dict[str, Any]:
+    """Take a file away.
+
+    Raises:
+        RefusedError: there is no such file.
+    """
+    del state["files"][find(state, file_id)["id"]]
+    return {"id": file_id, "object": "file", "deleted": True}
 
 
 def look(record: dict[str, Any], dialect: SimulatedDialect) -> Any:
@@ -54,6 +79,8 @@ def look(record: dict[str, Any], dialect: SimulatedDialect) -> Any:
 def shown(record: dict[str, Any], dialect: SimulatedDialect) -> dict[str, Any]:
     """A file as the host tells it."""
     told = {key: record[key] for key in ("id", "filename", "bytes", "created_at", "purpose")}
+    if record.get("expires_at"):
+        told["expires_at"] = record["expires_at"]
     status = dialect.file_script[record["step"]]
     if dialect.nulls and status == "pending":
         told["bytes"] = None
@@ -70,6 +97,18 @@ def find(state: State, file_id: str) -> dict[str, Any]:
     if record is None:
         raise RefusedError(404, f"No such File object: {file_id}", param="id")
     return record
+
+
+def content(record: dict[str, Any]) -> str:
+    """The bytes of a file, undecodable ones as surrogates.
+
+    Raises:
+        RefusedError: it was too large to be kept.
+    """
+    kept: str | None = record.get("content")
+    if kept is None:
+        raise RefusedError(404, "The simulator did not keep this file: it was too large.")
+    return kept
 
 
 def leave(state: State, name: str, content: str, serial: str, now: int) -> str:
@@ -103,7 +142,7 @@ def _rows(content: bytes) -> tuple[int, str | None]:
     return rows, None
 
 
-def _form(call: Call) -> dict[str, tuple[str, bytes]]:
+def form(call: Call) -> dict[str, tuple[str, bytes]]:
     """The fields of a multipart form: name → (file name, content)."""
     _, _, boundary = call.headers.get("content-type", "").partition("boundary=")
     if not boundary:

@@ -8,12 +8,13 @@ import re
 import secrets
 import threading
 from collections import Counter, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from orchestrator.domain.clock import SystemClock
 from orchestrator.domain.errors import FtctlError
-from providers.simulator import arm, chat, faults, files, jobs, webhooks
+from providers.simulator import arm, chat, faults, files, jobs, sharing, uploads, webhooks
 from providers.simulator.dialects import dialect as dialect_named
 from providers.simulator.exchange import (
     Call,
@@ -48,7 +49,18 @@ _ROUTES = [
     ("GET", r"/fine_tuning/jobs/([^/]+)/checkpoints", "checkpoints"),
     ("GET", r"/models", "list_models"),
     ("GET", r"/models/(.+)", "get_model"),
+    ("DELETE", r"/models/(.+)", "delete_model"),
+    ("DELETE", r"/files/([^/]+)", "delete_file"),
+    ("DELETE", r"/fine_tuning/jobs/([^/]+)", "delete_job"),
+    ("POST", r"/uploads", "begin_upload"),
+    ("POST", r"/uploads/([^/]+)/parts", "add_part"),
+    ("POST", r"/uploads/([^/]+)/complete", "end_upload"),
+    ("POST", r"/uploads/([^/]+)/cancel", "cancel_upload"),
+    ("GET", r"/fine_tuning/checkpoints/(.+)/permissions", "list_permissions"),
+    ("POST", r"/fine_tuning/checkpoints/(.+)/permissions", "grant_permission"),
+    ("DELETE", r"/fine_tuning/checkpoints/(.+/permissions/[^/]+)", "revoke_permission"),
     ("POST", r"/chat/completions", "chat"),
+    ("POST", r"/deployments/([^/]+)/chat/completions", "chat"),
 ]
 
 
@@ -63,17 +75,21 @@ class SimulatedHost:
         clock: Clock | None = None,
         key: str | None = None,
         moves: bool = True,
+        largest_request: int | None = None,
     ) -> None:
         """Take the manners.
 
         Args:
-            dialect: openai | azure | worker.
+            dialect: openai | azure | azure-dated | bare | worker.
             memory: what it remembers by; the process's own memory when None.
             clock: what dates things.
             key: the only key that is let in; any when None.
             moves: every look at a job moves it on by one state.
+            largest_request: bytes of a file that one request carries; the dialect's own when None.
         """
         self.dialect = dialect_named(dialect)
+        if largest_request is not None:
+            self.dialect = replace(self.dialect, largest_request=largest_request)
         self.exchanges: deque[Exchange] = deque(maxlen=KEPT_EXCHANGES)
         self._memory = memory or InMemory()
         self._clock = clock or SystemClock()
@@ -197,7 +213,7 @@ class SimulatedHost:
             return self._no(429, "Rate limit reached", "rate_limit_exceeded", headers=wish)
         status = int(options.get("status", 500 if fault is Fault.ERROR_500 else 400))
         message = options.get("message", "This was ordered to fail.")
-        return self._no(status, message, options.get("code"))
+        return self._no(status, message, options.get("code"), param=options.get("param"))
 
     def _spoilt(self, reply: Reply, fault: Fault, options: dict[str, Any]) -> Reply | None:
         if fault is Fault.DROP_AFTER_ACCEPT:
@@ -222,12 +238,14 @@ class SimulatedHost:
             return self._no(no.status, no.message, no.code, param=no.param)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             return self._no(400, f"The request makes no sense: {type(error).__name__}.", None)
+        if value is None:
+            return Reply(status=204, body=b"")
         if isinstance(value, Reply):
             return value
         if isinstance(value, str):
             return Reply(
                 status=200,
-                body=value.encode(),
+                body=value.encode("utf-8", "surrogateescape"),
                 headers={"content-type": "application/octet-stream"},
             )
         made = route in {"create_job", "upload_file"}
@@ -239,6 +257,8 @@ class SimulatedHost:
         key = key if scheme.lower() == "bearer" else call.headers.get("api-key", "")
         if not key or (self._key is not None and key != self._key):
             raise RefusedError(401, f"Incorrect API key provided: {key}.", code="invalid_api_key")
+        if self.dialect.dated and "api-version" not in call.query:
+            raise RefusedError(404, "Resource not found")
 
     def _value(self, state: State, route: str, subject: str, call: Call) -> Any:
         if route == "control":
@@ -247,6 +267,10 @@ class SimulatedHost:
             )
         if route == "unknown":
             raise RefusedError(404, f"Unknown request URL: {call.path}", code="unknown_url")
+        if route in {"begin_upload", "add_part", "end_upload", "cancel_upload"}:
+            return self._of_uploads(state, route, subject, call)
+        if "permission" in route:
+            return self._of_permissions(state, route, subject, call)
         if route in arm.ROUTES:
             return self._of_deployments(state, route, subject, call)
         if "file" in route:
@@ -255,10 +279,11 @@ class SimulatedHost:
             return {"object": "list", "data": chat.models(state)}
         if route == "get_model":
             return self._model(state, subject)
+        if route == "delete_model":
+            return self._deleted_model(state, subject)
         if route == "chat":
-            return chat.answer(
-                state, call.json(), self.dialect, secrets.token_hex(16), self._now(state)
-            )
+            body = {**call.json(), **({"model": subject} if subject else {})}
+            return chat.answer(state, body, self.dialect, secrets.token_hex(16), self._now(state))
         return self._of_jobs(state, route, subject, call)
 
     def _of_deployments(self, state: State, route: str, subject: str, call: Call) -> Reply:
@@ -278,15 +303,49 @@ class SimulatedHost:
             return files.upload(state, call, self.dialect, secrets.token_hex(16), self._now(state))
         if route == "get_file":
             return files.look(files.find(state, subject), self.dialect)
+        if route == "delete_file":
+            return files.delete(state, subject)
         if route == "file_content":
-            return files.find(state, subject).get("content", "")
+            return files.content(files.find(state, subject))
         wanted = call.query.get("purpose")
         found = [
             files.look(record, self.dialect)
             for record in reversed(state["files"].values())
             if wanted in {None, record["purpose"]}
         ]
+        if self.dialect.dated:
+            return {"object": "list", "data": found}
         return page(found, call.query, 10_000)
+
+    def _of_uploads(self, state: State, route: str, subject: str, call: Call) -> Any:
+        serial, now = secrets.token_hex(16), self._now(state)
+        if route == "begin_upload":
+            record = uploads.begin(state, call.json(), serial, now)
+            return uploads.shown(state, record, self.dialect)
+        if route == "add_part":
+            return uploads.add(state, subject, call, serial, now)
+        if route == "end_upload":
+            return uploads.end(state, subject, call.json(), self.dialect, serial=serial, now=now)
+        return uploads.cancel(state, subject, self.dialect, now)
+
+    def _of_permissions(self, state: State, route: str, subject: str, call: Call) -> Any:
+        if self.dialect.name != "openai":
+            raise RefusedError(404, f"Unknown request URL: {call.path}", code="unknown_url")
+        if route == "list_permissions":
+            return page(sharing.listed(state, subject), call.query, 10)
+        if route == "grant_permission":
+            serial = secrets.token_hex(16)
+            granted = sharing.grant(state, subject, call.json(), serial, self._now(state))
+            return page(granted, {}, len(granted))
+        checkpoint, _, permission = subject.partition("/permissions/")
+        return sharing.revoke(state, checkpoint, permission)
+
+    def _deleted_model(self, state: State, name: str) -> Any:
+        for job in state["jobs"].values():
+            if job["fine_tuned_model"] == name:
+                job["fine_tuned_model_deleted"] = True
+                return {"id": name, "object": "model", "deleted": True}
+        raise RefusedError(404, f"The model '{name}' does not exist", code="model_not_found")
 
     def _of_jobs(self, state: State, route: str, subject: str, call: Call) -> Any:
         if route == "create_job":
@@ -294,11 +353,18 @@ class SimulatedHost:
         if route == "list_jobs":
             return self._listed(state, call)
         record = jobs.find(state, subject)
+        if route == "delete_job":
+            if not self.dialect.deployments:
+                raise RefusedError(404, f"Unknown request URL: {call.path}", code="unknown_url")
+            del state["jobs"][record["id"]]
+            return None
         if route == "get_job":
             self._look(state, record)
         elif route == "events":
             return page(jobs.events(state, record, self.dialect), call.query, 20)
         elif route == "checkpoints":
+            if not self.dialect.checkpoints:
+                raise RefusedError(404, f"Unknown request URL: {call.path}", code="unknown_url")
             return page(record["checkpoints"][::-1], call.query, 10)
         else:
             jobs.turn(record, route.removesuffix("_job"), self.dialect, self._now(state))

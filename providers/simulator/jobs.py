@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,22 @@ FINAL = frozenset({"succeeded", "failed", "cancelled"})
 STEPS_PER_LOOK = 10
 TOKENS_PER_ROW = 50
 
-_BOUNDS = {"n_epochs": (1, 50), "batch_size": (1, 256), "learning_rate_multiplier": (0, math.inf)}
+_COMMON: dict[str, tuple[float, float]] = {
+    "n_epochs": (1, 50),
+    "batch_size": (1, 256),
+    "learning_rate_multiplier": (0, math.inf),
+}
+_BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
+    "supervised": _COMMON,
+    "dpo": {**_COMMON, "beta": (0, 2)},
+    "reinforcement": {
+        **_COMMON,
+        "compute_multiplier": (0.00001, 10),
+        "eval_interval": (1, math.inf),
+        "eval_samples": (1, math.inf),
+    },
+}
+_EFFORTS = frozenset({"default", "low", "medium", "high"})
 
 
 def create(state: State, body: Any, dialect: SimulatedDialect, serial: str, now: int) -> Record:
@@ -27,6 +43,8 @@ def create(state: State, body: Any, dialect: SimulatedDialect, serial: str, now:
     Raises:
         RefusedError: the request breaks a rule.
     """
+    if dialect.dated:
+        body = _undated(body)
     hyperparameters = _checked(state, body, dialect)
     record: Record = {
         "id": f"ftjob-{serial}",
@@ -40,6 +58,9 @@ def create(state: State, body: Any, dialect: SimulatedDialect, serial: str, now:
         "metadata": body.get("metadata"),
         "method": body.get("method", {"type": "supervised"})["type"],
         "hyperparameters": hyperparameters,
+        "grader": _grader(body),
+        "integrations": body.get("integrations") or [],
+        "training_type": body.get("trainingType"),
         "step": 0,
         "paused": False,
         "status": dialect.script[0],
@@ -114,6 +135,8 @@ def shown(record: Record, dialect: SimulatedDialect) -> dict[str, Any]:
     """A job as the host tells it."""
     chosen = {"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 1.0}
     hyperparameters = {**chosen, **record["hyperparameters"]}
+    if dialect.dated:
+        return _dated(record)
     keys = (
         "id", "created_at", "model", "status", "fine_tuned_model", "finished_at", "seed",
         "trained_tokens", "training_file", "validation_file", "metadata", "error",
@@ -126,9 +149,9 @@ def shown(record: Record, dialect: SimulatedDialect) -> dict[str, Any]:
         "hyperparameters": {"n_epochs": -1} if dialect.nulls else hyperparameters,
         "method": {
             "type": record["method"],
-            record["method"]: {"hyperparameters": hyperparameters},
+            record["method"]: {"hyperparameters": hyperparameters, **_graded(record)},
         },
-        "integrations": [],
+        "integrations": record.get("integrations", []),
         "user_provided_suffix": record["suffix"],
         "estimated_finish": None,
     }
@@ -154,16 +177,75 @@ def _checked(state: State, body: Any, dialect: SimulatedDialect) -> dict[str, An
     for name in ("training_file", "validation_file"):
         if body.get(name) and body[name] not in state["files"]:
             raise RefusedError(400, f"invalid {name}: {body[name]} does not exist", param=name)
+    if body.get("metadata") and not dialect.metadata:
+        raise RefusedError(400, "Unknown parameter: 'metadata'.", param="metadata")
     suffix = body.get("suffix")
     if suffix and (len(suffix) > dialect.suffix_limit or (dialect.deployments and "." in suffix)):
         raise RefusedError(400, f"'{suffix}' is no suffix this host takes.", param="suffix")
-    method = body.get("method", {})
-    chosen = method.get(method.get("type"), {}).get("hyperparameters", {})
-    for name, (low, high) in _BOUNDS.items():
-        value = chosen.get(name, "auto")
+    return _chosen(body.get("method", {"type": "supervised"}), dialect)
+
+
+def _undated(body: Any) -> dict[str, Any]:
+    """A body of Azure's older surface in the words of the newer one."""
+    known = {
+        "model", "training_file", "validation_file", "hyperparameters", "suffix", "seed",
+    }  # fmt: skip
+    for name in body:
+        if name not in known:
+            raise RefusedError(400, f"Unknown field '{name}'.", param=name)
+    chosen = {name: value for name, value in body.get("hyperparameters", {}).items() if value != -1}
+    plain = {name: value for name, value in body.items() if name != "hyperparameters"}
+    method = {"type": "supervised", "supervised": {"hyperparameters": chosen}}
+    return {**plain, "method": method}
+
+
+def _dated(record: Record) -> dict[str, Any]:
+    """A job as Azure's older surface tells it: fields without a value are left out."""
+    keys = (
+        "id", "created_at", "model", "status", "fine_tuned_model", "finished_at", "seed", "suffix",
+        "trained_tokens", "training_file", "validation_file", "error",
+    )  # fmt: skip
+    told = {key: record[key] for key in keys if record[key] is not None}
+    chosen = {"n_epochs": -1, **record["hyperparameters"]}
+    return {
+        "object": "fine_tuning.job",
+        **told,
+        "organisation_id": "simulated",
+        "hyperparameters": chosen,
+        **({"result_files": record["result_files"]} if record["result_files"] else {}),
+    }
+
+
+def _chosen(method: Any, dialect: SimulatedDialect) -> dict[str, Any]:
+    kind = method.get("type")
+    if kind not in dialect.methods:
+        raise RefusedError(400, f"'{kind}' is no method of this host.", param="method.type")
+    own = method.get(kind, {})
+    chosen = own.get("hyperparameters", {})
+    for name, value in chosen.items():
+        where = f"method.{kind}.hyperparameters.{name}"
+        if name == "reasoning_effort" and kind == "reinforcement":
+            if value not in _EFFORTS:
+                raise RefusedError(400, f"'{value}' is no effort.", param=where)
+            continue
+        if name not in _BOUNDS[kind]:
+            raise RefusedError(400, f"Unknown parameter: '{name}'.", param=where)
+        low, high = _BOUNDS[kind][name]
         if value != "auto" and not low <= value <= high:
-            raise RefusedError(400, f"{value} is out of bounds for '{name}'.", param=name)
+            raise RefusedError(400, f"{value} is out of bounds for '{name}'.", param=where)
+    if kind == "reinforcement" and not isinstance(own.get("grader"), dict):
+        raise RefusedError(400, "A grader is required.", param="method.reinforcement.grader")
     return {name: value for name, value in chosen.items() if value != "auto"}
+
+
+def _grader(body: Any) -> Any:
+    method = body.get("method", {})
+    return method.get("reinforcement", {}).get("grader")
+
+
+def _graded(record: Record) -> dict[str, Any]:
+    grader = record.get("grader")
+    return {"grader": grader} if grader else {}
 
 
 def _unusable(state: State, record: Record, dialect: SimulatedDialect) -> str | None:
@@ -210,7 +292,7 @@ def _succeed(state: State, record: Record, dialect: SimulatedDialect, now: int) 
     result = files.leave(
         state,
         "step_metrics.csv",
-        "\n".join(["step,train_loss", *lines, ""]),
+        _encoded("\n".join(["step,train_loss", *lines, ""]), dialect),
         f"{state['serial']:024d}",
         now,
     )
@@ -221,6 +303,10 @@ def _succeed(state: State, record: Record, dialect: SimulatedDialect, now: int) 
         result_files=[result],
     )
     _tell(record, now, "The job has successfully completed")
+
+
+def _encoded(table: str, dialect: SimulatedDialect) -> str:
+    return base64.b64encode(table.encode()).decode() if dialect.base64_results else table
 
 
 def _fail(record: Record, now: int, code: str, message: str) -> None:

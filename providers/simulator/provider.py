@@ -11,7 +11,7 @@ from orchestrator.domain.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import address
 from providers.deployed import served_as
-from providers.dialect import Dialect
+from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
 from providers.simulator.exchange import call
 from providers.simulator.host import SimulatedHost
 from providers.simulator.state import InFile
@@ -34,9 +34,14 @@ KEY = "simulated-key"
 DIALECT = Dialect(
     kind="simulator",
     capabilities=Capabilities(
-        methods=frozenset({Method.SUPERVISED, Method.DPO}),
+        methods=frozenset(Method),
         metadata_filter=True,
         pause=True,
+        max_file_bytes=LARGEST_FILE,
+        parts_above=LARGEST_REQUEST,
+        checkpoint_sharing=True,
+        delete_model=True,
+        integrations=True,
         prices=None,
     ),
     status_words={

@@ -31,6 +31,8 @@ _EMPTY: State = {
     "late": [],
     "model_dates": {},
     "shift": 0.0,
+    "uploads": {},
+    "permissions": {},
 }
 
 

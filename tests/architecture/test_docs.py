@@ -16,7 +16,7 @@ from orchestrator.cli import cli
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "worker" / "README.md"])
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
-TYPED = re.compile(r"^\s*ftctl ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+TYPED = re.compile(r"^\s*ftctl ([a-z]+)(?: ([a-z][a-z-]*))?", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -231,7 +231,10 @@ class TestSubmit:
     def test_a_method_that_the_model_does_not_take(self, ftctl: Ftctl, train: Path):
         outcome = ftctl("submit", train, "--provider", "azure", "--dry-run", "--model", "o4-mini")
         assert outcome.code == 2
-        assert "with supervised; it does with reinforcement" in outcome.err
+        assert (
+            "azure does not train o4-mini with supervised; it does with reinforcement"
+            in outcome.err
+        )
 
     @pytest.mark.parametrize(("day", "code"), [("2027-01-05", 0), ("2027-01-06", 1)])
     def test_the_day_decides(self, ftctl: Ftctl, train: Path, day: str, code: int):

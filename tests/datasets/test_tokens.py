@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.datasets.tokens import CL100K, O200K, counter_of, encoding_of
 from orchestrator.datasets.validation import validate
+from orchestrator.domain.job import Method
 
 TOY = Path(__file__).parents[1] / "data" / "datasets" / "real" / "toy_chat_fine_tuning.jsonl"
 
@@ -59,3 +60,19 @@ def test_special_tokens_in_text_are_text() -> None:
 )
 def test_a_model_has_its_vocabulary(model: str | None, encoding: str) -> None:
     assert encoding_of(model) == encoding
+
+
+def test_both_answers_of_a_pair_are_counted_and_the_prompt_once() -> None:
+    row = (
+        b'{"input":{"messages":[{"role":"user","content":"hello there"}]},'
+        b'"preferred_output":[{"role":"assistant","content":"good day"}],'
+        b'"non_preferred_output":[{"role":"assistant","content":"%s"}]}'
+    )
+    kept = b'{"messages":[{"role":"user","content":"hello there"},{"role":"assistant","content":"good day"}]}'
+    chosen = validate(io.BytesIO(kept)).tokens or 0
+    # What the other answer adds: its text, its role, and the form of a message.
+    other = counter_of().count(["go away", "assistant"]) + 3
+    pair = validate(io.BytesIO(row % b"go away"), method=Method.DPO)
+    assert pair.tokens == chosen + other
+    long = validate(io.BytesIO(row % (b"word " * 70_000)), method=Method.DPO)
+    assert long.tokens == chosen + 65_536

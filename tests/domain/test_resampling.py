@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 
@@ -131,7 +132,9 @@ class TestBootstrap:
 class TestStudent:
     @given(st.floats(-8, 8), st.integers(1, 400))
     def test_distribution_against_scipy(self, t: float, degrees: int):
-        assert student.t_cdf(t, degrees) == pytest.approx(stats.t.cdf(t, degrees), abs=1e-12)
+        # With one degree of freedom it is Cauchy's, which scipy misses by 2e-9 close to nought.
+        oracle = 0.5 + math.atan(t) / math.pi if degrees == 1 else stats.t.cdf(t, degrees)
+        assert student.t_cdf(t, degrees) == pytest.approx(oracle, abs=1e-12)
 
     @settings(max_examples=20)
     @given(st.floats(0.01, 0.99), st.integers(1, 200))

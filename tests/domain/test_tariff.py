@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from orchestrator.domain.deployment import ALLOWED_MOVES, DeploymentState
-from orchestrator.domain.tariff import Hour, hosting_bill, hosting_cost, hosting_hours, hour_of
+from orchestrator.domain.tariff import Hour, hosting_cost, hosting_hours, hour_of
 from orchestrator.resources import data, schema
 from orchestrator.usecases.dated import newest_prices, newest_tiers
 from tests.factories import a_deployment
@@ -45,11 +44,6 @@ def test_an_hour_and_a_half_over_the_turn_of_a_month():
     until = datetime(2026, 12, 1, 0, 30, tzinfo=UTC)
     assert hosting_hours(found, until) == {"2026-11": Decimal(1), "2026-12": Decimal("0.5")}
     assert hosting_cost(found, until).usd == Decimal("2.55")
-    assert hosting_bill(found, until) == {"2026-11": 1_700_000, "2026-12": 850_000}
-    assert hosting_bill(replace(found, hour_micros=None), until) == {
-        "2026-11": None,
-        "2026-12": None,
-    }
 
 
 def test_a_month_is_utc_wherever_the_time_was_read():

@@ -12,8 +12,7 @@ import providers
 from orchestrator.domain.clock import SystemClock
 from orchestrator.domain.profile import Profile
 from orchestrator.domain.provider import RemoteJob
-from tests.providers.rig import Rig, write_rows
-from tests.providers.test_contract import *  # noqa: F403 - the same tests, over another rig
+from providers.testing import ProviderContract, Rig, write_rows
 
 pytest.importorskip("ftctl_worker")
 
@@ -40,7 +39,8 @@ def the_worker(folder: Path) -> Iterator[Rig]:
         provider.close()
 
 
-@pytest.fixture  # type: ignore[no-redef]
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with the_worker(tmp_path) as made:
-        yield made
+class TestTheWorker(ProviderContract):
+    @pytest.fixture
+    def rig(self, tmp_path: Path) -> Iterator[Rig]:
+        with the_worker(tmp_path) as made:
+            yield made

@@ -29,7 +29,7 @@ from orchestrator.domain.profile import Profile
 from providers.arm import API_VERSION, WORDS, ArmDeployments, body, deployment_host
 from providers.retry import Retry
 from providers.simulator import Simulator
-from providers.tokens import EntraToken, FixedToken
+from providers.tokens import FixedToken
 from tests.providers.description import CONTRACTS
 
 TOKEN = "arm-token-0123456789abcdef"
@@ -339,33 +339,6 @@ def test_another_cloud_and_another_version_can_be_named():
 def test_the_variable_that_holds_the_token_is_named_when_it_is_not_set():
     with pytest.raises(MissingCredentials, match="ARM_TOKEN"):
         providers.deployment_host(a_profile(arm_token_env="ARM_TOKEN"))
-
-
-def test_entra_id_is_asked_for_the_endpoints_scope():
-    class Granted:
-        token = TOKEN
-
-    class Credential:
-        scopes: list[str] = []
-
-        def get_token(self, scope: str) -> Granted:
-            self.scopes.append(scope)
-            return Granted()
-
-    source = EntraToken(scope="https://x/.default", name="here", credential=Credential)
-    assert [source.token(), source.token()] == [TOKEN, TOKEN]
-    assert Credential.scopes == ["https://x/.default"] * 2
-
-
-def test_entra_id_that_gives_nothing_is_one_sentence():
-    class Credential:
-        def get_token(self, scope: str) -> object:
-            raise ValueError(f"secret {TOKEN}")
-
-    with pytest.raises(CredentialsRefused) as caught:
-        EntraToken(scope="s", name="here", credential=Credential).token()
-    assert TOKEN not in str(caught.value)
-    assert caught.value.hint == "az login"
 
 
 def test_a_kind_without_deployments_says_so():

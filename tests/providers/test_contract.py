@@ -1,7 +1,10 @@
-"""What every provider must do, whatever stands behind it. A new one is one more rig."""
+"""Every provider of ours keeps the contract; an outside distribution runs the same suite."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -9,173 +12,87 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.domain.chat import ChatRequest
-from orchestrator.domain.errors import ProviderRejected, RemoteNotFound
-from orchestrator.domain.ids import new_token
-from orchestrator.domain.job import JobStatus
-from orchestrator.domain.provider import JobRequest
-from tests.providers.rig import KEY, Rig, inside, simulated
+from providers.testing import ProviderContract, Rig
+from tests.providers.rig import inside, simulated
 
+ROOT = Path(__file__).parents[2]
 RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {
     "openai": partial(simulated, "openai", "openai"),
     "azure": partial(simulated, "azure", "azure"),
+    "azure, dated": lambda folder: simulated(
+        "azure", "azure-dated", folder, api_version="2024-10-21"
+    ),
     "peft": partial(simulated, "peft", "worker"),
+    "compatible": partial(simulated, "compatible", "openai"),
+    "compatible, token in the suffix": lambda folder: simulated(
+        "compatible", "bare", folder, metadata=False, suffix_limit=40, checkpoints=False
+    ),
+    "compatible, token in the file's name": lambda folder: simulated(
+        "compatible", "bare", folder, metadata=False, suffix_limit=8, checkpoints=False
+    ),
     "simulator": partial(simulated, "simulator", "openai"),
     "simulator in the process": inside,
 }
 
 
-@pytest.fixture(params=RIGS)
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    with RIGS[request.param](tmp_path) as made:
-        yield made
+class TestOurs(ProviderContract):
+    @pytest.fixture(params=RIGS)
+    def rig(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+        with RIGS[request.param](tmp_path) as made:
+            yield made
 
 
-def test_tells_what_it_is(rig: Rig):
-    provider = rig.provider
-    assert provider.name == "here"
-    assert provider.kind
-    assert len(provider.account) == 16
-    assert KEY not in provider.account
-    assert provider.capabilities.methods
-    assert set(provider.status_words.values()) >= {
-        JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED, JobStatus.FAILED,
-        JobStatus.CANCELLED,
-    }  # fmt: skip
+OUTSIDE = {
+    "ftctl_acme/__init__.py": """
+from orchestrator.domain.job import JobStatus
+from orchestrator.domain.provider import Capabilities
+from providers.connection import address, required_key
+from providers.dialect import Dialect
+from providers.wire import WireProvider
+
+WORDS = {
+    "validating_files": JobStatus.QUEUED, "queued": JobStatus.QUEUED,
+    "running": JobStatus.RUNNING, "succeeded": JobStatus.SUCCEEDED,
+    "failed": JobStatus.FAILED, "cancelled": JobStatus.CANCELLED,
+}
+DIALECT = Dialect(kind="acme", capabilities=Capabilities(CAPABILITIES), status_words=WORDS)
+
+def build(profile):
+    return WireProvider(DIALECT, profile, address(profile, profile.base_url, required_key(profile)))
+""",
+    "ftctl_acme-0.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: ftctl-acme\nVersion: 0.1\n",
+    "ftctl_acme-0.1.dist-info/entry_points.txt": "[ftctl.providers]\nacme = ftctl_acme:build\n",
+    "tests/test_acme.py": """
+import providers, pytest
+from providers.testing import ProviderContract, simulated
+
+class TestAcme(ProviderContract):
+    @pytest.fixture
+    def rig(self, tmp_path):
+        assert "acme" in providers.kinds()
+        with simulated(providers.build, "openai", tmp_path) as made:
+            yield made
+""",
+}
 
 
-def test_can_be_checked(rig: Rig):
-    check = rig.provider.check()
-    assert check.reachable
-    assert check.models is not None
-    assert check.models > 0
-
-
-def test_lists_its_models_and_the_tuned_ones_among_them(rig: Rig):
-    tuned = rig.finish(rig.job().id).tuned_model
-    models = rig.provider.models()
-    assert tuned in {model.id for model in models}
-    assert all(model.serving_ends is None for model in models)
-
-
-def test_an_uploaded_file_is_found_again_by_name_and_size(rig: Rig):
-    file = rig.uploaded()
-    size = rig.rows.stat().st_size
-    found = rig.provider.find_file("train.jsonl", size)
-    assert found is not None
-    assert found.id == file.id
-    assert found.bytes == size
-    assert rig.provider.find_file("other.jsonl", size) is None
-    assert rig.provider.find_file("train.jsonl", size + 1) is None
-
-
-def test_a_job_carries_our_token(rig: Rig):
-    token = new_token()
-    job = rig.job(token=token, suffix="tickets")
-    assert job.token == token
-    assert job.status is JobStatus.QUEUED
-    assert job.model
-    assert job.training_file == rig.training_file
-    assert job.created_at is not None
-    assert job.raw["id"] == job.id
-    again = rig.provider.retrieve_job(job.id)
-    assert (again.id, again.token) == (job.id, token)
-
-
-def test_a_job_is_listed_with_and_without_its_token(rig: Rig):
-    first, second = rig.job(), rig.job()
-    assert {first.id, second.id} <= {job.id for job in rig.provider.list_jobs()}
-    by_token = [job.id for job in rig.provider.list_jobs(first.token) if job.token == first.token]
-    assert by_token == [first.id]
-    assert not [job for job in rig.provider.list_jobs("nobody") if job.token == "nobody"]
-
-
-def test_a_finished_job_has_a_model_that_answers(rig: Rig):
-    job = rig.finish(rig.job().id)
-    assert job.status is JobStatus.SUCCEEDED
-    assert job.tuned_model
-    assert job.trained_tokens
-    assert job.finished_at is not None
-    answer = rig.provider.chat(
-        ChatRequest(
-            model=rig.answers_as(job.tuned_model),
-            messages=[{"role": "user", "content": "The invoice is wrong."}],
-            max_tokens=16,
-        )
+@pytest.mark.parametrize(
+    ("capabilities", "passes"), [("suffix_limit=32", True), ("pause=True", False)]
+)
+def test_an_outside_distribution_runs_the_suite_in_its_own_repository(
+    capabilities: str, passes: bool, tmp_path: Path
+):
+    for name, text in OUTSIDE.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.replace("CAPABILITIES", capabilities))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert answer.text
-    assert answer.prompt_tokens > 0
-    assert answer.completion_tokens > 0
-    assert answer.latency > 0
-
-
-def test_events_are_sorted_and_keep_their_keys(rig: Rig):
-    job = rig.finish(rig.job().id)
-    events = rig.provider.events(job.id)
-    assert len(events) > 1
-    assert [event.at for event in events] == sorted(event.at for event in events)
-    assert "reated" in events[0].message
-    assert [event.key for event in events] == [event.key for event in rig.provider.events(job.id)]
-    assert len({event.key for event in events}) == len(events)
-
-
-def test_checkpoints_come_by_step(rig: Rig):
-    job = rig.finish(rig.job().id)
-    checkpoints = rig.provider.checkpoints(job.id)
-    assert checkpoints
-    assert [point.step for point in checkpoints] == sorted(point.step for point in checkpoints)
-    assert all(point.remote_id and point.model for point in checkpoints)
-
-
-def test_cancelling_twice_is_cancelling_once(rig: Rig):
-    job = rig.job()
-    assert rig.provider.cancel_job(job.id).status is JobStatus.CANCELLED
-    assert rig.provider.cancel_job(job.id).status is JobStatus.CANCELLED
-
-
-def test_a_finished_job_cannot_be_cancelled(rig: Rig):
-    job = rig.finish(rig.job().id)
-    with pytest.raises(ProviderRejected):
-        rig.provider.cancel_job(job.id)
-
-
-def test_pauses_and_goes_on_if_it_says_so(rig: Rig):
-    if not rig.provider.capabilities.pause:
-        pytest.skip("does not pause")
-    job = rig.job()
-    assert rig.provider.pause_job(job.id).status is JobStatus.PAUSED
-    assert rig.provider.pause_job(job.id).status is JobStatus.PAUSED
-    assert rig.provider.resume_job(job.id).status in {JobStatus.QUEUED, JobStatus.RUNNING}
-
-
-def test_what_is_not_there_is_not_found(rig: Rig):
-    with pytest.raises(RemoteNotFound):
-        rig.provider.retrieve_job("ftjob-none")
-    with pytest.raises(RemoteNotFound):
-        rig.provider.events("ftjob-none")
-    with pytest.raises(RemoteNotFound):
-        rig.provider.retrieve_file("file-none")
-
-
-def test_a_bad_request_is_a_clear_no_and_makes_no_job(rig: Rig):
-    before = len(list(rig.provider.list_jobs()))
-    with pytest.raises(ProviderRejected):
-        rig.provider.create_job(
-            JobRequest(model=rig.model, training_file="file-none", token=new_token())
-        )
-    assert len(list(rig.provider.list_jobs())) == before
-
-
-def test_a_bad_dataset_makes_a_failed_job(rig: Rig):
-    rig.rows.write_text("nonsense\n" * 12)
-    job = rig.finish(rig.job().id)
-    assert job.status is JobStatus.FAILED
-    assert job.error is not None
-    assert job.error.message
-    assert job.tuned_model is None
-
-
-def test_closing_twice_is_closing_once(rig: Rig):
-    rig.provider.check()
-    rig.provider.close()
-    rig.provider.close()
+    assert (done.returncode == 0) == passes, done.stdout
+    assert (" passed" in done.stdout) or not passes

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.domain.errors import LocalStateError, MissingExtra, ProviderUnreachable
+from orchestrator.domain.errors import (
+    LocalStateError,
+    MissingExtra,
+    ProviderUnreachable,
+    RemoteNotFound,
+)
 from orchestrator.domain.profile import Profile
 from orchestrator.domain.provider import JobRequest
 from providers import embedded
 from providers.peft import build
 from providers.retry import Retry
+from providers.wire import WireProvider
 from tests.providers.rig import write_rows
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +88,24 @@ def test_nothing_is_started_before_the_first_request(stub: Path):
     assert made.account == provider(stub).account
     made.close()
     assert not stub.exists()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda made: made.models(),
+        lambda made: list(made.list_files()),
+        lambda made: made.delete_model("ft:none"),
+        lambda made: made.delete_file("file-none"),
+        lambda made: made.read_file("file-none"),
+    ],
+)
+def test_whatever_is_asked_first_starts_it(stub: Path, ask: Callable[[WireProvider], object]):
+    made = provider(stub)
+    with contextlib.suppress(RemoteNotFound):
+        ask(made)
+    made.close()
+    assert len(starts(stub)) == 1
 
 
 def test_two_users_share_one_worker_and_find_it_again(stub: Path):

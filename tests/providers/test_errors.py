@@ -13,6 +13,7 @@ import pytest
 from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.errors import (
     CredentialsRefused,
+    Forbidden,
     FtctlError,
     ProviderRejected,
     ProviderUnreachable,
@@ -38,7 +39,7 @@ def refusing(status: int, *, headers: dict[str, str] | None = None, **error: obj
         (302, ProviderUnreachable),
         (400, ProviderRejected),
         (401, CredentialsRefused),
-        (403, CredentialsRefused),
+        (403, Forbidden),
         (404, RemoteNotFound),
         (407, ProviderUnreachable),
         (408, ProviderUnreachable),

@@ -26,7 +26,7 @@ def registered(monkeypatch: pytest.MonkeyPatch, **plug_ins: str) -> None:
 
 def test_the_built_in_kinds_are_there_without_metadata(monkeypatch: pytest.MonkeyPatch):
     registered(monkeypatch)
-    assert providers.kinds() == ["azure", "openai", "peft", "simulator"]
+    assert providers.kinds() == ["azure", "compatible", "openai", "peft", "simulator"]
 
 
 def test_the_built_in_table_is_what_pyproject_registers():
@@ -84,7 +84,7 @@ def test_a_broken_plug_in_is_named(target: str, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_an_unknown_kind_lists_the_known():
-    with pytest.raises(ConfigurationError, match="azure, openai, peft, simulator"):
+    with pytest.raises(ConfigurationError, match="azure, compatible, openai, peft, simulator"):
         providers.build(Profile(name="x", kind="nobody"))
 
 

@@ -20,6 +20,17 @@ from tests.reliability.trials import KILLED
 
 ROWS = 30
 AT_ONCE = 8
+# Points that a comparison passes once or twice.
+RARE = ("compare.reserved", "compare.settled")
+COUNTED = "SELECT coalesce(sum(counted), 0) FROM spendings WHERE purpose = 'evaluation'"
+# Micro-dollars of every call, at the dated prices of the base model and of the tuned one.
+PRICED = """
+SELECT (CASE WHEN min(arm) = 'tuned' THEN 2 ELSE 1 END)
+       * (0.4 * min(prompt_tokens - cached_tokens) + 0.1 * min(cached_tokens)
+          + 1.6 * min(completion_tokens))
+FROM comparison_answers JOIN answers ON key = answer_key GROUP BY key
+"""
+LEFT_OPEN = "SELECT count(*) FROM spendings WHERE state = 'reserved' AND purpose = 'evaluation'"
 
 
 def main() -> int:
@@ -29,12 +40,14 @@ def main() -> int:
     problems = []
     with world.warm() as template:
         for point in failpoints.COMPARE:
-            for nth in turns:
-                asked, wanted, kills, code = one(f"{point}:{nth}", template)
+            for nth in (1,) if point in RARE else turns:
+                asked, wanted, kills, code, unfunded = one(f"{point}:{nth}", template)
                 found.update(trials=1, kills=kills, asked=asked, wanted=wanted)
                 # What was under way when the process died is asked again, and nothing else is.
                 if not wanted <= asked <= wanted + kills * AT_ONCE or code not in {0, 1, 10}:
                     problems.append(f"{point}:{nth}: asked {asked} for {wanted}, exit {code}")
+                if unfunded:
+                    problems.append(f"{point}:{nth}: {unfunded}")
     seconds = round(time.monotonic() - started, 1)
     passed = not problems and found["kills"] > 0
     return told(
@@ -42,8 +55,8 @@ def main() -> int:
     )
 
 
-def one(failpoint: str, template: Path) -> tuple[int, int, int, int]:
-    """Calls the host saw, calls a whole comparison needs, kills, and the last exit code."""
+def one(failpoint: str, template: Path) -> tuple[int, int, int, int, str]:
+    """Calls the host saw, calls a whole comparison needs, kills, exit code, money not counted."""
     with world.a_host() as host, world.an_installation(host, template=template) as ours:
         ours.run(*world.submission(ours))
         host.control("advance", looks=10)
@@ -54,10 +67,22 @@ def one(failpoint: str, template: Path) -> tuple[int, int, int, int]:
         test.write_text("\n".join(rows) + "\n")
         arguments = ["compare", job, "--test", test, "--json"]
         kills = int(ours.run(*arguments, failpoint=failpoint) == KILLED)
+        between = host.control("counts").get("chat", 0)
+        reserved = ours.rows(COUNTED)[0][0]
         code = ours.run(*arguments)
         counts: dict[str, Any] = host.control("counts")
         wanted = ours.rows("SELECT count(*) FROM answers")[0][0]
-        return counts.get("chat", 0), wanted, kills, code
+        asked = counts.get("chat", 0)
+        paid = sorted(row[0] for row in ours.rows(PRICED))
+        # What was asked again was paid twice; it cost at least as much as the cheapest calls.
+        least = sum(paid) + sum(paid[: asked - wanted])
+        counted, left = ours.rows(COUNTED)[0][0], ours.rows(LEFT_OPEN)[0][0]
+        unfunded = ""
+        if reserved < sum(paid[:between]) - 1:
+            unfunded = f"killed with {between} calls out and {reserved} micro-dollars reserved"
+        elif counted < least - 1 or left:
+            unfunded = f"{least} micro-dollars spent, {counted} counted, {left} left open"
+        return asked, wanted, kills, code, unfunded
 
 
 if __name__ == "__main__":

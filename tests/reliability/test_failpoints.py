@@ -63,6 +63,17 @@ def test_a_comparison_that_dies_asks_again_only_what_was_under_way():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_an_apply_that_dies_goes_on_where_it_was():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.reliability.applying", "--quick"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_deployment_that_dies_is_never_forgotten():
     done = subprocess.run(
         [sys.executable, "-m", "tests.reliability.deploying", "--trials", "14", "--seed", "1"],

@@ -73,6 +73,10 @@ ROUTES = {
     "cancel_job": ("cancel",),
     "pause_job": ("pause",),
     "list_models": ("providers", "check", "host"),
+    "get_file": ("files", "list", "--provider", "host"),
+    "file_content": ("results",),
+    "checkpoints": ("checkpoints",),
+    "delete_file": ("files", "delete", "--provider", "host", "--yes", "file-none"),
 }
 STATUSES = (400, 401, 403, 404, 429, 500)
 
@@ -114,7 +118,7 @@ def test_a_key_that_is_echoed_in_every_way_is_in_no_sink(
 def run(ftctl: Ftctl, command: tuple[str, ...]) -> Outcome:
     if command == ("submit",):
         return submit(ftctl)
-    if command[0] in {"cancel", "pause"}:
+    if command in {("cancel",), ("pause",), ("results",), ("checkpoints",)}:
         submit(ftctl)
         newest = ftctl("status", "--json").json[0]["id"]
         return ftctl(command[0], newest)

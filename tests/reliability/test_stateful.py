@@ -34,6 +34,7 @@ from orchestrator.domain.profile import Profile
 from orchestrator.store import database
 from orchestrator.usecases import settle as settling
 from orchestrator.usecases import submit, sync
+from orchestrator.usecases.intent import Intent, PreparedFile
 from providers.openai import build
 from providers.retry import Retry
 from providers.simulator import SimulatedHost
@@ -156,12 +157,12 @@ class Ledgers(RuleBasedStateMachine):
         content = self.content.read_bytes()
         dataset = a_dataset(digest=hashlib.sha256(content).hexdigest(), bytes=len(content), rows=12)
         job = submit.record(
-            submit.Intent(
+            Intent(
                 provider="host",
                 kind="openai",
                 account=provider.account,
                 model="gpt-4.1-mini-2025-04-14",
-                training=submit.PreparedFile(dataset=dataset, content=self.content),
+                training=PreparedFile(dataset=dataset, content=self.content),
             ),
             ledger,
             again=True,

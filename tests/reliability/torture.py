@@ -80,6 +80,7 @@ def _result(outcomes: list[trials.Outcome], controls: dict[str, bool]) -> dict[s
         "duplicate": sum(outcome.duplicate for outcome in outcomes),
         "unsettled": sum(outcome.unsettled for outcome in outcomes),
         "unsound databases": sum(outcome.unsound for outcome in outcomes),
+        "money without a reservation": sum(outcome.unfunded for outcome in outcomes),
         "bound": f"p < {3 / max(1, len(outcomes)):.2%} a trial at 95 %",
         "never hit": sorted({*failpoints.SUBMIT, *failpoints.SYNC} - set(hits)),
         "negative controls failed, as they must": controls,

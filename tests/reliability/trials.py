@@ -43,6 +43,7 @@ MODES: dict[str, dict[str, Any] | None] = {
 # A point that only some modes lead to is tried under those.
 ONLY = {
     "submit.refused": ("refuse",),
+    "submit.settled": ("refuse",),
     "submit.not_taken": ("locked_out",),
     "submit.unclear": ("drop_before", "drop_after_accept", "error_500", "half_body", "late"),
     "submit.answered": ("ok", "unknown_status"),
@@ -79,12 +80,13 @@ class Outcome:
     duplicate: bool = False
     unsettled: bool = False
     unsound: bool = False
+    unfunded: bool = False
     hits: list[str] = field(default_factory=list)
     said: str = ""
 
     @property
     def is_good(self) -> bool:
-        return not (self.lost or self.duplicate or self.unsettled or self.unsound)
+        return not (self.lost or self.duplicate or self.unsettled or self.unsound or self.unfunded)
 
 
 def trials(seed: int) -> Iterator[Trial]:
@@ -187,6 +189,10 @@ def _is_settled(ours: world.Installation) -> bool:
 def judge(host: world.Host, ours: world.Installation, outcome: Outcome) -> None:
     billed = host.billed()
     rows = ours.rows("SELECT token, status, remote_id FROM jobs")
+    counted = dict(ours.rows("SELECT job_id, counted FROM spendings"))
+    for job, status in ours.rows("SELECT id, status FROM jobs"):
+        # A job that was refused gives its money back; every other one has it, all the time.
+        outcome.unfunded |= (counted.get(job, 0) > 0) == (status == JobStatus.REJECTED)
     outcome.intents, outcome.billed = len(rows), len(billed)
     outcome.unsound = not world.is_sound(ours.database)
     known = {remote_id for _, _, remote_id in rows}

@@ -35,6 +35,7 @@ kind = "{kind}"
 base_url = "{url}"
 api_key_env = "KEY"
 timeout = {timeout}
+budget_usd_per_month = 100
 
 [sync]
 settle_seconds = {settle}

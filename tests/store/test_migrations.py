@@ -13,9 +13,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from orchestrator.domain.errors import DatabaseOutdated, DatabaseTooNew, LocalStateError
+from orchestrator.domain.job import JobEvent, MetricPoint, Origin
+from orchestrator.domain.ledger import History
 from orchestrator.store import comparison_tables, database, migrations, tables
+from orchestrator.store.jobs import SqlJobStore
 from orchestrator.store.metadata import metadata
 from tests.conftest import Ftctl
+from tests.factories import a_job
 
 
 def url_of(path: Path) -> str:
@@ -38,6 +42,22 @@ def test_every_migration_goes_up_down_and_up_again(tmp_path):
     assert migrations.current(engine) is None
     migrations.upgrade(engine)
     assert migrations.current(engine) == migrations.head()
+    engine.dispose()
+
+
+def test_a_job_without_data_survives_an_older_schema_with_all_its_rows(tmp_path):
+    engine = database.open_database(url_of(tmp_path / "ledger.db"))
+    job = a_job(training=None, origin=Origin.ADOPTED, remote_id="ftjob-1")
+    event = JobEvent(key="k", at=job.created_at, level="info", message="m")
+    history = History(events=[event], metrics=[MetricPoint(1, "train_loss", 2.0)])
+    assert SqlJobStore(engine).adopt(job, history, "found")
+    assert not SqlJobStore(engine).adopt(a_job(remote_id="ftjob-1", training=None), history, "")
+    migrations.downgrade(engine, "0006")
+    migrations.upgrade(engine)
+    store = SqlJobStore(engine)
+    assert [each.remote_id for each in store.all()] == ["ftjob-1"]
+    assert [len(rows) for rows in (store.events(job.id), store.metrics(job.id))] == [1, 1]
+    assert len(store.transitions(job.id)) == 1
     engine.dispose()
 
 

@@ -78,7 +78,9 @@ class Browser:
         """Click what a person would read, and wait for the page that it leads to."""
         self.run("document.documentElement.dataset.left = 'yes'")
         assert self.run(f"({_CLICK})({json.dumps(label)})"), f"nothing is called {label!r}"
-        self.wait_for("document.readyState === 'complete' && !document.documentElement.dataset.left")
+        self.wait_for(
+            "document.readyState === 'complete' && !document.documentElement.dataset.left"
+        )
 
     def fill(self, label: str, value: str) -> None:
         """Fill in what stands under that label."""

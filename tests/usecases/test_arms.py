@@ -279,3 +279,11 @@ class TestAgain:
     def test_a_candidate_is_not_asked_again(self, ftctl, hosts, job, held_out):
         done = ftctl("compare", job.id, "--test", held_out, *arms("base", "tuned", "tuned"))
         assert done.code == 2
+
+
+def test_a_version_of_an_adapter_is_no_profile():
+    spec = parse_arm("tuned:tickets@v2")
+    assert (spec.argument, spec.profile) == ("tickets@v2", None)
+    hosted = parse_arm("tuned@local:tickets@v2")
+    assert (hosted.profile, hosted.model) == ("local", "tickets@v2")
+    assert parse_arm("base:tiny@gpu").profile == "gpu"

@@ -473,3 +473,13 @@ def test_the_rehearsal_inside_this_process_deploys_too(ftctl: Ftctl):
     questions(test, 12)
     done = ftctl("compare", made.json["id"], "--test", test, "--json")
     assert done.code in {0, 1, 10}, done.err
+
+
+def test_costs_count_the_hours_of_what_stands(azure: Azure):
+    stood = azure.stand()
+    azure.wait(hours=10)
+    found = azure("costs", "--json").json
+    (line,) = [each for each in found["lines"] if each["purpose"] == "hosting"]
+    assert (line["provider"], line["job"], line["subject"]) == ("az", azure.job, stood["name"])
+    assert line["state"] == "standing"
+    assert line["actual_usd"] == found["totals"][-1]["hosting_usd"] == pytest.approx(17, abs=0.05)

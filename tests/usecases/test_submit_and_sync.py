@@ -15,7 +15,8 @@ from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import RateLimited, UsageError
 from orchestrator.domain.job import Job, JobStatus
 from orchestrator.usecases import control
-from orchestrator.usecases.submit import Intent, PreparedFile, record
+from orchestrator.usecases.intent import Intent, PreparedFile
+from orchestrator.usecases.submit import record
 from orchestrator.usecases.submit import submit as send
 from orchestrator.usecases.sync import Pass, sync
 from providers.simulator import Simulator

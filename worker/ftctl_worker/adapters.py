@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 
-from ftctl_worker.errors import ModelError
+from ftctl_worker.errors import AdapterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def load(model: Any, folder: Path, name: str) -> Any:
     """Put a saved adapter on ``model``, beside those it has, and return the model to use.
 
     Raises:
-        ModelError: the folder holds no adapter for this model.
+        AdapterError: the folder holds no adapter for this model.
     """
     try:
         with _calm():
@@ -73,7 +73,7 @@ def load(model: Any, folder: Path, name: str) -> Any:
                 return PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
             model.load_adapter(str(folder), adapter_name=name)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"The adapter in {folder.name} cannot be loaded.") from error
+        raise AdapterError(f"The adapter in {folder.name} cannot be loaded.") from error
     return model.eval()
 
 

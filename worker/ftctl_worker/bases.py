@@ -87,7 +87,12 @@ class Catalog:
                 continue
         return found
 
-    def _path(self, name: str) -> BaseModel:
+    def check_path(self, name: str) -> Path:
+        """Return a folder that may be used here.
+
+        Raises:
+            ModelError: it may not.
+        """
         folder = Path(name).resolve()
         roots = [root.resolve() for root in (*self.models_dirs, *self.allow_paths)]
         if not self.allow_any and not any(folder.is_relative_to(root) for root in roots):
@@ -95,7 +100,10 @@ class Catalog:
                 f"The folder {name} is not allowed on this server; start it with --allow-path or "
                 "--models-dir."
             )
-        return _folder_model(name, folder)
+        return folder
+
+    def _path(self, name: str) -> BaseModel:
+        return _folder_model(name, self.check_path(name))
 
     def _in_models_dirs(self, name: str) -> Path | None:
         for root in self.models_dirs:

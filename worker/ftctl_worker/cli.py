@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 
 from ftctl_worker import __version__
 from ftctl_worker.errors import ConfigurationError, WorkerError
+from ftctl_worker.export import add_export_command, run_export
 from ftctl_worker.home import Home
-from ftctl_worker.settings import MIB, PRECISIONS, Settings, default_home, take_token_hashes
+from ftctl_worker.settings import (
+    MIB,
+    PRECISIONS,
+    Settings,
+    default_home,
+    prepare_for_torch,
+    take_token_hashes,
+)
 from ftctl_worker.token_commands import add_token_commands, run_token
 from ftctl_worker.tokens import TokenFile
 
@@ -34,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "token":
         return _run(lambda: run_token(options, options.home or default_home()))
+    if options.command == "export":
+        prepare_for_torch()
+        return _run(lambda: run_export(options, options.home or default_home()))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     return _run(lambda: _serve(options))
 
@@ -73,6 +84,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         allow_paths=tuple(options.allow_path),
         allow_models=tuple(options.allow_model),
         allow_any_model=options.allow_any_model,
+        adapters=options.adapters,
     )
 
 
@@ -97,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ftctl-worker {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     add_token_commands(commands)
+    add_export_command(commands)
     serve = commands.add_parser(
         "serve",
         help="train and answer over HTTP",
@@ -172,6 +185,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ORG/NAME[@REVISION]",
         help="allow this model of the Hub (repeatable)",
+    )
+    add(
+        "--adapters",
+        type=Path,
+        metavar="FOLDER",
+        help="serve the repository of adapters in FOLDER by task, alias and version",
     )
     add("--allow-any-model", action="store_true", help="allow any folder and any Hub model")
 

@@ -68,6 +68,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._running: list[Ticket] = []
         self.tokens = {"prompt": 0, "completion": 0}
+        self.batches = 0
 
     @property
     def waiting(self) -> int:
@@ -138,6 +139,7 @@ class Engine:
             for ticket in batch:
                 self._waiting.remove(ticket)
             self._running = batch
+            self.batches += 1
             return batch
 
     def _gather(self) -> None:

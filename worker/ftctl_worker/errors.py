@@ -4,6 +4,7 @@ WorkerError
 ├── ConfigurationError        exit 3: a setting is missing or makes no sense
 ├── LocalStateError           exit 5: the home folder cannot be used
 ├── ModelError                a base model cannot be found or loaded
+│   └── AdapterError          an adapter cannot be loaded, or does not fit its base model
 ├── TrainingDataError         a training or validation file cannot be used; knows the line
 ├── JobSupersededError        another attempt owns the job; the trainer must stop quietly
 └── ApiError                  an answer in OpenAI's error envelope
@@ -43,6 +44,10 @@ class LocalStateError(WorkerError):
 
 class ModelError(WorkerError):
     """A base model cannot be found or loaded. The message says what to do."""
+
+
+class AdapterError(ModelError):
+    """An adapter cannot be loaded, or does not fit its base model. It will not later, either."""
 
 
 class TrainingDataError(WorkerError):

@@ -25,6 +25,8 @@ from ftctl_worker.history import History
 from ftctl_worker.home import Home, ServerLock
 from ftctl_worker.jobs import JobStore
 from ftctl_worker.lifetime import ReadyFile, UsageLock
+from ftctl_worker.lookup import Lookup
+from ftctl_worker.repository import Repository
 from ftctl_worker.settings import prepare_for_torch
 from ftctl_worker.supervisor import Supervisor
 from ftctl_worker.tokens import Tokens
@@ -96,8 +98,11 @@ class _Server:
             tokens=self._tokens,
             jobs=self._jobs,
             history=History(database),
-            tuned=TunedModels(database, home),
-            catalog=catalog,
+            lookup=Lookup(
+                TunedModels(database, home),
+                catalog,
+                None if settings.adapters is None else Repository(settings.adapters.resolve()),
+            ),
             engine=self._engine,
             jobs_changed=self._supervisor.notify,
         )

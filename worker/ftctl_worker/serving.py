@@ -11,13 +11,14 @@ from jinja2 import TemplateError
 
 from ftctl_worker import adapters
 from ftctl_worker.decoding import Prefix, RowState, decode, shared_length
+from ftctl_worker.errors import AdapterError, ModelError
 from ftctl_worker.loading import LoadedBase, load_base, use_threads
 from ftctl_worker.rendering import prompt_text
 from ftctl_worker.replies import Delta, Done, Failed
 from ftctl_worker.slots import BASE_ALONE, Slots, can_mix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ftctl_worker.bases import BaseModel
@@ -56,7 +57,7 @@ class _Served:
         """Load an adapter, and return the name of its slot."""
         if adapter is None or self.whole is not None:
             return BASE_ALONE
-        name = f"{adapter.parent.name}/{adapter.name}"
+        name = _identity(adapter)
         for gone in self.slots.load(adapter, name):
             self.prefixes.pop(gone, None)
         return name
@@ -73,28 +74,16 @@ class Shelf:
         self._shelf: OrderedDict[tuple[BaseModel, Path | None], _Served] = OrderedDict()
 
     def answer(self, tickets: Sequence[Ticket]) -> None:
-        """Answer requests of one base model; each gets its own end or failure.
-
-        Raises:
-            ModelError: the model cannot be loaded; nobody was answered.
-        """
-        for served, some in self._by_model(tickets):
-            ready = [
-                _Ready(ticket, row, served.load(ticket.target.adapter))
-                for ticket in some
-                if not ticket.cancelled and (row := _row(ticket, served.base)) is not None
-            ]
-            for group in _groups(ready):
-                _answer_group(group, served)
-
-    def _by_model(self, tickets: Sequence[Ticket]) -> list[tuple[_Served, list[Ticket]]]:
-        """Sort tickets by the weights in memory that answer them."""
-        found: dict[tuple[BaseModel, Path | None], list[Ticket]] = {}
-        for ticket in tickets:
-            adapter = ticket.target.adapter
-            whole = None if adapter is None or can_mix(adapter) else adapter
-            found.setdefault((ticket.target.base, whole), []).append(ticket)
-        return [(self._served(*key), some) for key, some in found.items()]
+        """Answer requests of one base model; each gets its own end or failure."""
+        for key, some in _by_weights(tickets).items():
+            try:
+                served = self._served(*key)
+            except ModelError as error:
+                _refuse(some, error)
+                continue
+            for portion in _portions(some):
+                for group in _groups(_ready(portion, served)):
+                    _answer_group(group, served)
 
     def _served(self, base: BaseModel, whole: Path | None) -> _Served:
         key = (base, whole)
@@ -117,6 +106,65 @@ class _Ready:
     ticket: Ticket
     row: RowState
     slot: str
+
+
+def _by_weights(
+    tickets: Sequence[Ticket],
+) -> dict[tuple[BaseModel, Path | None], list[Ticket]]:
+    """Sort tickets by the weights in memory that answer them: a base, or a base changed whole."""
+    found: dict[tuple[BaseModel, Path | None], list[Ticket]] = {}
+    for ticket in tickets:
+        adapter = ticket.target.adapter
+        whole = None if adapter is None or can_mix(adapter) else adapter
+        found.setdefault((ticket.target.base, whole), []).append(ticket)
+    return found
+
+
+def _portions(tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
+    """Cut where more adapters were needed at once than are kept."""
+    portion: list[Ticket] = []
+    adapters_seen: set[Path | None] = set()
+    for ticket in tickets:
+        if len(adapters_seen | {ticket.target.adapter}) > _MOST_ADAPTERS:
+            yield portion
+            portion, adapters_seen = [], set()
+        portion.append(ticket)
+        adapters_seen.add(ticket.target.adapter)
+    if portion:
+        yield portion
+
+
+def _ready(tickets: Sequence[Ticket], served: _Served) -> list[_Ready]:
+    """Turn requests into prompts and load their adapters; each that cannot be is told so."""
+    ready = []
+    for ticket in tickets:
+        if ticket.cancelled or (row := _row(ticket, served.base)) is None:
+            continue
+        try:
+            ready.append(_Ready(ticket, row, served.load(ticket.target.adapter)))
+        except ModelError as error:
+            _refuse([ticket], error)
+    return ready
+
+
+def _refuse(tickets: Sequence[Ticket], error: ModelError) -> None:
+    # An adapter that does not fit is no better later; a base may be.
+    code = "adapter_not_usable" if isinstance(error, AdapterError) else "server_error"
+    for ticket in tickets:
+        ticket.deliver(Failed(code, str(error)))
+
+
+def _identity(adapter: Path) -> str:
+    """A name for the weights in a folder; other weights there have another one.
+
+    Raises:
+        AdapterError: there are none.
+    """
+    try:
+        found = (adapter / adapters.WEIGHTS_FILE).stat()
+    except OSError as error:
+        raise AdapterError(f"The adapter in {adapter.name} is gone.") from error
+    return f"{adapter}#{found.st_ino}-{found.st_mtime_ns}"
 
 
 def _row(ticket: Ticket, base: LoadedBase) -> RowState | None:

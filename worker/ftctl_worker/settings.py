@@ -54,6 +54,7 @@ class Settings:
     allow_paths: tuple[Path, ...] = ()
     allow_models: tuple[str, ...] = ()
     allow_any_model: bool = False
+    adapters: Path | None = None
 
 
 def take_token_hashes(

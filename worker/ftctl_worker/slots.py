@@ -12,17 +12,25 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ftctl_worker.adapters import WEIGHTS_FILE
-from ftctl_worker.errors import ModelError
+from ftctl_worker.errors import AdapterError
 from ftctl_worker.lora import MixedLinear, Mixture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
 __all__ = ["BASE_ALONE", "Slots", "can_mix"]
 
 BASE_ALONE = ""
 _PREFIX = "base_model.model."
+_A, _B = ".lora_A.weight", ".lora_B.weight"
+# What our own mixed forward does not compute; such an adapter is merged into weights of its own.
+_NOT_PLAIN = (
+    *("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias"),
+    *("layer_replication", "trainable_token_indices", "fan_in_fan_out"),
+)
 
 
 class Slots:
@@ -40,13 +48,16 @@ class Slots:
         """Make sure that an adapter is there; return the names that had to go.
 
         Raises:
-            ModelError: the folder holds no adapter for this model.
+            AdapterError: the folder holds no adapter for this model.
         """
         if name not in self._names:
             try:
                 self._put(folder, name)
-            except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
-                raise ModelError(f"The adapter in {folder.name} cannot be loaded.") from error
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                why = f"{type(error).__name__}: {error}"[:300]
+                raise AdapterError(
+                    f"The adapter {folder.parent.name}/{folder.name} cannot be loaded ({why})."
+                ) from error
         self._names[name] = None
         self._names.move_to_end(name)
         return self._make_room()
@@ -64,22 +75,30 @@ class Slots:
         rank = config["r"]
         root = math.sqrt(rank) if config.get("use_rslora") else rank
         weights = load_file(folder / WEIGHTS_FILE)
-        for key, a in weights.items():
-            if not key.endswith(".lora_A.weight"):
-                continue
-            b = weights[key.replace(".lora_A.", ".lora_B.")]
-            where = key.removeprefix(_PREFIX).removesuffix(".lora_A.weight")
+        # All of it is looked at before any of it is put: an adapter is there whole or not at all.
+        pairs = _pairs(weights)
+        for where, (a, b) in pairs.items():
+            _check(where, self._linear(where), a, b)
+        for where, (a, b) in pairs.items():
             self._layer(where).put(name, a, b, config["lora_alpha"] / root)
+
+    def _linear(self, where: str) -> nn.Linear:
+        if where in self._layers:
+            return self._layers[where].base
+        try:
+            linear = self._model.get_submodule(where)
+        except AttributeError:
+            raise ValueError(f"the base model has no {where}") from None
+        if not isinstance(linear, nn.Linear):
+            raise ValueError(f"{where} is no linear layer")  # noqa: TRY004 - of the file
+        return linear
 
     def _layer(self, where: str) -> MixedLinear:
         if where not in self._layers:
             parent, _, last = where.rpartition(".")
-            holder = self._model.get_submodule(parent)
-            linear = getattr(holder, last)
-            if not isinstance(linear, nn.Linear):
-                raise ValueError(f"{where} is no linear layer")
-            self._layers[where] = MixedLinear(linear, self._mixture)
-            setattr(holder, last, self._layers[where])
+            layer = MixedLinear(self._linear(where), self._mixture)
+            setattr(self._model.get_submodule(parent), last, layer)
+            self._layers[where] = layer
         return self._layers[where]
 
     def _make_room(self) -> list[str]:
@@ -98,4 +117,25 @@ def can_mix(folder: Path) -> bool:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return True
-    return not config.get("use_dora") and config.get("bias", "none") == "none"
+    return config.get("bias", "none") == "none" and not any(map(config.get, _NOT_PLAIN))
+
+
+def _pairs(weights: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return A and B by the layer they belong to."""
+    found = {}
+    for key, a in weights.items():
+        if key.endswith(_A):
+            where = key.removesuffix(_A)
+            found[where.removeprefix(_PREFIX)] = a, weights[where + _B]
+        elif not key.endswith(_B) or key.removesuffix(_B) + _A not in weights:
+            raise ValueError(f"{key} is no part of a plain LoRA")
+    return found
+
+
+def _check(where: str, linear: nn.Linear, a: Tensor, b: Tensor) -> None:
+    outputs, inputs = linear.weight.shape
+    if a.ndim != 2 or b.ndim != 2 or a.shape != (b.shape[1], inputs) or b.shape[0] != outputs:
+        raise ValueError(
+            f"{where}: A {tuple(a.shape)} and B {tuple(b.shape)} do not fit a layer of {inputs} "
+            f"inputs and {outputs} outputs"
+        )

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftctl_worker import __version__, disk
+from ftctl_worker.api.adapters import AdapterRoutes
 from ftctl_worker.api.chat import ChatRoutes
 from ftctl_worker.api.files import FileRoutes
 from ftctl_worker.api.guard import Guard, OpenRequests
@@ -27,16 +28,15 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from ftctl_worker.bases import Catalog
     from ftctl_worker.disk import Disk
     from ftctl_worker.engine import Engine
     from ftctl_worker.filestore import FileStore
     from ftctl_worker.history import History
     from ftctl_worker.home import Home
     from ftctl_worker.jobs import JobStore
+    from ftctl_worker.lookup import Lookup
     from ftctl_worker.settings import Settings
     from ftctl_worker.tokens import Tokens
-    from ftctl_worker.tuned_models import TunedModels
     from ftctl_worker.uploads import Uploads
 
 __all__ = ["Services", "build_app"]
@@ -52,8 +52,7 @@ class Services:
     files: FileStore
     jobs: JobStore
     history: History
-    tuned: TunedModels
-    catalog: Catalog
+    lookup: Lookup
     engine: Engine
     jobs_changed: Callable[[], None]
     uploads: Uploads
@@ -73,11 +72,12 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
             jobs=services.jobs,
             files=services.files,
             history=services.history,
-            catalog=services.catalog,
+            catalog=services.lookup.catalog,
             changed=services.jobs_changed,
         ).routes(),
-        *ModelRoutes(services.tuned, services.catalog).routes(),
-        *ChatRoutes(services.engine, services.tuned, services.catalog).routes(),
+        *AdapterRoutes(services.lookup).routes(),
+        *ModelRoutes(services.lookup).routes(),
+        *ChatRoutes(services.engine, services.lookup).routes(),
     ]
     app = Starlette(
         routes=routes,

@@ -15,7 +15,6 @@ from starlette.routing import Route
 
 from ftctl_worker.api.requests import read_json
 from ftctl_worker.chat_request import ChatRequest, parse_chat
-from ftctl_worker.engine import Target
 from ftctl_worker.errors import ApiError, BadRequestError, ModelError, NotFoundError
 from ftctl_worker.ids import new_id
 from ftctl_worker.replies import Delta, Done, Failed, Reply, TokenLogprob
@@ -26,9 +25,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from ftctl_worker.bases import Catalog
     from ftctl_worker.engine import Engine, Ticket
-    from ftctl_worker.tuned_models import TunedModels
+    from ftctl_worker.lookup import Found, Lookup
 
 __all__ = ["ChatRoutes"]
 
@@ -38,11 +36,10 @@ _LOOK_FOR_THE_CLIENT_SECONDS = 1.0
 class ChatRoutes:
     """Answers chats with base and tuned models."""
 
-    def __init__(self, engine: Engine, tuned: TunedModels, catalog: Catalog) -> None:
-        """Answer through ``engine``."""
+    def __init__(self, engine: Engine, lookup: Lookup) -> None:
+        """Answer through ``engine`` with what ``lookup`` knows."""
         self._engine = engine
-        self._tuned = tuned
-        self._catalog = catalog
+        self._lookup = lookup
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -51,7 +48,7 @@ class ChatRoutes:
     async def create(self, request: Request) -> Response:
         """Answer one conversation."""
         chat = parse_chat(await read_json(request))
-        target = await run_in_threadpool(self._target, chat.model)
+        found = await run_in_threadpool(self._find, chat.model)
         replies: asyncio.Queue[Reply] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -59,19 +56,21 @@ class ChatRoutes:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the client
                 loop.call_soon_threadsafe(replies.put_nowait, reply)
 
-        conversation = _Conversation(chat, replies, self._engine.submit(chat, target, deliver))
+        ticket = self._engine.submit(chat, found.target, deliver)
+        conversation = _Conversation(chat, replies, ticket, found)
+        headers = {"x-ftctl-adapter": found.model} if found.fingerprint else None
         if not chat.stream:
-            return JSONResponse(await conversation.whole(request))
+            return JSONResponse(await conversation.whole(request), headers=headers)
         first = await conversation.first()
-        return StreamingResponse(conversation.stream(first), media_type="text/event-stream")
+        return StreamingResponse(
+            conversation.stream(first), media_type="text/event-stream", headers=headers
+        )
 
-    def _target(self, name: str) -> Target:
-        tuned = self._tuned.get(name)
+    def _find(self, name: str) -> Found:
         try:
-            base = self._catalog.resolve(name if tuned is None else tuned.base)
+            return self._lookup.find(name)
         except ModelError as error:
             raise NotFoundError(str(error), param="model", code="model_not_found") from error
-        return Target(base=base, adapter=None if tuned is None else tuned.folder)
 
 
 @dataclass
@@ -81,6 +80,7 @@ class _Conversation:
     chat: ChatRequest
     replies: asyncio.Queue[Reply]
     ticket: Ticket
+    found: Found
 
     def __post_init__(self) -> None:
         self.id = new_id("chatcmpl-")
@@ -162,7 +162,7 @@ class _Conversation:
             "id": self.id,
             "object": "chat.completion",
             "created": self.created,
-            "model": self.chat.model,
+            **self._who(),
             "choices": [
                 {
                     "index": 0,
@@ -173,6 +173,12 @@ class _Conversation:
             ],
             "usage": _usage(done),
         }
+
+    def _who(self) -> dict[str, str]:
+        """Say which model answers: the version that an alias meant when the request came."""
+        fingerprint = self.found.fingerprint
+        said = {} if fingerprint is None else {"system_fingerprint": fingerprint}
+        return {"model": self.found.model, **said}
 
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         if self.chat.top_logprobs is None:
@@ -204,7 +210,7 @@ class _Conversation:
             "id": self.id,
             "object": "chat.completion.chunk",
             "created": self.created,
-            "model": self.chat.model,
+            **self._who(),
             "choices": [] if delta is None else [choice],
         }
         if self.chat.include_usage:
@@ -232,7 +238,8 @@ def _usage(done: Done) -> dict[str, Any]:
 def _api_error(failed: Failed) -> ApiError:
     if failed.code == "server_error":
         return EngineFailedError(failed.message, code=failed.code)
-    return BadRequestError(failed.message, param="messages", code=failed.code)
+    param = "model" if failed.code == "adapter_not_usable" else "messages"
+    return BadRequestError(failed.message, param=param, code=failed.code)
 
 
 class EngineFailedError(ApiError):

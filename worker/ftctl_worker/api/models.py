@@ -11,21 +11,26 @@ from ftctl_worker.api import answers
 from ftctl_worker.errors import BadRequestError, NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.requests import Request
 
-    from ftctl_worker.bases import Catalog
-    from ftctl_worker.tuned_models import TunedModels
+    from ftctl_worker.lookup import Lookup
 
 __all__ = ["ModelRoutes"]
 
+_WHY_KEPT = {
+    "base": "%s is a base model and cannot be deleted.",
+    "adapters": "%s lies in the repository of adapters; 'ftctl adapters remove' removes it there.",
+}
+
 
 class ModelRoutes:
-    """List base and tuned models, and delete tuned ones."""
+    """List base models, tuned models and adapters of the repository, and delete tuned models."""
 
-    def __init__(self, tuned: TunedModels, catalog: Catalog) -> None:
-        """Serve ``tuned`` over ``catalog``."""
-        self._tuned = tuned
-        self._catalog = catalog
+    def __init__(self, lookup: Lookup) -> None:
+        """Serve what ``lookup`` knows."""
+        self._lookup = lookup
 
     def routes(self) -> list[Route]:
         """Return the routes; a model's name may hold slashes."""
@@ -37,7 +42,7 @@ class ModelRoutes:
 
     def every(self, _request: Request) -> Response:
         """List every model that can be named."""
-        return JSONResponse({"object": "list", "data": self._all()})
+        return JSONResponse({"object": "list", "data": list(self._all())})
 
     def retrieve(self, request: Request) -> Response:
         """Describe one model."""
@@ -50,23 +55,21 @@ class ModelRoutes:
     def delete(self, request: Request) -> Response:
         """Delete a tuned model."""
         name: str = request.path_params["model"]
-        if not self._tuned.delete(name):
-            if any(base.name == name for base in self._catalog.available()):
-                raise BadRequestError(
-                    f"{name} is a base model and cannot be deleted.", param="model"
-                )
+        if not self._lookup.tuned.delete(name):
+            for model in self._all():
+                if model["id"] == name:
+                    raise BadRequestError(_WHY_KEPT[model["owned_by"]] % name, param="model")
             raise _unknown(name)
         return JSONResponse({"id": name, "object": "model", "deleted": True})
 
-    def _all(self) -> list[answers.Answer]:
-        bases = [
-            answers.model(base.name, created=0, owner="base") for base in self._catalog.available()
-        ]
-        tuned = [
-            answers.model(model.name, created=model.created_at, owner="ftctl")
-            for model in self._tuned.all()
-        ]
-        return bases + tuned
+    def _all(self) -> Iterator[answers.Answer]:
+        for base in self._lookup.catalog.available():
+            yield answers.model(base.name, created=0, owner="base")
+        for model in self._lookup.tuned.all():
+            yield answers.model(model.name, created=model.created_at, owner="ftctl")
+        for name, version in self._lookup.versions():
+            said = answers.model(name, created=version.created_at, owner="adapters")
+            yield {**said, "root": version.name, "parent": version.base}
 
 
 def _unknown(name: str) -> NotFoundError:

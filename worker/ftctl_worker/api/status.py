@@ -73,8 +73,8 @@ class StatusRoutes:
                 "device": hardware.describe(self._settings.threads),
                 "methods": _METHODS,
                 "models": {
-                    "base": [base.name for base in self._services.catalog.available()],
-                    "tuned": len(self._services.tuned.all()),
+                    "base": [base.name for base in self._services.lookup.catalog.available()],
+                    "tuned": len(self._services.lookup.tuned.all()),
                 },
                 "queue": {
                     "jobs": self._services.jobs.counts(),
@@ -106,6 +106,8 @@ class StatusRoutes:
             yield f"ftctl_worker_http_requests_total{{{labels}}} {count}"
         yield from _head("ftctl_worker_chats_waiting", "gauge", "Chats that wait for an answer.")
         yield f"ftctl_worker_chats_waiting {self._services.engine.waiting}"
+        yield from _head("ftctl_worker_chat_batches_total", "counter", "Batches answered.")
+        yield f"ftctl_worker_chat_batches_total {self._services.engine.batches}"
         yield from _head("ftctl_worker_chat_tokens_total", "counter", "Tokens read and written.")
         for kind, count in self._services.engine.tokens.items():
             yield f'ftctl_worker_chat_tokens_total{{kind="{kind}"}} {count}'

@@ -1,0 +1,1 @@
+"""Spec files: reading YAML, TOML and JSON with every mistake's place, and writing first ones."""
