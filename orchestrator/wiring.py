@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from orchestrator.usecases.allowance import Vault
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.deploying import Yard
+    from orchestrator.usecases.evacuate import Registry as Tenants
     from orchestrator.usecases.evaluation import Evaluation, Shop
     from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.ledger import Ledger
@@ -414,6 +415,28 @@ class App:
             for each in self.deployments.all()
             if each.started_at is not None
         ]
+
+    def leaving(self) -> Tenants:
+        """What a plan of leaving is made from."""
+        from orchestrator.usecases.evacuate import Registry as Tenants
+
+        return Tenants(
+            jobs=self.jobs,
+            datasets=self.datasets,
+            archive=self.archive,
+            recordings=self.recordings,
+            comparisons=self.comparisons,
+            moves=self.moves,
+            lifecycle=self.lifecycle,
+            profiles=self._profiles_by_kind(),
+        )
+
+    def _profiles_by_kind(self) -> dict[str, str]:
+        """The profile that commands name, by kind: the user's own where there is one."""
+        own = self.settings.table("providers")
+        names = self.settings.profile_names()
+        ordered = sorted(names, key=lambda name: name not in own, reverse=True)
+        return {self.settings.profile(name).kind: name for name in ordered}
 
     def vault(self) -> Vault:
         """Where evaluations reserve their money."""

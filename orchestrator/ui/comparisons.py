@@ -8,7 +8,7 @@ from orchestrator.domain.comparison import Word
 from orchestrator.domain.errors import UsageError
 from orchestrator.reports.charts import difference_chart
 from orchestrator.reports.words import p_value, points, signed, warnings
-from orchestrator.ui.layout import Slice, facts, link, note, page, pager, select, table, url
+from orchestrator.ui.layout import Slice, chart, facts, link, note, page, pager, select, table, url
 from orchestrator.ui.markup import Html, clipped, h
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def show_comparison(visit: Visit) -> WebResponse:
     """One comparison: arms, differences, and rows to read."""
     found = visit.app.comparisons.find(visit.parts["comparison"])
     plain = found.as_json()
-    chart = difference_chart(plain)
+    drawn = difference_chart(plain)
     return page(
         f"Comparison {found.id}",
         h("p", _word(found.verdict), " ", found.reason),
@@ -73,11 +73,10 @@ def show_comparison(visit: Visit) -> WebResponse:
         ),
         [note(each) for each in warnings(plain["arms"])],
         _arms(found),
-        # The chart escapes for itself.
         h(
             "section",
             h("h2", "Difference in quality"),
-            Html(chart) if chart else None,
+            chart(drawn),
             _differences(found),
         ),
         _rows(visit, found),

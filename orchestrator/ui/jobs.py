@@ -15,6 +15,7 @@ from orchestrator.reports.words import age
 from orchestrator.ui.layout import (
     SCRIPT_AT,
     button,
+    chart,
     facts,
     field,
     html,
@@ -209,7 +210,7 @@ def _live(visit: Visit, job: Job) -> Html:
     store = visit.app.jobs
     training, validation = loss_curves(store.metrics(job.id))
     told = f"step {training[-1].step:,}, loss {training[-1].value:.4g}" if training else None
-    chart = loss_chart(
+    drawn = loss_chart(
         [(p.step, p.value) for p in thinned(training)],
         [(p.step, p.value) for p in thinned(validation)],
     )
@@ -230,8 +231,7 @@ def _live(visit: Visit, job: Job) -> Html:
             h(
                 "section",
                 h("h2", "Training"),
-                # The chart escapes for itself.
-                Html(chart) if chart else h("p", "No loss was reported yet.", class_="dim"),
+                chart(drawn) if drawn else h("p", "No loss was reported yet.", class_="dim"),
                 data_part="curve",
                 aria_label="Training",
             ),
@@ -357,7 +357,7 @@ def _checkpoints(visit: Visit, job: Job) -> Html | None:
 
 def _history(visit: Visit, job: Job) -> Html:
     rows = [
-        (moment(each.at), status_of(each.after), clipped(each.reason, _LONGEST))
+        (moment(each.at, seconds=True), status_of(each.after), clipped(each.reason, _LONGEST))
         for each in visit.app.jobs.transitions(job.id)
     ]
     moves = table("Every change of state", ("When (UTC)", "Became", "Why"), rows, tight=(0, 1))
@@ -380,4 +380,4 @@ def _events(visit: Visit, job: Job) -> Html:
 def _event(event: JobEvent) -> tuple[Child, ...]:
     look = {"error": "bad", "warning": "open"}.get(event.level)
     mark = h("span", event.level, class_=f"status {look}") if look else event.source
-    return moment(event.at), mark, clipped(event.message, _LONGEST)
+    return moment(event.at, seconds=True), mark, clipped(event.message, _LONGEST)

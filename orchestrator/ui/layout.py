@@ -30,6 +30,8 @@ _TITLES = {
     "/comparisons": "Comparisons",
     "/reports": "Reports",
     "/models": "Models",
+    "/adapters": "Adapters",
+    "/costs": "Costs",
 }
 _LOOKS = {
     JobStatus.SUCCEEDED: "good",
@@ -263,13 +265,17 @@ def status_of(status: JobStatus) -> Html:
     return h("span", str(status).replace("_", " "), class_=f"status {look}".strip())
 
 
-def moment(at: datetime | None) -> Child:
+def moment(at: datetime | None, *, seconds: bool = False) -> Child:
     """A time, in UTC, whole for machines."""
     if at is None:
         return None
-    return h(
-        "time", f"{at:%Y-%m-%d %H:%M}", datetime=at.isoformat(), title=f"{at:%Y-%m-%d %H:%M:%S} UTC"
-    )
+    shown = f"{at:%Y-%m-%d %H:%M:%S}" if seconds else f"{at:%Y-%m-%d %H:%M}"
+    return h("time", shown, datetime=at.isoformat())
+
+
+def chart(drawn: str) -> Html:
+    """A chart of the reports, which escapes for itself; it scrolls where it has no room."""
+    return h("div", Html(drawn), class_="wide", tabindex=0, role="region", aria_label="Chart")
 
 
 def link(text: Child, path: str, /, **fields: object) -> Html:

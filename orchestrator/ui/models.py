@@ -55,7 +55,8 @@ def list_models(visit: Visit) -> WebResponse:
     shown: Child = h("p", "None.", class_="dim")
     if rows:
         shown = table("Models, the next to end first", head, rows, tight=(0, 4, 5))
-    return page("Models", chooser, shown, pager(part, "/models", within=span), here="/models")
+    out = h("p", link("The way out for every tuned model, step by step", "/leaving"))
+    return page("Models", out, chooser, shown, pager(part, "/models", within=span), here="/models")
 
 
 def _row(each: ListedModel, today: date) -> tuple[Child, ...]:

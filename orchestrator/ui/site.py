@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.domain.errors import ExitCode, UsageError
 from orchestrator.domain.explaining import explained
 from orchestrator.domain.web import WebResponse
-from orchestrator.ui import comparisons, data, jobs, models, reports, submit
+from orchestrator.ui import (
+    adapters,
+    comparisons,
+    costs,
+    data,
+    jobs,
+    leaving,
+    models,
+    reports,
+    submit,
+)
 from orchestrator.ui.access import is_own_form
 from orchestrator.ui.desk import Desk, Errands, Visit
 from orchestrator.ui.files import Files
@@ -62,6 +72,12 @@ _ROUTES = (
     _route("GET", "/reports", reports.list_reports),
     _route("GET", "/reports/{report}", reports.show_report),
     _route("GET", "/models", models.list_models),
+    _route("GET", "/leaving", leaving.show_plans),
+    _route("GET", "/adapters", adapters.list_tasks),
+    _route("GET", "/adapters/{task}", adapters.show_task),
+    _route("GET", "/adapters/{task}/(?P<verb>promote|rollback)", adapters.ask),
+    _route("POST", "/adapters/{task}/(?P<verb>promote|rollback)", adapters.act),
+    _route("GET", "/costs", costs.show_costs),
 )
 _STATUSES = {
     ExitCode.USAGE: 400,

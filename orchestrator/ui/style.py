@@ -22,7 +22,8 @@ h1{font-size:26px;margin:6px 0 10px;overflow-wrap:anywhere}
 .skip{position:absolute;left:-9999px}
 .skip:focus{left:12px;top:8px;background:var(--paper);padding:6px 10px;z-index:2}
 caption{text-align:left;color:var(--dim);font-size:13px;padding:0 0 4px}
-.wide table{min-width:520px}
+.wide table{min-width:520px}.wide th,.wide td{overflow-wrap:break-word}
+.wide svg{min-width:520px}
 td.tight,th.tight{white-space:nowrap}
 form.filter>*,form.fields>*{min-width:0}
 form.filter,form.fields{display:flex;flex-wrap:wrap;gap:10px 14px;align-items:end;margin:12px 0}

@@ -28,6 +28,8 @@ FIELDS = (
     "learning_rate_multiplier", "suffix", "seed", "max_cost", "allow_unpriced",
 )  # fmt: skip
 _MOST_MODELS = 100
+_LONGEST_NUMBER = 20
+_AGAIN = "Submit although the same training ran within a day, or the account was refused"
 
 
 def show_form(visit: Visit) -> WebResponse:
@@ -155,7 +157,7 @@ def _plan_page(
         h(
             "form",
             hidden_fields(hidden),
-            h("p", _again_box(checked=again)),
+            h("p", _box("again", _AGAIN, checked=again)),
             h(
                 "div",
                 h("button", label, type="submit", class_="main"),
@@ -170,13 +172,9 @@ def _plan_page(
     )
 
 
-def _again_box(*, checked: bool) -> Html:
-    return h(
-        "label",
-        h("input", type="checkbox", name="again", value="yes", checked=checked),
-        "Submit although the same training ran within a day, or the account was refused",
-        class_="check",
-    )
+def _box(name: str, label: str, *, checked: bool) -> Html:
+    box = h("input", type="checkbox", name=name, value="yes", checked=checked)
+    return h("label", box, label, class_="check")
 
 
 def _print(plan: Plan) -> str:
@@ -261,7 +259,7 @@ def _request(visit: Visit, values: Mapping[str, str]) -> Request:
 def _number(values: Mapping[str, str], name: str, kind: Callable[[str], Any]) -> Any:
     """What was filled in, if anything; which numbers are good is the plan's to say."""
     try:
-        number = kind(values[name]) if values[name] else None
+        number = kind(values[name][:_LONGEST_NUMBER]) if values[name] else None
     except ValueError:
         number = math.nan
     if number is not None and not math.isfinite(number):
@@ -294,8 +292,12 @@ def _form(visit: Visit, values: Mapping[str, str]) -> Html:
               value=values["learning_rate_multiplier"], inputmode="decimal",
               help_="empty: the provider chooses"),
         field("Suffix", "suffix", value=values["suffix"], help_="goes into the tuned model's name"),
+        field("Most it may cost", "max_cost", value=values["max_cost"], inputmode="decimal",
+              help_="US dollars; more than that is not submitted"),
         field("Seed", "seed", value=values["seed"], inputmode="numeric",
               help_="same data and seed, same result"),
+        h("div", _box("allow_unpriced", "Submit although nobody knows what it may cost",
+                      checked=values["allow_unpriced"] == "yes"), class_="whole"),
         h("div", h("button", "Check and price it", type="submit", class_="main"), class_="whole"),
         _options("files", names),
         _options("models", _models(visit)),
