@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.domain.errors import ExitCode, UsageError
+from orchestrator.domain.errors import ExitCode
 from orchestrator.domain.explaining import explained
 from orchestrator.domain.web import WebResponse
 from orchestrator.ui import (
@@ -121,7 +121,7 @@ class Site:
         try:
             return self._answer(request)
         except Exception as error:  # noqa: BLE001 - no traceback reaches a browser
-            return _failed(error)
+            return _failed(error, request)
 
     def _answer(self, request: WebRequest) -> WebResponse:
         if not self.gate.knows_host(request, self._port):
@@ -196,13 +196,16 @@ def _refused(status: int, why: str) -> WebResponse:
     return page("Not here", h("p", why), status=status, shut=True)
 
 
-def _failed(error: Exception) -> WebResponse:
+def _failed(error: Exception, request: WebRequest) -> WebResponse:
     said = explained(error)
     hint = h("p", "Try: ", h("code", said.hint)) if said.hint else None
-    status = 404 if isinstance(error, UsageError) and said.message.startswith("There is no") else 0
+    status = _STATUSES.get(said.code, 500)
+    # A path that names what is not there; a bad field of an address is a bad request.
+    if status == 400 and not request.query and request.method != "POST":
+        status = 404
     return page(
         "That did not work",
         note(h("p", h("strong", said.message)), hint, look="bad"),
         h("p", h("a", "All jobs", href="/")),
-        status=status or _STATUSES.get(said.code, 500),
+        status=status,
     )

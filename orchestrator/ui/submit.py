@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError, DatasetInvalid, FtctlError, UsageError
 from orchestrator.domain.job import Hyperparameters, Method
+from orchestrator.domain.lifecycle import ANYTHING
 from orchestrator.domain.usd import micros, money
 from orchestrator.ui.layout import field, hidden_fields, link, note, page, redirect, select
 from orchestrator.ui.markup import h
@@ -319,4 +320,5 @@ def _models(visit: Visit) -> list[str]:
         for provider in sorted(known)
         for row in visit.app.listed_lifecycle.trainable(provider, today)
     ]
-    return list(dict.fromkeys(["tiny", "smollm2", *found]))[:_MOST_MODELS]
+    named = dict.fromkeys(["tiny", "smollm2", *found])
+    return [model for model in named if model != ANYTHING][:_MOST_MODELS]
