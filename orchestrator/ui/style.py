@@ -17,7 +17,7 @@ header.top nav a{display:block;padding:10px 8px;text-decoration:none;border-bott
 header.top nav a[aria-current]{border-color:var(--first);font-weight:600}
 a{color:var(--first);text-underline-offset:2px}
 header.top a{color:var(--ink)}
-h1{font-size:26px;margin:6px 0 10px;overflow-wrap:anywhere}
+h1{font-size:26px;margin:6px 0 10px}main{overflow-wrap:anywhere}
 :focus-visible{outline:3px solid var(--first);outline-offset:2px;border-radius:3px}
 .skip{position:absolute;left:-9999px}
 .skip:focus{left:12px;top:8px;background:var(--paper);padding:6px 10px;z-index:2}

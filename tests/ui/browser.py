@@ -87,6 +87,13 @@ class Browser:
         filled = self.run(f"({_FILL})({json.dumps(label)}, {json.dumps(value)})")
         assert filled, f"no input is labelled {label!r}"
 
+    def press(self, key: str) -> None:
+        """Press and let go."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self._send(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=9
+            )
+
     def look(self, *, width: int, dark: bool = False) -> None:
         """A window so wide, in light or dark."""
         self._send(

@@ -17,8 +17,11 @@ from orchestrator.domain.job import Checkpoint, Job, JobEvent, JobStatus, Metric
 from orchestrator.domain.provider import Provider
 from orchestrator.store.job_values import to_row
 from orchestrator.store.tables import job_rows
+from orchestrator.usecases.adapter_push import Origin, push, take_in
+from orchestrator.usecases.adapter_registry import Registry
+from orchestrator.usecases.adapters import promote
 from tests.conftest import Ftctl
-from tests.factories import a_dataset, a_job, chat_file
+from tests.factories import a_dataset, a_job, adapter_folder, chat_file
 from tests.reports.samples import a_report
 from tests.ui.visiting import Answer, Served, Visitor, served, visible, visiting
 from tests.usecases.comparing import Host, row, tuned_job, write
@@ -409,3 +412,40 @@ def test_an_error_that_nobody_expected_is_a_page_without_a_traceback(ftctl: Ftct
         assert answer.status == 500
         assert "Traceback" not in answer.text
         assert "SELECT" not in answer.text
+
+
+class TestAdapters:
+    @pytest.fixture
+    def registry(self, ftctl: Ftctl) -> Registry:
+        app = ftctl.app()
+        for seed in (1.0, 2.0):
+            with app.adapters.stage() as outer, app.adapters.stage() as stage:
+                take_in(adapter_folder(outer / "own", seed=seed), stage, None)
+                push(app.adapters, stage, "tickets", Origin(base_model={"name": "tiny"}))
+        promote(app.adapters, "tickets", "v1", forced=True, reason=HOSTILE)
+        return app.adapters
+
+    def test_an_alias_moves_after_a_question_and_back(self, visitor: Visitor, registry: Registry):
+        sound(visitor.get("/adapters"))
+        sound(visitor.get("/adapters/tickets"))
+        asked = visitor.get("/adapters/tickets/promote?version=v2")
+        sound(asked)
+        form = asked.form("/adapters/tickets/promote")
+        assert visitor.send(form, alias="candidate", reason=HOSTILE).status == 303
+        assert registry.repo.history("tickets").aliases == {"champion": "v1", "candidate": "v2"}
+        promote(registry, "tickets", "v2", forced=True, reason="a test")
+        back = visitor.get("/adapters/tickets/rollback").form("/adapters/tickets/rollback")
+        assert visitor.send(back).status == 303
+        assert registry.repo.history("tickets").aliases["champion"] == "v1"
+        # The same form again: what it was about is no more.
+        assert visitor.send(back).status == 400
+        sound(visitor.get("/adapters/tickets"))
+
+    def test_the_gate_is_not_passed_by_clicking(self, visitor: Visitor, registry: Registry):
+        form = visitor.get("/adapters/tickets/promote?version=v2").form("/adapters/tickets/promote")
+        sound(visitor.send(form, forced="yes", force="yes"), status=409)
+        assert registry.repo.history("tickets").aliases == {"champion": "v1"}
+
+    def test_a_task_that_is_not_there(self, visitor: Visitor, registry: Registry):
+        sound(visitor.get("/adapters/nothing"), status=404)
+        sound(visitor.get("/adapters/..%2ftickets"), status=404)
