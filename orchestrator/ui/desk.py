@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.job import Job
+    from orchestrator.domain.lifecycle import Lifecycle
     from orchestrator.domain.web import WebRequest
     from orchestrator.ui.files import Files
     from orchestrator.ui.once import Once
@@ -139,6 +140,11 @@ class Visit:
     def app(self) -> App:
         """The wired application."""
         return self.desk.app
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """Last days as they are known now: the process outlives what it read at its start."""
+        return self.app.listed_lifecycle.with_told(self.app.model_dates.all())
 
     def asked(self, name: str) -> str:
         """A field of the address; empty when it is not there."""

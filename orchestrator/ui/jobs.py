@@ -274,7 +274,7 @@ def _facts(visit: Visit, job: Job) -> Html:
 
 
 def _last_day(visit: Visit, job: Job) -> str | None:
-    row = visit.app.lifecycle.of_job(job) if job.tuned_model else None
+    row = visit.lifecycle.of_job(job) if job.tuned_model else None
     ends = row.ending("serving_ends") if row else None
     left = ends.days_left(visit.app.clock.now().date()) if ends else None
     if ends is None or ends.day is None or left is None:

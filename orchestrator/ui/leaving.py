@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def show_plans(visit: Visit) -> WebResponse:
     from orchestrator.usecases.evacuate import evacuate
 
     today = visit.app.clock.now().astimezone(UTC).date()
-    plans = evacuate(visit.app.leaving(), today)
+    plans = evacuate(replace(visit.app.leaving(), lifecycle=visit.lifecycle), today)
     if not plans:
         none = h(
             "p",

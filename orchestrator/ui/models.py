@@ -28,7 +28,7 @@ def list_models(visit: Visit) -> WebResponse:
 
     app, today = visit.app, visit.app.clock.now().date()
     span = visit.asked("within") if visit.asked("within") in _SPANS else ""
-    found = model_list.list_models(app.lifecycle, app.jobs.tuned())
+    found = model_list.list_models(visit.lifecycle, app.jobs.tuned())
     if span:
         found = [each for each in found if each.expires(today, timedelta(days=int(span)))]
     found = sorted(found, key=lambda each: each.next_day(today) or today.max)

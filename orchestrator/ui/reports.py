@@ -67,7 +67,7 @@ def report_now(visit: Visit) -> WebResponse:
         now=app.clock.now(),
         costs=app.settings.table("costs"),
         prices=app.prices,
-        lifecycle=app.lifecycle,
+        lifecycle=visit.lifecycle,
     )
     return _whole(made.as_json())
 

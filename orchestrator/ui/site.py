@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.domain.errors import ExitCode
+from orchestrator.domain.errors import ExitCode, FtctlError
 from orchestrator.domain.explaining import explained
 from orchestrator.domain.web import WebResponse
 from orchestrator.ui import (
@@ -121,6 +121,8 @@ class Site:
         try:
             return self._answer(request)
         except Exception as error:  # noqa: BLE001 - no traceback reaches a browser
+            if not isinstance(error, FtctlError):
+                self._say(f"{request.method} {request.path}: {explained(error).message}")
             return _failed(error, request)
 
     def _answer(self, request: WebRequest) -> WebResponse:

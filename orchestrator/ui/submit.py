@@ -114,7 +114,7 @@ def _planned(visit: Visit, request: Request) -> Any:
 
     app = visit.app
     able = wiring.capabilities(request.profile)
-    return plan(request, able, app.prices, app.lifecycle, app.clock.now())
+    return plan(request, able, app.prices, visit.lifecycle, app.clock.now())
 
 
 def _plan_page(
