@@ -107,7 +107,7 @@ def act(visit: Visit) -> WebResponse:
     ledger, _lines = visit.desk.ledger()
     if verb in _VERBS:
         getattr(control, verb)(job, ledger)
-    elif not job.status.is_final:
+    elif not job.status.is_final and not _is_being_sent(visit, job):
         # Somebody who looked at the same moment has done the work.
         with contextlib.suppress(Conflict):
             sync_job(job, visit.app.provider(job.provider), ledger)
@@ -140,6 +140,10 @@ def ask_cancel(visit: Visit) -> WebResponse:
 
 def _job(visit: Visit) -> Job:
     return visit.app.jobs.find(visit.parts["job"])
+
+
+def _is_being_sent(visit: Visit, job: Job) -> bool:
+    return visit.desk.errands.is_busy(job) and not job.status.is_remote
 
 
 def _filter(visit: Visit) -> JobFilter:
@@ -214,7 +218,7 @@ def _live(visit: Visit, job: Job) -> Html:
         [(p.step, p.value) for p in thinned(training)],
         [(p.step, p.value) for p in thinned(validation)],
     )
-    busy = visit.desk.errands.is_busy(job) and not job.status.is_remote
+    busy = _is_being_sent(visit, job)
     return join(
         (
             h(
