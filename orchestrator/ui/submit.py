@@ -81,7 +81,7 @@ def _submitted(visit: Visit, values: Mapping[str, str]) -> Job:
     app, request = visit.app, _request(visit, values)
     again = visit.given("again") == "yes"
     with _planned(visit, request) as plan:
-        if visit.given("plan") != _print(plan):
+        if visit.given("plan") != _print(plan, values):
             why = note(
                 "The data or its price has changed since you saw the plan. This is the new one."
             )
@@ -137,7 +137,7 @@ def _plan_page(
         **values,
         "mark": visit.mark,
         "once": visit.desk.once.issue(),
-        "plan": _print(plan),
+        "plan": _print(plan, values),
     }
     first, *rest = plan.lines()
     return page(
@@ -178,10 +178,11 @@ def _box(name: str, label: str, *, checked: bool) -> Html:
     return h("label", box, label, class_="check")
 
 
-def _print(plan: Plan) -> str:
-    """What was shown, in one word: the bytes, the passes and the price."""
+def _print(plan: Plan, values: Mapping[str, str]) -> str:
+    """What was shown, in one word: the fields, the bytes, the passes and the price."""
     validation = plan.validation.dataset.digest if plan.validation else None
     shown = [
+        *(values[name] for name in FIELDS),
         plan.training.dataset.digest,
         validation,
         plan.epochs,

@@ -119,8 +119,9 @@ def test_data_that_changed_after_the_plan_is_planned_again(ftctl: Ftctl, visitor
 
 def test_another_answer_than_the_one_that_was_shown_is_not_taken(ftctl: Ftctl, visitor: Visitor):
     form = planned(visitor, epochs="1").form("/submit/confirm")
-    answer = visitor.send(form, epochs="9")
-    assert "has changed since you saw the plan" in answer.text
+    for changed in ({"epochs": "9"}, {"suffix": "other"}, {"max_cost": "100"}):
+        answer = visitor.send(form, **changed)
+        assert "has changed since you saw the plan" in answer.text
     assert jobs(ftctl) == []
 
 
