@@ -106,11 +106,11 @@ def fill(
 
 
 def timed(name: str, step: Callable[[], Any]) -> Any:
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     done = step()
-    seconds = time.perf_counter() - started
+    seconds, busy = time.perf_counter() - started, time.process_time() - worked
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{name:<42}{seconds:>8.1f} s{memory:>9.0f} MiB at most")
+    print(f"{name:<42}{seconds:>8.1f} s{busy:>8.1f} s of a core{memory:>9.0f} MiB at most")
     return done
 
 

@@ -181,17 +181,20 @@ class App:
         )
 
     @contextlib.contextmanager
-    def _till(self, job: Job, wanted: Evaluation, title: str) -> Iterator[Till]:
+    def _till(self, job: Job | None, wanted: Evaluation, title: str) -> Iterator[Till]:
         from orchestrator.usecases.allowance import allowance
         from orchestrator.usecases.till import Till
 
         with allowance(
-            self.vault(), subject=title, job_id=job.id, allow_unpriced=wanted.allow_unpriced
+            self.vault(),
+            subject=title,
+            job_id=job.id if job else None,
+            allow_unpriced=wanted.allow_unpriced,
         ) as allowed:
             yield Till(
                 book=self.prices,
-                kind=job.kind,
-                profile=job.provider,
+                kind=job.kind if job else "",
+                profile=job.provider if job else "",
                 limit=wanted.max_cost,
                 allowance=allowed,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from orchestrator.usecases.answers import read_answers, written
 from orchestrator.usecases.dated import default_checklist
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from orchestrator.domain.checklist import Checklist
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -25,7 +28,8 @@ stage_option = click.option(
     type=click.Choice(STAGES),
     default="after_run",
     show_default=True,
-    help="plan: before money is spent; after_run: was it worth it; migrate: may the old go.",
+    help="plan: before money is spent; after_run: was it worth it; migrate: may the old go; "
+    "switch: may any model replace another.",
 )
 
 
@@ -113,36 +117,63 @@ def answer(
         raise UsageError(
             f"'{name}' needs a value.", hint=f"ftctl checklist answer {file} {name} pass"
         )
-    given = [(name, value or "", note)] if name else _ask(found, answers)
-    who = by or answers.name or (_who() if name is None else "")
-    for each, said, why in given:
-        answers = answered(answers, found, each, said, note=why, by=who, on=today)
-    file.write_text(written(answers, found), encoding="utf-8")
-    say(f"wrote {len(given)} answers to {file}")
+    sheet = _Sheet(file, found, answers, today)
+    if name is not None:
+        sheet.take(name, value or "", note, by or answers.name)
+    else:
+        _ask(sheet, by)
+    say(f"wrote {sheet.taken} answers to {file}")
     return ExitCode.DONE
 
 
-def _ask(found: Checklist, answers: Answers) -> list[tuple[str, str, str]]:
-    """Every question that is open, to the person at the terminal."""
+@dataclass
+class _Sheet:
+    """The file as it is filled in: each answer is written before the next question."""
+
+    file: Path
+    checklist: Checklist
+    answers: Answers
+    today: date
+    taken: int = 0
+
+    def take(self, name: str, value: str, note: str, by: str) -> None:
+        self.answers = answered(
+            self.answers, self.checklist, name, value, note=note, by=by, on=self.today
+        )
+        self.file.write_text(written(self.answers, self.checklist), encoding="utf-8")
+        self.taken += 1
+
+
+def _ask(sheet: _Sheet, by: str) -> None:
+    """Every question that is open, to the person at the terminal.
+
+    What makes no sense is asked again; who stops half-way has kept what was answered.
+    """
     if not sys.stdin.isatty():
         raise UsageError("There is nobody at the terminal to ask.", hint="give NAME and VALUE")
-    given = []
+    found, answers = sheet.checklist, sheet.answers
+    who = by or answers.name or str(click.prompt("Your name", err=True))
     for criterion in found.criteria:
         known = answers.given.get(criterion.id)
         if criterion.by != "human" or (known and known.status is not Status.UNKNOWN):
             continue
         click.echo(f"\n{criterion.title}: {criterion.ask}", err=True)
-        choice = click.Choice(list(Status))
+        # By value: click would ask for the names of the members.
+        choice = click.Choice([status.value for status in Status])
         status = click.prompt(criterion.id, type=choice, default=Status.UNKNOWN.value, err=True)
         if status != Status.UNKNOWN:
             note = click.prompt("because", default="", show_default=False, err=True)
-            given.append((criterion.id, str(status), note))
+            sheet.take(criterion.id, str(status), note, who)
     for name, ask in found.numbers.items():
         if name not in answers.numbers:
-            said = click.prompt(f"{ask} [{name}]", default="", show_default=False, err=True)
-            given += [(name, said, "")] if said else []
-    return given
+            _ask_number(sheet, name, ask, who)
 
 
-def _who() -> str:
-    return str(click.prompt("Your name", err=True))
+def _ask_number(sheet: _Sheet, name: str, ask: str, who: str) -> None:
+    while said := click.prompt(f"{ask} [{name}]", default="", show_default=False, err=True):
+        try:
+            sheet.take(name, str(said), "", who)
+        except UsageError as error:
+            say(error.message)
+        else:
+            return

@@ -33,7 +33,7 @@ def _read_spec(ctx: click.Context, _parameter: click.Parameter, path: Path | Non
     return path
 
 
-_NAMES = {"arm": "arms"}
+_NAMES = {"arm": "arms", "candidate": "candidates"}
 _OPTIONS = (
     click.option(
         "--spec",
@@ -49,9 +49,30 @@ _OPTIONS = (
         "arms",
         multiple=True,
         metavar="NAME",
-        help="base, few-shot:K|auto, rag:PATH, successor, tuned, tuned+few-shot:K, classical, "
+        help="base, model:PROFILE/MODEL, few-shot:K|auto, rag:PATH, successor, tuned, tuned+few-shot:K, classical, "
         "recorded:NAME, again; with @PROFILE:MODEL for another provider. Repeat it. "
         "Default: base, few-shot:6, tuned.",
+    ),
+    click.option(
+        "--candidate",
+        "candidates",
+        multiple=True,
+        metavar="ARM",
+        help="Arm that is to prove itself.  [default: tuned; without a job the last]",
+    ),
+    click.option(
+        "--baseline", metavar="ARM", help="Arm that the verdict is about.  [default: the best]"
+    ),
+    click.option(
+        "--provider",
+        default="",
+        metavar="PROFILE",
+        help="Without a job: who answers for arms that name nobody.",
+    ),
+    click.option(
+        "--training",
+        type=_FILE,
+        help="Without a job: chat JSONL that examples come from and no test row may repeat.",
     ),
     click.option("--task", type=click.Choice(list(TASKS)), help="Choose a grader by kind of task."),
     click.option("--grader", help="Grader of the primary metric.  [default: exact]"),
@@ -93,7 +114,12 @@ _OPTIONS = (
         show_default=True,
         help="Calls at once.",
     ),
+    click.option("--junit", type=_FILE, help="Write gates and rows here as JUnit XML, for CI."),
+    click.option("--markdown", type=_FILE, help="Write the result here, for a pull request."),
     click.option("--allow-leakage", is_flag=True, help="Keep test rows that training has."),
+    click.option(
+        "--drop-near", is_flag=True, help="Leave out test rows that nearly repeat a training row."
+    ),
 )
 
 

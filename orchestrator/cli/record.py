@@ -27,6 +27,7 @@ EXAMPLE = """\b
 Example:
   ftctl record ft:gpt-4.1-mini:acme::x1 --provider openai --test test.jsonl --name old
   ftctl compare JOB --test test.jsonl --arm recorded:old --arm tuned
+  ftctl record gpt-4.1 --provider openai --test test.jsonl --name twice --repeats 2
 """
 
 
@@ -39,6 +40,14 @@ Example:
 @click.option("--name", required=True, help="By which recorded:NAME finds it.")
 @click.option("--limit", type=click.IntRange(min=1), help="So many rows, drawn by --seed.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Answers per row; two or more show how much the model differs from itself.",
+)
+@click.option("--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True)
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens of an answer.")
 @click.option(
     "--max-cost", type=click.FloatRange(min=0), metavar="USD", help="Stop before spending more."
@@ -61,6 +70,8 @@ def record(
     name: str,
     limit: int | None,
     seed: int,
+    repeats: int,
+    temperature: float,
     max_tokens: int | None,
     max_cost: float | None,
     allow_unpriced: bool,
@@ -84,6 +95,8 @@ def record(
     plan = Plan(
         max_tokens=max_tokens or token_limit([s.reference for s in samples.samples]),
         concurrency=concurrency,
+        repeats=repeats,
+        temperature=temperature,
     )
     with allowance(app.vault(), subject=f"record {name}", allow_unpriced=allow_unpriced) as allowed:
         till = Till(book=app.prices, kind=kind, profile=provider, limit=max_cost, allowance=allowed)

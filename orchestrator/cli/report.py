@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,15 +13,22 @@ from orchestrator.cli.checklist import stage_option
 from orchestrator.cli.output import console, json_option, print_json, say
 from orchestrator.domain.checklist import Verdict
 from orchestrator.domain.errors import ExitCode, UsageError
+from orchestrator.reports.markdown import to_markdown
 from orchestrator.usecases import report as reporting
 from orchestrator.usecases.answers import read_answers, template
 from orchestrator.usecases.dated import default_checklist
+
+if TYPE_CHECKING:
+    from orchestrator.domain.comparison import Comparison
+    from orchestrator.domain.job import Job
 
 EXAMPLE = """\b
 Example:
   ftctl report JOB
   ftctl report JOB --answers answers.toml --out decision/
   ftctl report JOB --stage migrate --answers answers.toml
+  ftctl report --comparison ID
+  ftctl report JOB --markdown > comment.md
 """
 _EXITS = {
     Verdict.GO: ExitCode.DONE,
@@ -31,39 +39,41 @@ _EXITS = {
 
 
 @click.command(epilog=EXAMPLE)
-@click.argument("job_id", metavar="JOB")
-@click.option("--comparison", metavar="ID", help="Of this job; the newest when not given.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; ftctl-report-JOB by default.")
+@click.argument("job_id", metavar="[JOB]", required=False)
+@click.option("--comparison", metavar="ID", help="Which one; the newest of JOB when not given.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; ftctl-report-ID by default.")
 @click.option("--answers", type=click.Path(path_type=Path), help="What a person answered, as TOML.")
 @click.option("--answers-template", is_flag=True, help="Print such a file to fill in, and stop.")
+@click.option("--markdown", is_flag=True, help="Print the Markdown, for a pull request.")
 @stage_option
 @json_option
 @click.pass_context
 def report(
     ctx: click.Context,
     *,
-    job_id: str,
+    job_id: str | None,
     comparison: str | None,
     out: Path | None,
     answers: Path | None,
     answers_template: bool,
+    markdown: bool,
     stage: str,
     as_json: bool,
 ) -> int:
     """Write the decision report of JOB: is fine-tuning worth it here, and what does it cost.
 
-    Writes report.json, report.md and report.html. Exit code 0: go, also with conditions; 1: no go;
+    Without JOB it is about a comparison: should its candidate take the place of the baseline. Writes
+    report.json, report.md and report.html. Exit code 0: go, also with conditions; 1: no go;
     10: evidence is missing, which is not a no.
     """
-    checklist = default_checklist(stage)
     if answers_template:
-        click.echo(template(checklist), nl=False)
+        click.echo(template(default_checklist(stage)), nl=False)
         return ExitCode.DONE
     app = wiring.app(ctx)
-    job = app.jobs.find(job_id)
-    found = app.comparisons.find(comparison) if comparison else app.comparisons.latest(job.id)
-    if found is not None and found.job_id != job.id:
-        raise UsageError(f"Comparison {found.id} is of job {found.job_id}, not of {job.id}.")
+    job, found = _about(app, job_id, comparison)
+    if job is None:
+        stage = "switch"
+    checklist = default_checklist(stage)
     made = reporting.make_report(
         job,
         jobs=app.jobs,
@@ -77,9 +87,13 @@ def report(
         prices=app.prices,
         lifecycle=app.lifecycle,
     )
-    plain = reporting.write_report(made, out or Path(f"ftctl-report-{job.id}"), app.comparisons)
+    plain = reporting.write_report(
+        made, out or Path(f"ftctl-report-{_named(job, found)}"), app.comparisons
+    )
     if as_json:
         print_json(plain)
+    elif markdown:
+        click.echo(to_markdown(plain), nl=False)
     else:
         from orchestrator.reports.terminal_report import show_report
 
@@ -87,6 +101,31 @@ def report(
         for path in plain["files"]:
             say(f"wrote {path}")
     return _EXITS[made.verdict]
+
+
+def _about(
+    app: wiring.App, job_id: str | None, comparison: str | None
+) -> tuple[Job | None, Comparison | None]:
+    """The job that is reported on, and its comparison; only one of them may be missing."""
+    if job_id is None and comparison is None:
+        raise UsageError(
+            "A report is about a job, or about a comparison.",
+            hint="ftctl report JOB, or ftctl report --comparison ID (ftctl comparisons lists them)",
+        )
+    found = app.comparisons.find(comparison) if comparison else None
+    of_job = job_id or (found.job_id if found else None)
+    job = app.jobs.find(of_job) if of_job else None
+    if job is None:
+        return None, found
+    found = found or app.comparisons.latest(job.id)
+    if found is not None and found.job_id != job.id:
+        whose = f"of job {found.job_id}" if found.job_id else "of no job"
+        raise UsageError(f"Comparison {found.id} is {whose}, not of {job.id}.")
+    return job, found
+
+
+def _named(job: Job | None, found: Comparison | None) -> str:
+    return job.id if job else found.id if found else ""
 
 
 def _version() -> str:

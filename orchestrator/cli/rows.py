@@ -18,7 +18,9 @@ from orchestrator.cli.output import (
 from orchestrator.domain.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.domain.comparison import Comparison
 
 _SHOWN = 2000
 EXAMPLE = """\b
@@ -26,6 +28,7 @@ Example:
   ftctl rows COMPARISON --lost
   ftctl rows COMPARISON --lost --slice billing --arm tuned --arm few-shot:8
   ftctl rows COMPARISON --all --csv > rows.csv
+  ftctl rows COMPARISON --junit > junit.xml
 """
 
 
@@ -39,7 +42,9 @@ Example:
 @click.option("--slice", "part", metavar="NAME", help="Only rows of this slice.")
 @click.option("--arm", "arms", multiple=True, metavar="ARM", help="Only these arms' answers.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows.")
-@click.option("--csv", "as_csv", is_flag=True, help="For a spreadsheet; formulas are defused.")
+@click.option("--csv", "form", flag_value="csv", help="For a spreadsheet; formulas are defused.")
+@click.option("--junit", "form", flag_value="junit", help="JUnit XML of gates and rows, for CI.")
+@click.option("--promptfoo", "form", flag_value="promptfoo", help="As promptfoo's results file.")
 @json_option
 @click.pass_context
 def rows(
@@ -52,17 +57,18 @@ def rows(
     part: str | None,
     arms: tuple[str, ...],
     limit: int,
-    as_csv: bool,
+    form: str | None,
     as_json: bool,
 ) -> int:
     """Read the rows of COMPARISON side by side: what was asked, wanted and answered."""
-    from orchestrator.usecases.rows import rows_of, to_csv
+    from orchestrator.usecases.rows import rows_of
 
     app = wiring.app(ctx)
-    whole = as_csv and ctx.get_parameter_source("limit") is click.core.ParameterSource.DEFAULT
+    whole = form and ctx.get_parameter_source("limit") is click.core.ParameterSource.DEFAULT
+    one = app.comparisons.find(comparison)
     found = rows_of(
         app.comparisons,
-        app.comparisons.find(comparison),
+        one,
         outcome=outcome or None,
         against=against,
         part=part,
@@ -71,13 +77,24 @@ def rows(
     )
     if as_json:
         print_json(found)
-    elif as_csv:
-        click.echo(to_csv(found), nl=False)
+    elif form:
+        click.echo(_written(form, one, found), nl=False)
     else:
         for row in found:
             _show(row)
         say(f"{len(found)} rows")
     return ExitCode.DONE
+
+
+def _written(form: str, comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> str:
+    from orchestrator.reports.junit import to_junit
+    from orchestrator.reports.promptfoo import to_promptfoo
+    from orchestrator.usecases.rows import to_csv
+
+    if form == "csv":
+        return to_csv(rows)
+    write = to_junit if form == "junit" else to_promptfoo
+    return write(comparison.as_json(), rows)
 
 
 @click.command(epilog="\b\nExample:\n  ftctl comparisons\n  ftctl comparisons JOB --json")
@@ -142,5 +159,5 @@ def _line(each: Mapping[str, Any]) -> tuple[str, ...]:
     made = str(each["created_at"])[:16].replace("T", " ")
     arms = ", ".join(each["arms"])
     return (
-        each["id"], each["job_id"], made, f"{each['rows']:,}", each["metric"], arms, each["verdict"],
+        each["id"], each["job_id"] or "-", made, f"{each['rows']:,}", each["metric"], arms, each["verdict"],
     )  # fmt: skip

@@ -19,7 +19,8 @@ class Kept(NamedTuple):
     Attributes:
         arm: what was asked, by name; `row` the sample.
         key: digest of the whole request, under which the answer is found again.
-        asked: digest of the sample's own conversation, whoever is asked.
+        asked: digest of the sample's own conversation and the repeat, whoever is asked.
+        known: it was found in the store, so that it is only linked.
     """
 
     arm: str
@@ -27,6 +28,7 @@ class Kept(NamedTuple):
     key: str
     answer: ChatAnswer
     asked: str = ""
+    known: bool = False
 
 
 class AnswerStore(Protocol):
@@ -74,16 +76,24 @@ class KeptReport(NamedTuple):
 class Comparisons(AnswerStore, Protocol):
     """Where comparisons and reports are kept. Every method is one transaction."""
 
-    def begin(self, comparison: str, job_id: str, at: datetime, config: Mapping[str, Any]) -> str:
+    def begin(
+        self, comparison: str, job_id: str | None, at: datetime, config: Mapping[str, Any]
+    ) -> str:
         """Commit the plan before the first call; an unfinished run of the same plan is taken up.
+
+        Args:
+            comparison: its id, should it be a new one.
+            job_id: whose tuned model is measured; None when no job is.
+            at: when it begins.
+            config: the whole plan.
 
         Returns:
             The id of the comparison: the one given, or that of the unfinished run.
         """
         ...
 
-    def earlier(self, job_id: str, test: str) -> Sequence[Earlier]:
-        """Finished comparisons of a job on the same rows, oldest first."""
+    def earlier(self, job_id: str | None, test: str) -> Sequence[Earlier]:
+        """Finished comparisons of a job (of none when None) on the same rows, oldest first."""
         ...
 
     def keep_scores(
@@ -144,6 +154,7 @@ class Recording:
         test: digest of the samples.
         rows: samples that were answered; `missing` those that were not.
         finished: whether every sample was asked.
+        repeats: how often each sample was asked, at that `temperature`.
         test_file: where the samples lay when they were asked.
     """
 
@@ -158,6 +169,8 @@ class Recording:
     created_at: datetime
     max_tokens: int
     finished: bool = False
+    repeats: int = 1
+    temperature: float = 0.0
     test_file: str | None = None
 
 

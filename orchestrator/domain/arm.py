@@ -55,6 +55,7 @@ class Plan:
         grader: name of the grader of the primary metric, with its argument after a colon.
         margin: largest loss that does not matter, as a proportion; None asks for improvement.
         source: the arm that parity is measured against; the best baseline when None.
+        baseline: the arm that the verdict is about where there is no source; the best when None.
         alpha: two-sided level of every test.
         max_missing: share of unanswered or ungradable rows above which there is no result.
         max_tokens: most tokens of an answer.
@@ -67,6 +68,7 @@ class Plan:
     grader: str = "exact"
     margin: float | None = None
     source: str | None = None
+    baseline: str | None = None
     alpha: float = 0.05
     max_missing: float = 0.01
     max_tokens: int = 256

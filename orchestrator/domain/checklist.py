@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import date
 
 
-STAGES = ("plan", "after_run", "migrate")
+STAGES = ("plan", "after_run", "migrate", "switch")
 
 
 class Status(StrEnum):

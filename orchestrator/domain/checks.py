@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.bill import SELF_HOSTED
 from orchestrator.domain.checklist import Measured, Status
 from orchestrator.domain.comparison import Word
 from orchestrator.domain.cost_checks import COST_CHECKS
 from orchestrator.domain.migration_checks import MIGRATION_CHECKS, parity_of
-from orchestrator.domain.money import SELF_HOSTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,11 +61,14 @@ def _prompt(e: Evidence) -> Measured | None:
 
 
 def _successor(e: Evidence) -> Measured | None:
+    if e.job is None:
+        return None
     if e.job.kind in SELF_HOSTED and not _hosted_elsewhere(e):
         return Measured(Status.NOT_APPLICABLE, "the base is chosen by whoever hosts it")
     if e.comparison is None:
         return None
-    others = [a for a in _rivals(e.comparison) if _base_of(a.model) != _base_of(e.job.model)]
+    own = _base_of(e.job.model)
+    others = [a for a in _rivals(e.comparison) if _base_of(a.model) != own]
     if not others:
         return Measured(Status.UNKNOWN, "only the job's own base was measured", e.source)
     best = max(others, key=lambda a: a.metrics[e.metric])

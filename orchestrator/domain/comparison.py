@@ -163,6 +163,24 @@ class Noise:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """An arm's mean score as a person would give it, from the judge and some labels.
+
+    Attributes:
+        value: with `low` and `high` its 95 % interval; `judged` what the judge alone says.
+        labels: answers that the person judged; `weight` of the judge, 0 to 1.
+    """
+
+    arm: str
+    value: float
+    low: float
+    high: float
+    judged: float
+    labels: int
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judging:
     """How far a model that judged can be believed.
 
@@ -170,15 +188,24 @@ class Judging:
         judged: answers that were judged in both orders.
         flips: of them, judged otherwise when the two answers changed places.
         first: verdicts for whichever answer came first, as a share of all verdicts for one of two.
+        longer: verdicts for the longer of two answers, as a share of the `decided` ones.
+        opponent: the arm that answers were judged against; None for the references.
+        kin: arms whose model is of the judge's own family, which a judge prefers.
         labels: answers that a person judged, too; `kappa` agreement with that person.
+        corrected: what follows for the arms that were labelled enough.
     """
 
     model: str
     judged: int
     flips: int
     first: float
+    decided: int = 0
+    longer: float = 0.0
+    opponent: str | None = None
+    kin: Sequence[str] = ()
     labels: int = 0
     kappa: float | None = None
+    corrected: Sequence[Corrected] = ()
 
     @property
     def flip_rate(self) -> float:
@@ -191,12 +218,17 @@ class Comparison:
     """Arms on the same samples, and what follows.
 
     Attributes:
+        job_id: whose tuned model is measured; None where models were compared without a job.
         test: digest of the samples that were asked.
         plan_digest: of everything that was fixed before the first answer.
         leaked: rows left out because training has them; `repeated` because the test has them twice.
-        verdict: of the first candidate against the source, or its best baseline when there is none.
+        near_leaked: rows that nearly repeat a training row; left out where `near_dropped`.
+        near_rows: the first of them: row, training row, likeness.
+        verdict: of the first candidate against the source, else the baseline that was named, else
+            the best one.
         best_baseline: the baseline with the highest primary metric; the source is none.
         source: the arm that parity was measured against.
+        baseline: the arm that was named as the one to beat; None leaves it to the best one.
         detectable: smallest difference that these rows find at 80 % power; None when none is.
         parity_rows: rows that parity needs for 80 % power if both arms are truly equal.
         margin_after: a comparison of the same rows that had a result before this margin was fixed.
@@ -205,7 +237,7 @@ class Comparison:
     """
 
     id: str
-    job_id: str
+    job_id: str | None
     created_at: str
     test: str
     plan: Mapping[str, Any]
@@ -222,9 +254,13 @@ class Comparison:
     leaked: int = 0
     leakage_allowed: bool = False
     repeated: int = 0
+    near_leaked: int = 0
+    near_dropped: bool = False
+    near_rows: Sequence[Sequence[float]] = ()
     detectable: float | None = None
     parity_rows: int | None = None
     source: str | None = None
+    baseline: str | None = None
     noise: Noise | None = None
     judging: Judging | None = None
     margin_after: str | None = None
@@ -236,12 +272,12 @@ class Comparison:
     @property
     def decisive(self) -> Difference:
         """The difference that the verdict is about."""
-        return self.against(self.source or self.best_baseline)
+        return self.against(self.source or self.baseline or self.best_baseline)
 
     @property
     def best(self) -> Difference:
-        """The first candidate against the best baseline."""
-        return self.against(self.best_baseline)
+        """The first candidate against the baseline that was named, else the best one."""
+        return self.against(self.baseline or self.best_baseline)
 
     def against(self, baseline: str) -> Difference:
         """The first candidate against a baseline."""
@@ -266,9 +302,14 @@ class Comparison:
             "examples": [RowPair(**row) for row in plain["examples"]],
             "verdict": Word(plain["verdict"]),
             "noise": Noise(**plain["noise"]) if plain.get("noise") else None,
-            "judging": Judging(**plain["judging"]) if plain.get("judging") else None,
+            "judging": _judging(plain["judging"]) if plain.get("judging") else None,
         }
         return cls(**{**plain, **nested})
+
+
+def _judging(plain: Mapping[str, Any]) -> Judging:
+    corrected = [Corrected(**each) for each in plain.get("corrected", ())]
+    return Judging(**{**plain, "corrected": corrected})
 
 
 def _difference(plain: Mapping[str, Any]) -> Difference:

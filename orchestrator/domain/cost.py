@@ -62,6 +62,7 @@ class Business:
         break_even_volume: requests a month from which it pays; None when it never does.
         break_even_volume_cost_only: the same with quality left out.
         break_even_error_cost: what a wrong answer must cost for the month to break even.
+        retrainings: how often the model is trained again before the horizon ends.
         payback_chance: chance that the payback lies within the horizon, from the quality interval.
     """
 
@@ -76,6 +77,7 @@ class Business:
     break_even_volume_cost_only: float | None
     break_even_error_cost: float | None
     payback_chance: float
+    retrainings: int = 0
 
 
 class Swing(NamedTuple):
@@ -115,6 +117,7 @@ def business(scenario: Scenario, payback_months: int = 12) -> Business:
         break_even_volume_cost_only=_ratio(running, per_request),
         break_even_error_cost=_ratio(running - scenario.volume * per_request, avoided),
         payback_chance=payback_chance(scenario, payback_months),
+        retrainings=len(_retrained_in(scenario)),
     )
 
 
@@ -124,17 +127,27 @@ def monthly_rate(yearly: float) -> float:
 
 
 def net_present_value(scenario: Scenario) -> float:
-    """Benefits of every month of the horizon, discounted, less what is spent once."""
-    rate, benefit = monthly_rate(scenario.yearly_rate), _benefit(scenario)
-    return -scenario.one_time + sum(
-        benefit / (1 + rate) ** month for month in range(1, scenario.months + 1)
+    """Benefits of every month of the horizon, discounted, less what is spent once.
+
+    Retraining is paid in the months it falls into, and not in the last one, after which nothing
+    would come of it.
+    """
+    rate, benefit = monthly_rate(scenario.yearly_rate), _benefit(scenario) + _retraining(scenario)
+    again = sum(scenario.retrain / (1 + rate) ** month for month in _retrained_in(scenario))
+    return (
+        -scenario.one_time
+        - again
+        + sum(benefit / (1 + rate) ** month for month in range(1, scenario.months + 1))
     )
 
 
 def cumulative(scenario: Scenario) -> list[float]:
     """Undiscounted balance after each month, from month 0."""
-    benefit = _benefit(scenario)
-    return [-scenario.one_time + benefit * month for month in range(scenario.months + 1)]
+    benefit, due = _benefit(scenario) + _retraining(scenario), _retrained_in(scenario)
+    balance = [-scenario.one_time]
+    for month in range(1, scenario.months + 1):
+        balance.append(balance[-1] + benefit - (scenario.retrain if month in due else 0.0))
+    return balance
 
 
 def monthly_totals(scenario: Scenario) -> tuple[list[float], list[float]]:
@@ -211,6 +224,11 @@ def _benefit(scenario: Scenario) -> float:
 
 def _retraining(scenario: Scenario) -> float:
     return scenario.retrain / scenario.retrain_every if scenario.retrain_every else 0.0
+
+
+def _retrained_in(scenario: Scenario) -> range:
+    every = scenario.retrain_every
+    return range(every, scenario.months, every) if every > 0 else range(0)
 
 
 def _ratio(above: float, below: float) -> float | None:

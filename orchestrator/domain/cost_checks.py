@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.bill import SELF_HOSTED
 from orchestrator.domain.checklist import Measured, Status
 from orchestrator.domain.evidence import loss_curves
 from orchestrator.domain.lifecycle import WARN_DAYS
-from orchestrator.domain.money import SELF_HOSTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +19,8 @@ _MOST_REPEATED, _MOST_CONFLICTING = 0.05, 0.02
 
 
 def _tunable(e: Evidence) -> Measured | None:
+    if e.job is None:
+        return None
     if e.job.kind in SELF_HOSTED:
         return Measured(Status.PASS, "the weights are on a machine of one's own")
     if e.retirement is None:
@@ -55,9 +57,14 @@ def _data_quality(e: Evidence) -> Measured | None:
     conflicting = e.data.conflicting / e.data.rows
     leaked = e.comparison.leaked if e.comparison else 0
     kept = e.comparison is not None and e.comparison.leakage_allowed and leaked > 0
-    bad = repeated >= _MOST_REPEATED or conflicting >= _MOST_CONFLICTING or kept
+    near = e.comparison.near_leaked if e.comparison else 0
+    alike = e.comparison is not None and not e.comparison.near_dropped and near > 0
+    many = e.comparison is not None and alike and near >= _MOST_REPEATED * e.comparison.arms[0].n
+    bad = repeated >= _MOST_REPEATED or conflicting >= _MOST_CONFLICTING or kept or many
     how = "kept" if kept else "left out"
     leak = f"{leaked} test rows in training, {how}" if leaked else "no test row in training"
+    if near:
+        leak += f", {near} nearly, {'kept' if alike else 'left out'}"
     text = f"repeated {repeated:.1%}, conflicting {conflicting:.1%}, {leak}"
     return Measured(Status.FAIL if bad else Status.PASS, text, f"dataset {e.data.digest[:12]}")
 
@@ -143,7 +150,7 @@ def _cost_only(e: Evidence) -> Measured | None:
 
 def _overfit(e: Evidence) -> Measured | None:
     training, validation = loss_curves(e.points)
-    if not training or not validation or training[-1].value <= 0:
+    if e.job is None or not training or not validation or training[-1].value <= 0:
         return None
     ratio = validation[-1].value / training[-1].value
     text = (

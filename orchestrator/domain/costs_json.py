@@ -33,6 +33,7 @@ def costs_json(costs: Costs) -> dict[str, Any]:
         "balance": cost.cumulative(costs.scenario) if costs.scenario else [],
         "cumulative": _cumulative(costs.scenario),
         "tornado": [swing._asdict() for swing in costs.tornado],
+        "assumptions": [each._asdict() for each in costs.assumptions],
         "missing": list(costs.missing),
         "unpriced": costs.unpriced,
         "horizon_months": costs.horizon,

@@ -39,9 +39,13 @@ class DatasetFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything the automatic checks look at."""
+    """Everything the automatic checks look at.
 
-    job: Job
+    Attributes:
+        job: that trained the candidate; None where nothing was trained.
+    """
+
+    job: Job | None
     data: DatasetFacts | None
     comparison: Comparison | None
     points: Sequence[MetricPoint]

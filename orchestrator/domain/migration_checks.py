@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.bill import SELF_HOSTED
 from orchestrator.domain.checklist import Measured, Status
 from orchestrator.domain.comparison import Word
-from orchestrator.domain.money import SELF_HOSTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,6 +97,8 @@ def _judge(e: Evidence) -> Measured | None:
 
 
 def _extend(e: Evidence) -> Measured | None:
+    if e.job is None:
+        return None
     if e.job.kind in SELF_HOSTED:
         text = "the adapter is a file of yours; further adapters share the same base and machine"
     else:

@@ -6,6 +6,8 @@ import re
 
 TUNED = "ft:"
 
+_REASONING = re.compile(r"o\d|chatgpt")
+_FIRST_WORD = re.compile(r"[a-z]+")
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 # Azure: BASE.ft-<hex>, then a suffix, a checkpoint, or nothing.
 _AZURE = re.compile(r"^(?P<base>.+?)\.ft-[0-9a-f]{8,}(?:[-:].*)?$", re.IGNORECASE)
@@ -27,6 +29,19 @@ def base_model(name: str) -> str:
 def is_tuned(name: str) -> bool:
     """Whether a name is that of a tuned model, or of a checkpoint of one."""
     return name.startswith((TUNED, "ftchkpt-")) or _AZURE.match(name) is not None
+
+
+def family(name: str) -> str:
+    """Who made a model, as its name tells: models of one family judge each other kindly.
+
+    `gpt` for gpt-4.1-mini and o4-mini, `qwen` for Qwen/Qwen3-8B, `claude` for claude-x; the first
+    word of any other name.
+    """
+    bare = base_model(name).rsplit("/", 1)[-1].casefold()
+    if _REASONING.match(bare):
+        return "gpt"
+    word = _FIRST_WORD.match(bare)
+    return word.group() if word else bare
 
 
 def canonical_model(name: str) -> str:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.domain import cost
+from orchestrator.domain import bill, cost
+from orchestrator.domain.assumptions import Assumption, assumptions
 from orchestrator.domain.prices import Amount, Price, stale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
-    from orchestrator.domain.comparison import ArmResult, Comparison
-    from orchestrator.domain.job import Job
-    from orchestrator.domain.lifecycle import Retirement
-    from orchestrator.domain.prices import PriceBook
+    from orchestrator.domain.bill import Purse
+    from orchestrator.domain.comparison import Comparison
 
-# Kinds of providers that run on a machine of one's own: no bill comes, the machine costs.
-SELF_HOSTED = frozenset({"peft", "simulator"})
-FREE = SELF_HOSTED | {"classical"}
+# Share of a prompt that a long, fixed beginning brings into a provider's cache.
+_CACHED_AT_BEST = 0.8
 _NEEDED = ("requests_per_month", "error_cost", "effort_hours", "hourly_rate")
 _DAYS_A_MONTH = 365.25 / 12
 
@@ -44,6 +42,7 @@ class Costs:
         scenario: candidate against its best baseline; None while a number is missing.
         missing: numbers and prices without which there is no scenario.
         used: the price rows that were used; `old` those read more than 60 days ago.
+        assumptions: every number that goes in, and whose it is.
         horizon: months that are counted, ended by the model's retirement.
     """
 
@@ -60,6 +59,7 @@ class Costs:
     old: Sequence[Price]
     horizon: int
     retires: date | None
+    assumptions: Sequence[Assumption] = ()
 
     @property
     def unpriced(self) -> list[str]:
@@ -73,31 +73,11 @@ class Costs:
         return [name for name, amount in lines.items() if amount.usd is None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Purse:
-    """What costs are computed from.
-
-    Attributes:
-        tokens: of one pass over the training split; None when not counted.
-        numbers: what a person gave, by name.
-        policy: thresholds of the checklist.
-    """
-
-    job: Job
-    comparison: Comparison | None
-    tokens: int | None
-    book: PriceBook
-    retirement: Retirement | None
-    numbers: Mapping[str, float]
-    policy: Mapping[str, float]
-    today: date
-
-
 def costs_of(purse: Purse) -> Costs:
     """Every line, and the scenario when nothing that it needs is missing."""
-    training, evaluation = _training(purse), _evaluation(purse)
-    arms = [ArmCost(arm.name, _request(purse, arm)) for arm in _arms(purse)]
-    hosting, effort, horizon = _hosting(purse), _effort(purse), _horizon(purse)
+    training, evaluation = bill.training(purse), bill.evaluation(purse)
+    arms = [ArmCost(arm.name, bill.request(purse, arm)) for arm in bill.arms_of(purse)]
+    hosting, effort, horizon = bill.hosting(purse), bill.effort(purse), _horizon(purse)
     missing = _missing(purse, [training, evaluation, hosting, *(arm.request for arm in arms)])
     scenario = None
     if not missing and purse.comparison is not None:
@@ -126,93 +106,18 @@ def costs_of(purse: Purse) -> Costs:
         used=used,
         old=stale(used, purse.today),
         horizon=horizon,
-        retires=purse.retirement.serving_ends if purse.retirement else None,
+        retires=purse.retires,
+        assumptions=assumptions(
+            purse.numbers, purse.policy, purse.comparison, horizon, retires=purse.retires
+        ),
     )
-
-
-def training_hours(job: Job) -> float | None:
-    """Wall time between sending the job and its end, in hours."""
-    if job.sent_at is None or job.finished_at is None:
-        return None
-    return max(0.0, (job.finished_at - job.sent_at).total_seconds()) / 3600
-
-
-def _training(purse: Purse) -> Amount:
-    job = purse.job
-    if job.kind in SELF_HOSTED:
-        hours, rate = training_hours(job), purse.numbers.get("gpu_hour")
-        if hours is None:
-            return Amount(None, "unpriced: the job has no measured end")
-        measured = f"{3600 * hours:,.0f} s on a machine of one's own"
-        if rate is None:
-            return Amount(None, f"unpriced: {measured}; gpu_hour is not given")
-        return Amount(hours * rate, f"{measured} at ${rate:g} an hour")
-    if job.trained_tokens is not None:
-        return purse.book.training_cost(
-            provider=job.kind, model=job.model, tokens=job.trained_tokens
-        )
-    return purse.book.training_cost(
-        provider=job.kind,
-        model=job.model,
-        tokens=purse.tokens,
-        epochs=job.hyperparameters.n_epochs or 1,
-    )
-
-
-def _evaluation(purse: Purse) -> Amount:
-    arms = [(arm.answers or arm.n, _request(purse, arm)) for arm in _arms(purse)]
-    if not arms:
-        return Amount(None, "unpriced: nothing was compared yet")
-    if any(amount.usd is None for _, amount in arms):
-        return Amount(None, "unpriced: an arm has no token price")
-    usd = sum(n * (amount.usd or 0.0) for n, amount in arms)
-    return Amount(usd, f"{sum(n for n, _ in arms):,} answers")
-
-
-def _request(purse: Purse, arm: ArmResult) -> Amount:
-    kind = arm.kind or purse.job.kind
-    if kind in FREE:
-        return Amount(0.0, "no bill: it answers on a machine of one's own")
-    model = arm.priced_as or arm.model
-    if arm.candidate and kind == purse.job.kind and not model.startswith("ft:"):
-        model = f"ft:{purse.job.model}"
-    return purse.book.request_cost(
-        provider=kind,
-        model=model,
-        prompt=arm.prompt_tokens,
-        cached=arm.cached_tokens,
-        completion=arm.completion_tokens,
-    )
-
-
-def _hosting(purse: Purse) -> Amount:
-    if purse.job.kind in SELF_HOSTED:
-        gpus, rate = purse.numbers.get("serving_gpus"), purse.numbers.get("gpu_hour")
-        if gpus == 0:
-            return Amount(0.0, "the machine runs anyway")
-        if rate is None or gpus is None:
-            return Amount(None, "unpriced: gpu_hour and serving_gpus are not both given")
-        usd = cost.gpu_month(rate, gpus=int(gpus))
-        return Amount(usd, f"{gpus:g} machine(s), {cost.HOURS_A_MONTH} h at ${rate:g}")
-    hour = purse.book.hosting(provider=purse.job.kind, model=f"ft:{purse.job.model}")
-    if hour.usd is None:
-        return hour
-    return Amount(hour.usd * cost.HOURS_A_MONTH, hour.note, hour.prices)
-
-
-def _effort(purse: Purse) -> Amount:
-    hours, rate = purse.numbers.get("effort_hours"), purse.numbers.get("hourly_rate")
-    if hours is None or rate is None:
-        return Amount(None, "effort_hours and hourly_rate are not both given")
-    return Amount(hours * rate, f"{hours:g} h at ${rate:g}")
 
 
 def _horizon(purse: Purse) -> int:
     months = int(purse.numbers.get("horizon_months", purse.policy["horizon_months"]))
-    retires = purse.retirement.serving_ends if purse.retirement else None
-    if retires is None:
+    if purse.retires is None:
         return months
-    return max(0, min(months, int((retires - purse.today).days / _DAYS_A_MONTH)))
+    return max(0, min(months, int((purse.retires - purse.today).days / _DAYS_A_MONTH)))
 
 
 def _missing(purse: Purse, amounts: Sequence[Amount]) -> list[str]:
@@ -249,12 +154,12 @@ def _scenario(
         months=horizon,
         yearly_rate=purse.policy["yearly_rate"],
         retrain_every=int(numbers.get("retrain_every_months", 0)),
-        retrain=_training(purse).usd or 0.0,
+        retrain=numbers.get("retrain_cost", bill.training(purse).usd or 0.0),
     )
 
 
 def _ranges(purse: Purse, scenario: cost.Scenario) -> dict[str, tuple[float, float]]:
-    numbers = purse.numbers
+    numbers, every = purse.numbers, scenario.retrain_every
     ranges = {
         "error_cost": (
             numbers.get("error_cost_low", scenario.error_cost / 2),
@@ -267,9 +172,20 @@ def _ranges(purse: Purse, scenario: cost.Scenario) -> dict[str, tuple[float, flo
         ),
         "upkeep": (scenario.upkeep * 2, scenario.upkeep / 2),
         "fixed": (scenario.fixed * 2, scenario.fixed / 2),
+        "retrain_every": (max(1, every // 2), 2 * every) if every else (0, 0),
+        "baseline_request": _cached_or_not(purse, scenario),
     }
     return {name: ends for name, ends in ranges.items() if ends[0] != ends[1]}
 
 
-def _arms(purse: Purse) -> Sequence[ArmResult]:
-    return purse.comparison.arms if purse.comparison else ()
+def _cached_or_not(purse: Purse, scenario: cost.Scenario) -> tuple[float, float]:
+    """A request to the baseline with most of its prompt in the provider's cache, and with none."""
+    usual = (scenario.baseline_request, scenario.baseline_request)
+    if purse.comparison is None:
+        return usual
+    arm = purse.comparison.arm(purse.comparison.best.baseline)
+    ends = [
+        bill.request(replace(purse, numbers={**purse.numbers, "cache_hit_rate": rate}), arm).usd
+        for rate in (_CACHED_AT_BEST, 0.0)
+    ]
+    return usual if ends[0] is None or ends[1] is None else (ends[0], ends[1])

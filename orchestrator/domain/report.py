@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.domain.bill import Purse, training_hours
 from orchestrator.domain.canonical import plain_json
 from orchestrator.domain.checklist import (
     Answers,
@@ -18,15 +19,15 @@ from orchestrator.domain.checklist import (
 from orchestrator.domain.checks import measure
 from orchestrator.domain.costs_json import costs_json
 from orchestrator.domain.evidence import DatasetFacts, Evidence, loss_curves
-from orchestrator.domain.money import Costs, Purse, costs_of, training_hours
+from orchestrator.domain.money import Costs, costs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from orchestrator.domain.comparison import Comparison
     from orchestrator.domain.job import Checkpoint, Job, MetricPoint
-    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.lifecycle import Lifecycle, Retirement
     from orchestrator.domain.prices import PriceBook
 
 # So many points of a curve are kept: more than a screen has.
@@ -45,14 +46,15 @@ class Report:
     """A decision, with everything it rests on.
 
     Attributes:
+        job: that trained the candidate; None where models were compared without a job.
         because: ids of the criteria that decided.
         actions: what to type next, for each of them.
-        stage: plan, after_run or migrate.
+        stage: plan, after_run, migrate or switch.
         training: loss by step; `validation` likewise.
         chosen_step: of training, whose weights were measured; None when that is not known.
     """
 
-    job: Job
+    job: Job | None
     created_at: datetime
     verdict: Verdict
     because: Sequence[str]
@@ -69,15 +71,26 @@ class Report:
     policy: Mapping[str, float] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def subject(self) -> str:
+        """What is decided about, in a few words."""
+        if self.job is not None:
+            return f"fine-tuning {self.job.model}"
+        if self.comparison is None:
+            return "nothing"
+        found = self.comparison.decisive
+        return f"{found.candidate} in place of {found.baseline}"
+
     def as_json(self, files: Sequence[str] = ()) -> dict[str, Any]:
         """Plain values, as `schemas/report.schema.json` describes them."""
         plain: dict[str, Any] = {
             "verdict": self.verdict.value,
             "because": list(self.because),
-            "criteria": [_criterion(finding, self.job.id) for finding in self.findings],
+            "criteria": [_criterion(finding, self.job) for finding in self.findings],
             "actions": [action._asdict() for action in self.actions],
             "costs": costs_json(self.costs),
-            "job": _job(self.job),
+            "job": _job(self.job) if self.job else None,
+            "subject": self.subject,
             "comparison": self.comparison.as_json() if self.comparison else None,
             "data": asdict(self.data) if self.data else None,
             "training": [[point.step, point.value] for point in self.training],
@@ -105,7 +118,7 @@ class Inputs:
         version: of ftctl.
     """
 
-    job: Job
+    job: Job | None
     points: Sequence[MetricPoint]
     data: DatasetFacts | None
     comparison: Comparison | None
@@ -122,14 +135,14 @@ def build(inputs: Inputs) -> Report:
     """The report; the same inputs give the same report."""
     job, today = inputs.job, inputs.now.date()
     checklist = inputs.checklist.with_policy(inputs.answers.policy)
-    retirement = inputs.lifecycle.of_job(job)
+    retirement = inputs.lifecycle.of_job(job) if job else None
     costs = costs_of(
         Purse(
             job=job,
             comparison=inputs.comparison,
             tokens=inputs.data.tokens if inputs.data else None,
             book=inputs.prices,
-            retirement=retirement,
+            retires=_retires(inputs, retirement),
             numbers=inputs.answers.numbers,
             policy=checklist.policy,
             today=today,
@@ -155,7 +168,7 @@ def build(inputs: Inputs) -> Report:
         verdict=verdict,
         because=because,
         findings=findings,
-        actions=_actions(findings, because, verdict, job.id),
+        actions=_actions(findings, because, verdict, job),
         costs=costs,
         comparison=inputs.comparison,
         data=inputs.data,
@@ -170,15 +183,30 @@ def build(inputs: Inputs) -> Report:
 
 
 def _actions(
-    findings: Sequence[Finding], because: Sequence[str], verdict: Verdict, job: str
+    findings: Sequence[Finding], because: Sequence[str], verdict: Verdict, job: Job | None
 ) -> list[Action]:
     if verdict is Verdict.GO:
         return []
     by_id = {finding.criterion.id: finding.criterion for finding in findings}
     settles: dict[str, list[str]] = {}
     for name in because:
-        settles.setdefault(by_id[name].next.replace("{job}", job), []).append(name)
+        settles.setdefault(_typed(by_id[name].next, job), []).append(name)
     return [Action(tuple(names), text) for text, names in settles.items()]
+
+
+def _typed(text: str, job: Job | None) -> str:
+    return text.replace("{job}", job.id) if job else text.replace("{job} ", "")
+
+
+def _retires(inputs: Inputs, retirement: Retirement | None) -> date | None:
+    """The day from which on the candidate no longer answers."""
+    if inputs.job is not None:
+        return retirement.serving_ends if retirement else None
+    if inputs.comparison is None:
+        return None
+    arm = inputs.comparison.arm(inputs.comparison.best.candidate)
+    ending = inputs.lifecycle.answers_until(arm.kind, arm.model)
+    return ending.day if ending else None
 
 
 def _chosen_step(inputs: Inputs, training: Sequence[MetricPoint]) -> int | None:
@@ -188,19 +216,19 @@ def _chosen_step(inputs: Inputs, training: Sequence[MetricPoint]) -> int | None:
     steps = {checkpoint.model: checkpoint.step for checkpoint in inputs.checkpoints}
     if model in steps:
         return steps[model]
-    if inputs.job.tuned_model is None or not training:
+    if inputs.job is None or inputs.job.tuned_model is None or not training:
         return None
     return steps.get(inputs.job.tuned_model, training[-1].step)
 
 
 def _provenance(inputs: Inputs) -> dict[str, str]:
-    comparison = inputs.comparison
+    comparison, job = inputs.comparison, inputs.job
     known = {
         "ftctl": inputs.version,
-        "training": inputs.job.training,
-        "validation": inputs.job.validation or "",
-        "base model": inputs.job.model,
-        "tuned model": inputs.job.tuned_model or "",
+        "training": job.training if job else "",
+        "validation": (job.validation or "") if job else "",
+        "base model": job.model if job else "",
+        "tuned model": (job.tuned_model or "") if job else "",
         "test rows": comparison.test if comparison else "",
         "plan": comparison.plan_digest if comparison else "",
         "prices": f"{inputs.prices.compiled} {inputs.prices.digest}".strip(),
@@ -217,7 +245,7 @@ def thinned(points: Sequence[MetricPoint]) -> list[MetricPoint]:
     return [points[round(i * last / (_MOST_POINTS - 1))] for i in range(_MOST_POINTS)]
 
 
-def _criterion(finding: Finding, job: str) -> dict[str, Any]:
+def _criterion(finding: Finding, job: Job | None) -> dict[str, Any]:
     criterion = finding.criterion
     met = finding.status in {Status.PASS, Status.NOT_APPLICABLE}
     return {
@@ -230,7 +258,7 @@ def _criterion(finding: Finding, job: str) -> dict[str, Any]:
         "by": criterion.by,
         "title": criterion.title,
         "rule": criterion.rule,
-        "next": "" if met else criterion.next.replace("{job}", job),
+        "next": "" if met else _typed(criterion.next, job),
     }
 
 

@@ -15,20 +15,23 @@ from orchestrator.domain.statistics import NORMAL, Interval
 from orchestrator.domain.student import t_cdf, t_quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
 MOST_EXACT_FLIPS = 16
 RESAMPLES = 10_000
 # Above this many rows a bootstrap and a t interval of a mean agree to more digits than are shown.
-MOST_BOOTSTRAPPED = 5_000
+MOST_BOOTSTRAPPED = 2_000
 # Draws that one interval may take; many rows need fewer resamples for the same digits.
 _MOST_DRAWS = 5_000_000
 _FEWEST_RESAMPLES = 2_000
-# With so many different sizes the permuted sum is normal (Lyapunov) to more digits than are shown.
+# With so many different sizes the permuted sum is normal (Lyapunov) to more digits than are shown;
+# where many rows differ, fewer sizes do: the sum is symmetric, so its error falls as 1 / rows.
 _MOST_SIZES = 400
+_MANY_FLIPS, _SIZES_OF_MANY = 1_000, 50
 _LEAST_PERCENTILE = 50
 _SLACK = 1e-12
 _MOST_DRAWN = 1000
+_TABLE = 1 << 16
 # From here on a Poisson count is normal to more digits than an interval shows.
 _NORMAL_COUNT = 50
 
@@ -134,7 +137,7 @@ def bootstrap(
         return t_interval(differences, confidence)
     rng, rows = random.Random(seed), len(differences)
     resamples = resamples or max(_FEWEST_RESAMPLES, min(RESAMPLES, _MOST_DRAWS // rows))
-    means = sorted(sum(rng.choices(differences, k=rows)) / rows for _ in range(resamples))
+    means = sorted(total / rows for total in _resampled_sums(differences, rng, resamples))
     low, high = (1 - confidence) / 2, (1 + confidence) / 2
     if rows < _LEAST_PERCENTILE:
         low, high = _bca_levels(differences, means, centre, (low, high))
@@ -203,13 +206,37 @@ def quantile(ordered: Sequence[float], p: float) -> float:
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
+def _resampled_sums(values: Sequence[float], rng: random.Random, resamples: int) -> Iterator[float]:
+    """Sums of as many draws with replacement as there are values.
+
+    Sixteen random bits choose a place in a table that holds every value equally often, which is ten
+    times faster than a call a draw. What is left of the table is cut from a shuffled deck, elsewhere
+    for each resample, so that no value is likelier than another.
+    """
+    rows = len(values)
+    if rows > _TABLE // 8:
+        for _ in range(resamples):
+            yield sum(rng.choices(values, k=rows))
+        return
+    table, deck = list(values) * (_TABLE // rows), list(values)
+    rng.shuffle(deck)
+    deck += deck
+    kept = len(table)
+    for _ in range(resamples):
+        cut = rng.randrange(rows)
+        table[kept:] = deck[cut : cut + _TABLE - kept]
+        places = memoryview(rng.randbytes(2 * rows)).cast("H")
+        yield sum(map(table.__getitem__, places))
+
+
 def _sampled_flips(
     sizes: Sequence[float], observed: float, rng: random.Random, permutations: int
 ) -> float:
     # Equal sizes flip together: the number of plus signs among m of them is a binomial draw, which
     # is the count of set bits in m random bits. Memory and time do not grow with the rows.
     groups = sorted(Counter(sizes).items())
-    if len(groups) > _MOST_SIZES:
+    many = len(sizes) > _MANY_FLIPS and len(groups) > _SIZES_OF_MANY
+    if many or len(groups) > _MOST_SIZES:
         return 2 * NORMAL.cdf(-observed / sqrt(fsum(s * s for s in sizes)))
     hits = 1
     for _ in range(permutations):

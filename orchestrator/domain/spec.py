@@ -64,6 +64,7 @@ class CompareSpec:
     max_missing: float = 1.0
     concurrency: int = 8
     allow_leakage: bool = False
+    drop_near: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ class Score:
         reason: one sentence for a person who reads the row.
         flipped: for a judge that looks twice: whether the second look said something else.
         first: verdicts for the answer that came first, `sided` verdicts for either of two.
+        sums: what this answer adds to a metric of the whole set; empty where there is none.
     """
 
     value: float | None
@@ -30,6 +31,7 @@ class Score:
     flipped: bool | None = None
     first: int = 0
     sided: int = 0
+    sums: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,24 @@ class ItemGrader(Protocol):
 
     def grade_item(self, item: Item) -> Score:
         """The score of one answer to one sample."""
+        ...
+
+
+@runtime_checkable
+class CorpusGrader(Protocol):
+    """A grader whose scores carry sums, from which follows a metric of the whole set.
+
+    Attributes:
+        corpus_name: of that metric, as in reports.
+    """
+
+    @property
+    def corpus_name(self) -> str:
+        """Of the metric of the whole set, as in reports."""
+        ...
+
+    def corpus(self, sums: Sequence[float]) -> float:
+        """Between 0 and 1, from the sums over all rows."""
         ...
 
 

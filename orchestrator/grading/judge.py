@@ -8,7 +8,7 @@ looks agree, and a half otherwise. How often the looks disagree is reported besi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import UsageError
@@ -36,6 +36,7 @@ class Judge:
     Attributes:
         model: that judges; it should be of another family than any arm.
         profile: who hosts it; the job's provider when None.
+        against_arm: answers are held against those of another arm and not against the references.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Judge:
     name: str = "judge"
     binary: bool = False
     looks: int = 2
+    against_arm: bool = False
 
     def grade(self, answer: str, reference: str) -> Score:
         """A judge must be asked."""
@@ -69,7 +71,8 @@ class Judge:
         views = [{"A": 1, "B": -1}.get(words[0] or "", 0), {"A": -1, "B": 1}.get(words[1] or "", 0)]
         agreed = views[0] == views[1]
         value = (1 + views[0]) / 2 if agreed else 0.5
-        said = {1.0: "better than the reference", 0.0: "worse than the reference"}
+        other = "the other arm's" if self.against_arm else "the reference"
+        said = {1.0: f"better than {other}", 0.0: f"worse than {other}"}
         return Score(
             value=value,
             reason=said.get(value, "as good" if agreed else "the order decided"),
@@ -77,6 +80,15 @@ class Judge:
             first=words.count("A"),
             sided=words.count("A") + words.count("B"),
         )
+
+
+def judge_of_arms(argument: str | None) -> Judge:
+    """The grader `judge-arms:MODEL@PROFILE`: answers against those of the baseline, arm by arm.
+
+    Raises:
+        UsageError: no model.
+    """
+    return replace(judge(argument), name="win_rate", against_arm=True)
 
 
 def judge(argument: str | None) -> Judge:

@@ -73,6 +73,7 @@ class Chrf:
 
     name: str = "chrf"
     binary: bool = False
+    corpus_name: str = "corpus_chrf"
 
     def grade(self, answer: str, reference: str) -> Score:
         """Between 0 and 1; an empty reference cannot be graded."""
@@ -81,18 +82,26 @@ class Chrf:
             return Score(value=None, reason="the reference is empty")
         if max(len(got), len(wanted)) > LONGEST:
             return _too_long()
-        precision, recall, orders = 0.0, 0.0, 0
+        sums: list[int] = []
         for order in range(1, _CHRF_ORDER + 1):
             mine, theirs = ngrams(got, order), ngrams(wanted, order)
+            sums += (mine.total(), theirs.total(), (mine & theirs).total())
+        value = self.corpus(sums)
+        return Score(value=value, reason=f"chrF {100 * value:.1f}", sums=tuple(sums))
+
+    def corpus(self, sums: Sequence[float]) -> float:
+        """ChrF from n-grams produced, wanted and shared, in this order for each length."""
+        precision, recall, orders = 0.0, 0.0, 0
+        for start in range(0, len(sums), 3):
+            mine, theirs, shared = sums[start : start + 3]
             if mine and theirs:
-                shared = (mine & theirs).total()
-                precision += shared / mine.total()
-                recall += shared / theirs.total()
+                precision += shared / mine
+                recall += shared / theirs
                 orders += 1
         weight = _CHRF_BETA**2
         below = weight * precision + recall
         value = (1 + weight) * precision * recall / below / orders if below else 0.0
-        return Score(value=min(1.0, value), reason=f"chrF {100 * value:.1f}")
+        return min(1.0, value)
 
 
 def common(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:

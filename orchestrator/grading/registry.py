@@ -11,7 +11,7 @@ from orchestrator.grading.function import function
 from orchestrator.grading.imported import read_grader
 from orchestrator.grading.json_fields import JsonFields
 from orchestrator.grading.json_schema import json_schema
-from orchestrator.grading.judge import judge
+from orchestrator.grading.judge import judge, judge_of_arms
 from orchestrator.grading.overlap import Chrf, Fuzzy, Rouge
 from orchestrator.grading.text import Contains, Exact, Normalised, Regex, TokenF1
 from orchestrator.grading.tool_calls import ToolCalls
@@ -109,4 +109,5 @@ register("rouge-2", lambda _: Rouge(order=2))
 register("json-schema", json_schema)
 register("python", function)
 register("judge", judge)
+register("judge-arms", judge_of_arms)
 register("file", read_grader)

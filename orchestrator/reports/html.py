@@ -12,7 +12,9 @@ from orchestrator.reports.style import STYLE
 from orchestrator.reports.words import (
     GROUPS,
     VERDICTS,
+    assumption_lines,
     business_lines,
+    decisive_pair,
     dollars,
     harmless,
     money,
@@ -43,7 +45,7 @@ def to_html(report: Mapping[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
         '<meta name="referrer" content="no-referrer">',
-        f"<title>{text(word)}: {text(report['job']['model'])}</title>",
+        f"<title>{text(word)}: {text(report['subject'])}</title>",
         f"<style>{STYLE}</style></head><body><main>",
         _head(report, word, meaning),
         _next(report["actions"]),
@@ -69,14 +71,21 @@ def _head(report: Mapping[str, Any], word: str, meaning: str) -> str:
     job = report["job"]
     because = "".join(f"<code>{text(name)}</code> " for name in report["because"])
     reason = f"<p>Because of {because}</p>" if because else ""
-    tuned = f" → {text(job['tuned_model'])}" if job["tuned_model"] else ""
+    about = f"comparison {report['comparison']['id']}" if job is None else f"job {job['id']}"
     return (
-        f'<header class="{report["verdict"].lower()}"><p class="eyebrow">Decision report · job '
-        f"{text(job['id'])} · {text(report['created_at'][:10])}</p><h1>{text(word)}</h1>"
+        f'<header class="{report["verdict"].lower()}"><p class="eyebrow">Decision report · '
+        f"{text(about)} · {text(report['created_at'][:10])}</p><h1>{text(word)}</h1>"
         f"<p>{text(meaning)}</p>{reason}"
-        f"<p class=dim>{text(job['model'])}{tuned} · {text(job['provider'])} · "
-        f"{text(job['method'])}</p></header>"
+        f"<p class=dim>{text(_who(report))}</p></header>"
     )
+
+
+def _who(report: Mapping[str, Any]) -> str:
+    job = report["job"]
+    if job is None:
+        return str(report["subject"])
+    tuned = f" → {job['tuned_model']}" if job["tuned_model"] else ""
+    return f"{job['model']}{tuned} · {job['provider']} · {job['method']}"
 
 
 def _next(actions: Sequence[Mapping[str, Any]]) -> str:
@@ -90,7 +99,7 @@ def _next(actions: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _chart(heading: str, chart: str) -> str:
-    return f"<section><h2>{text(heading)}</h2>{chart}</section>"
+    return f"<section><h2>{text(heading)}</h2><div class=wide>{chart}</div></section>"
 
 
 def _criteria(criteria: Sequence[Mapping[str, Any]]) -> str:
@@ -120,14 +129,16 @@ def _comparison(comparison: Mapping[str, Any] | None) -> str:
     if not comparison:
         return "<section><h2>Comparison</h2><p>Nothing was compared yet.</p></section>"
     metric, best = comparison["metric"], comparison["best_baseline"]
+    others = list(comparison["arms"][0]["metrics"])[1:]
     arms = _table(
-        ("arm", "model", metric, "95% CI", "n", "prompt", "out", "p50/p95 ms"),
+        ("arm", "model", metric, "95% CI", *others, "n", "prompt", "out", "p50/p95 ms"),
         [
             (
                 f"{a['name']} *" if a["name"] == best else a["name"],
                 a["model"],
                 points(a["metrics"][metric]),
                 "–".join(points(end) for end in a["intervals"][metric]),
+                *(points(a["metrics"][name]) for name in others),
                 f"{a['n']:,}",
                 f"{a['prompt_tokens']:,.0f}",
                 f"{a['completion_tokens']:,.0f}",
@@ -141,10 +152,10 @@ def _comparison(comparison: Mapping[str, Any] | None) -> str:
     leaked = (
         f"; {comparison['leaked']} rows that training has {how}" if comparison["leaked"] else ""
     )
-    found = [*comparison["differences"], *comparison["slices"]]
+    found = [*comparison["differences"], *comparison["slices"], *comparison["secondary"]]
     differences = _table(
         ("difference", "points", "95% CI", "won/lost", "p (Holm)", "verdict"),
-        [_difference(d) for d in found],
+        [_difference(d, metric) for d in found],
         last=1,
     )
     return (
@@ -177,8 +188,9 @@ def _confusion(comparison: Mapping[str, Any]) -> str:
     return f"<details><summary>What {name} answered for each label</summary>{body}</details>"
 
 
-def _difference(d: Mapping[str, Any]) -> tuple[str, ...]:
+def _difference(d: Mapping[str, Any], metric: str) -> tuple[str, ...]:
     name = d["slice"] or f"{d['candidate']} - {d['baseline']}"
+    name = name if d["metric"] == metric else f"{name}, {d['metric']}"
     return (
         f"only {name}" if d["slice"] else name,
         signed(d["diff"]),
@@ -205,6 +217,8 @@ def _costs(costs: Mapping[str, Any]) -> str:
     if costs["missing"]:
         items = "".join(f"<li>{text(item)}</li>" for item in costs["missing"])
         body += f"<p>Payback and value are not computed; missing:</p><ul>{items}</ul>"
+    rests = _table(("assumption", "value", "whose"), assumption_lines(costs), last=1)
+    body += f"<details><summary>What the money rests on</summary>{rests}</details>"
     if costs["prices"]:
         body += "<details><summary>Prices used</summary>" + _prices(costs["prices"]) + "</details>"
     return f"<section><h2>Costs</h2>{body}</section>"
@@ -232,7 +246,7 @@ def _rows(comparison: Mapping[str, Any] | None) -> str:
     if not comparison or not comparison["examples"]:
         return ""
     body = _table(
-        ("row", "", "asked", "wanted", "tuned", comparison["best_baseline"]),
+        ("row", "", "asked", "wanted", *decisive_pair(comparison)),
         [
             (
                 str(r["row"]),

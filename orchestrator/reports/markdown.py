@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.reports.words import (
     GROUPS,
     VERDICTS,
+    assumption_lines,
     business_lines,
     dollars,
     money,
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$=@-])")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+_LONGEST = 400
 _MARKS = {"pass": "✔", "fail": "✘", "unknown": "?", "n/a": "–"}
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
     """GitHub-flavoured Markdown."""
     word, meaning = VERDICTS[report["verdict"]]
-    lines = [f"# {word}: fine-tuning {escape(report['job']['model'])}", "", meaning, ""]
+    job = report["job"]
+    subject = f"fine-tuning {escape(job['model'])}" if job else escape(report["subject"])
+    lines = [f"# {word}: {subject}", "", meaning, ""]
     if report["because"]:
         lines += ["Because: " + ", ".join(f"`{name}`" for name in report["because"]), ""]
     if report["actions"]:
@@ -43,13 +47,28 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     lines += _costs(report["costs"])
     lines += ["## Origin of every number", ""]
     lines += table(("what", "which"), [(k, v) for k, v in report["provenance"].items()])
-    lines += [f"Made {report['created_at']} for job {escape(report['job']['id'])}.", ""]
+    about = f"job {job['id']}" if job else f"comparison {report['comparison']['id']}"
+    lines += [f"Made {report['created_at']} for {escape(about)}.", ""]
     return "\n".join(lines)
 
 
+def comparison_to_markdown(comparison: Mapping[str, Any]) -> str:
+    """A comparison alone, for a pull request.
+
+    Args:
+        comparison: as `compare.schema.json` describes it.
+    """
+    margin = comparison["plan"].get("margin")
+    fixed = f", margin {points(margin)} points fixed before" if margin else ""
+    rows = f"{comparison['arms'][0]['n']:,} rows, test {comparison['test'][:12]}{fixed}"
+    return "\n".join([*_comparison(comparison), f"{escape(rows)}.", ""])
+
+
 def escape(text: object) -> str:
-    """Text from data: no markup, no HTML, one line."""
-    flat = _CONTROL.sub(" ", str(text))
+    """Text from data: no markup, no HTML, one line that a pull request has room for."""
+    whole = str(text)
+    short = whole if len(whole) <= _LONGEST else f"{whole[:_LONGEST]}… ({len(whole):,} characters)"
+    flat = _CONTROL.sub(" ", short)
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", flat)
 
@@ -80,14 +99,16 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
     metric = comparison["metric"]
     lines = [f"## Comparison {escape(comparison['id'])}", ""]
     lines += [f"**{comparison['verdict']}**: {escape(comparison['reason'])}", ""]
+    others = list(comparison["arms"][0]["metrics"])[1:]
     lines += table(
-        ("arm", "model", metric, "95% CI", "n", "prompt", "out", "p50/p95 ms"),
+        ("arm", "model", metric, "95% CI", *others, "n", "prompt", "out", "p50/p95 ms"),
         [
             (
                 f"{a['name']} *" if a["name"] == comparison["best_baseline"] else a["name"],
                 a["model"],
                 points(a["metrics"][metric]),
                 "-".join(points(end) for end in a["intervals"][metric]),
+                *(points(a["metrics"][name]) for name in others),
                 a["n"],
                 f"{a['prompt_tokens']:,.0f}",
                 f"{a['completion_tokens']:,.0f}",
@@ -100,13 +121,18 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
     lines += [f"{escape(note)}.\n" for note in notes(comparison)]
     lines += table(
         ("difference", "points", "95% CI", "won/lost", "p Holm", "verdict"),
-        [_difference(d) for d in [*comparison["differences"], *comparison["slices"]]],
+        [
+            _difference(d, metric)
+            for name in ("differences", "slices", "secondary")
+            for d in comparison[name]
+        ],
     )
     return lines + _rows(comparison["examples"])
 
 
-def _difference(found: Mapping[str, Any]) -> tuple[str, ...]:
+def _difference(found: Mapping[str, Any], metric: str) -> tuple[str, ...]:
     name = f"{found['candidate']} - {found['baseline']}"
+    name = name if found["metric"] == metric else f"{name}, {found['metric']}"
     return (
         f"{name}, {found['slice']}" if found["slice"] else name,
         signed(found["diff"]),
@@ -122,7 +148,7 @@ def _rows(examples: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     lines = ["<details><summary>Rows won and lost</summary>", ""]
     lines += table(
-        ("row", "", "asked", "wanted", "tuned", "baseline"),
+        ("row", "", "asked", "wanted", "candidate", "baseline"),
         [
             (
                 row["row"],
@@ -151,6 +177,7 @@ def _costs(costs: Mapping[str, Any]) -> list[str]:
     ]
     lines += table(("line", "USD", "how"), rows)
     lines += table(("money", ""), business_lines(costs))
+    lines += table(("assumption", "value", "whose"), assumption_lines(costs))
     if costs["missing"]:
         lines += ["Missing for the rest: " + escape("; ".join(costs["missing"])), ""]
     old = [p for p in costs["prices"] if p["older_than_60_days"]]

@@ -58,6 +58,11 @@ svg .curve.third{stroke:var(--third)}svg text.third{fill:var(--third)}
 svg .curve.good{stroke:var(--good)}svg text.good{fill:var(--good)}
 svg .curve.fourth{stroke:var(--fourth)}svg text.fourth{fill:var(--fourth)}
 svg .bar.good{fill:var(--good)}svg .bar.bad{fill:var(--bad)}
+@media screen and (max-width:640px){main{padding:16px 12px 48px}
+.wide td:not(.num),.wide th:not(.num){min-width:8em}.wide .num{white-space:nowrap}
+.wide svg{width:600px;max-width:none}
+.checks tr{display:block;padding:8px 0;border-bottom:1px solid var(--line)}
+.checks td,.checks td:first-child,.checks td:nth-child(2){display:block;width:auto;border:0;padding:1px 0}}
 @media print{:root{--ink:#000;--dim:#444;--paper:#fff;--line:#bbb;--soft:#fff;--good:#0b5d35;
 --bad:#9d1c14;--open:#6b4800;--first:#1a4f86;--second:#8a5a10;--third:#4b2e91;--fourth:#555}
 main{max-width:none;padding:0}section{break-inside:avoid-page}details{display:block}

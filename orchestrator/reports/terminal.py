@@ -37,6 +37,10 @@ _STYLES = {
 _ROWS_SHOWN = 3
 
 
+def _job(comparison: Comparison) -> str:
+    return f"job {comparison.job_id}  " if comparison.job_id else ""
+
+
 def show_comparison(console: Console, comparison: Comparison) -> None:
     """Print arms, differences, slices and the verdict."""
     plan = comparison.plan
@@ -44,7 +48,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     console.print(
         Text.assemble(
             ("compare ", "bold"),
-            f"{comparison.id}  job {comparison.job_id}  eval {comparison.test[:6]} "
+            f"{comparison.id}  {_job(comparison)}eval {comparison.test[:6]} "
             f"({rows} rows{_left_out(comparison)})  {comparison.created_at[:10]}",
         )
     )
@@ -71,6 +75,9 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     if comparison.slices:
         console.print()
         console.print(_differences("SLICE", comparison.slices))
+    if comparison.secondary:
+        console.print()
+        console.print(_differences("OTHER METRICS", comparison.secondary))
     _show_parity(console, comparison)
     _show_rows(console, comparison)
     if comparison.asked:
@@ -140,14 +147,13 @@ def _price(arm: ArmResult) -> str:
 
 def _differences(title: str, differences: Sequence[Difference]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    sliced = title == "SLICE"
     table.add_column(title, overflow="fold")
     for name in ("n", "diff", "95% CI", "won/lost", "p Holm"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for found in differences:
         cells = (
-            (found.slice or "") if sliced else f"{found.candidate} - {found.baseline}",
+            _named(found, title),
             str(found.n),
             signed(found.diff),
             f"[{signed(found.low)}, {signed(found.high)}]",
@@ -157,6 +163,13 @@ def _differences(title: str, differences: Sequence[Difference]) -> Table:
         word = Text(strength(found), style=_STYLES[found.verdict])
         table.add_row(*(Text(plain(cell)) for cell in cells), word)
     return table
+
+
+def _named(found: Difference, title: str) -> str:
+    if title == "SLICE":
+        return found.slice or ""
+    arms = f"{found.candidate} - {found.baseline}"
+    return f"{found.metric}: {arms}" if title == "OTHER METRICS" else arms
 
 
 def _show_parity(console: Console, comparison: Comparison) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.reports.terminal import plain
-from orchestrator.reports.words import GROUPS, VERDICTS, business_lines, dollars
+from orchestrator.reports.words import GROUPS, VERDICTS, assumption_lines, business_lines, dollars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def show_report(console: Console, report: Mapping[str, Any]) -> None:
     console.print(
         Text.assemble(
             ("DECISION  ", "bold"),
-            plain(f"{report['job']['id']}  {report['job']['model']}  ->  "),
+            plain(f"{report['subject']}  ->  "),
             (word.upper(), f"bold {style}"),
         )
     )
@@ -87,6 +87,9 @@ def _show_money(console: Console, costs: Mapping[str, Any]) -> None:
     console.print()
     console.print(Text("MONEY", style="bold"))
     console.print(table)
+    changed = [line for line in assumption_lines(costs) if line[2] not in {"answers", "not given"}]
+    shown = ", ".join(f"{name} {value} ({origin})" for name, value, origin in changed)
+    console.print(Text(plain(f"  assumed or measured: {shown}"), style="dim"))
     old = sum(price["older_than_60_days"] for price in costs["prices"])
     if old:
         console.print(Text(f"  {old} prices were read more than 60 days ago", style="yellow"))

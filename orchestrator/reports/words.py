@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 # What a spreadsheet reads as the start of a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 VERDICTS = {
     "GO": ("Go", "Everything that decides is met."),
     "GO_CONDITIONAL": ("Go, with conditions", "What decides is met; the conditions named are not."),
@@ -19,12 +19,15 @@ VERDICTS = {
     "GATHER_EVIDENCE": ("Gather evidence", "What decides is not known yet. This is not a no."),
 }
 GROUPS = ("use case", "alternatives", "costs", "benefits", "migration")
+_NEAR_SHOWN = 5
 INPUTS = {
     "error_cost": "$ per wrong answer",
     "gain": "quality gain",
     "volume": "requests a month",
     "upkeep": "upkeep a month",
     "fixed": "hosting a month",
+    "retrain_every": "months between retrainings",
+    "baseline_request": "baseline prompt from cache, 80 % to 0 %",
 }
 
 
@@ -104,13 +107,16 @@ def warnings(arms: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def notes(comparison: Mapping[str, Any]) -> list[str]:
-    """What else belongs to the numbers: noise, groups, parity, the judge."""
+    """What else belongs to the numbers: near leaks, noise, groups, parity, the judge."""
     found = []
+    if comparison.get("near_leaked"):
+        found.append(_near_note(comparison))
     noise, judging = comparison.get("noise"), comparison.get("judging")
     if noise:
         floor = (noise["high"] - noise["low"]) / 2
+        how = "over its repeats" if noise["again"] == "its repeats" else "asked twice"
         found.append(
-            f"{noise['arm']} asked twice differs from itself by {signed(noise['diff'])} "
+            f"{noise['arm']} {how} differs from itself by {signed(noise['diff'])} "
             f"[{signed(noise['low'])}, {signed(noise['high'])}] points, on "
             f"{noise['discordant']:.1%} of the rows; no margin below {points(floor)} can be judged"
         )
@@ -121,7 +127,19 @@ def notes(comparison: Mapping[str, Any]) -> list[str]:
     found += _parity_notes(comparison)
     if judging:
         found.append(_judge_note(judging))
+        found += [_kin_note(judging)] if judging.get("kin") else []
+        found += [_corrected_note(each) for each in judging.get("corrected", ())]
     return found
+
+
+def _near_note(comparison: Mapping[str, Any]) -> str:
+    named = [f"{row} (as {of}, {100 * like:.0f} %)" for row, of, like in comparison["near_rows"]]
+    more = ", …" if comparison["near_leaked"] > len(named) or len(named) > _NEAR_SHOWN else ""
+    done = "left out" if comparison["near_dropped"] else "kept; --drop-near leaves them out"
+    return (
+        f"{comparison['near_leaked']} test rows nearly repeat a training row ({done}): "
+        f"{', '.join(named[:_NEAR_SHOWN])}{more}"
+    )
 
 
 def _parity_notes(comparison: Mapping[str, Any]) -> list[str]:
@@ -145,9 +163,32 @@ def _judge_note(judging: Mapping[str, Any]) -> str:
         f"{judging['model']} judged {judging['judged']:,} answers in both orders: "
         f"{judging['flips'] / judged:.0%} flipped, {judging['first']:.0%} of its choices stood first"
     )
+    if judging.get("decided"):
+        text += (
+            f", {judging['longer']:.0%} of {judging['decided']:,} wins went to the longer answer"
+        )
     if judging["kappa"] is not None:
-        return f"{text}; kappa {judging['kappa']:.2f} with a person on {judging['labels']}"
-    return f"{text}; no person has checked it"
+        text += f"; kappa {judging['kappa']:.2f} with a person on {judging['labels']}"
+    else:
+        text += "; no person has checked it"
+    if judging.get("opponent"):
+        text += f"; the score is the share of answers better than {judging['opponent']}'s"
+    return text
+
+
+def _kin_note(judging: Mapping[str, Any]) -> str:
+    return (
+        f"{judging['model']} is of the same family as {', '.join(judging['kin'])}, and judges prefer "
+        "their own: let a model of another family judge"
+    )
+
+
+def _corrected_note(found: Mapping[str, Any]) -> str:
+    return (
+        f"{found['arm']} as a person would score it: {points(found['value'])} "
+        f"[{points(found['low'])}, {points(found['high'])}], from {found['labels']} labels and the "
+        f"judge's {points(found['judged'])} (prediction-powered, weight {found['weight']:.2f})"
+    )
 
 
 def p_value(p: float) -> str:
@@ -166,7 +207,7 @@ def business_lines(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("Spent once", dollars(plan["one_time"])),
         ("A month on the baseline", dollars(found["baseline_month"])),
-        ("A month on the tuned model", dollars(found["candidate_month"])),
+        ("A month on the candidate", dollars(found["candidate_month"])),
         ("Errors avoided a month", f"{found['errors_avoided']:,.0f}"),
         ("Net benefit a month", dollars(found["benefit"])),
         ("The same without the worth of quality", dollars(found["saving"])),
@@ -180,6 +221,8 @@ def business_lines(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
     ):
         value = found[name]
         lines.append((label, "never" if value is None else f"{value:,.0f} {unit}"))
+    if found.get("retrainings"):
+        lines.append(("Retrainings until then", f"{found['retrainings']:,}"))
     worth = found["break_even_error_cost"]
     lines.append(("Break-even cost of an error", "never" if worth is None else dollars(worth)))
     return lines
@@ -190,3 +233,21 @@ def _cell(value: object) -> object:
         return value
     clean = harmless(value)
     return f"'{clean}" if clean.startswith(_FORMULA) else clean
+
+
+def assumption_lines(costs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, value and origin of every number that the money rests on."""
+    return [
+        (
+            each["name"].replace("_", " "),
+            "–" if each["value"] is None else f"{each['value']:,.6g}",
+            each["origin"],
+        )
+        for each in costs["assumptions"]
+    ]
+
+
+def decisive_pair(comparison: Mapping[str, Any]) -> tuple[str, str]:
+    """The arms that the verdict is about, by name."""
+    rival = comparison["source"] or comparison["baseline"] or comparison["best_baseline"]
+    return comparison["differences"][0]["candidate"], rival

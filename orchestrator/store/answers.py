@@ -38,7 +38,7 @@ def cached(engine: Engine, keys: Iterable[str]) -> Mapping[str, ChatAnswer]:
 
 def keep_answers(connection: Connection, answers: Sequence[Kept], at: datetime) -> None:
     """Insert the answers that are not there yet."""
-    fresh = {kept.key: _to_row(kept.key, kept.answer, at) for kept in answers}
+    fresh = {kept.key: _to_row(kept.key, kept.answer, at) for kept in answers if not kept.known}
     insert_new(connection, answer_rows, list(fresh.values()))
 
 

@@ -22,7 +22,7 @@ comparison_rows = Table(
     "comparisons",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("job_id", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", String(32), ForeignKey("jobs.id", ondelete="CASCADE")),
     Column("created_at", UtcDateTime, nullable=False),
     Column("test", String(64), nullable=False),
     Column("config", JSON, nullable=False),
@@ -107,6 +107,8 @@ recording_rows = Table(
     Column("finished", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("test_file", Text),
+    Column("repeats", Integer, nullable=False, server_default="1"),
+    Column("temperature", Float, nullable=False, server_default="0"),
 )
 
 recorded_answer_rows = Table(
@@ -126,7 +128,7 @@ report_rows = Table(
     "reports",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("job_id", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", String(32), ForeignKey("jobs.id", ondelete="CASCADE")),
     Column(
         "comparison_id",
         String(32),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Engine, Select
+    from sqlalchemy import ColumnElement, Engine, Select
 
     from orchestrator.domain.answerbook import Kept
     from orchestrator.domain.chat import ChatAnswer
@@ -48,11 +48,13 @@ class ComparisonStore:
         """Take an engine made by `orchestrator.store.database`."""
         self._engine = engine
 
-    def begin(self, comparison: str, job_id: str, at: datetime, config: Mapping[str, Any]) -> str:
+    def begin(
+        self, comparison: str, job_id: str | None, at: datetime, config: Mapping[str, Any]
+    ) -> str:
         """Commit the plan before the first call; an unfinished run of the same plan is taken up."""
         plan = digest(config)
         same = select(comparison_rows.c.id).where(
-            comparison_rows.c.job_id == job_id,
+            _of_job(job_id),
             comparison_rows.c.config_digest == plan,
             comparison_rows.c.status == _RUNNING,
         )
@@ -73,12 +75,12 @@ class ComparisonStore:
             )
         return comparison
 
-    def earlier(self, job_id: str, test: str) -> list[Earlier]:
-        """Finished comparisons of a job on the same rows, oldest first."""
+    def earlier(self, job_id: str | None, test: str) -> list[Earlier]:
+        """Finished comparisons of a job (of none when None) on the same rows, oldest first."""
         query = (
             select(comparison_rows.c.id, comparison_rows.c.config)
             .where(
-                comparison_rows.c.job_id == job_id,
+                _of_job(job_id),
                 comparison_rows.c.test == test,
                 comparison_rows.c.status == _DONE,
             )
@@ -252,7 +254,7 @@ class ComparisonStore:
             connection.execute(
                 insert(report_rows).values(
                     id=new_id(),
-                    job_id=report["job"]["id"],
+                    job_id=report["job"]["id"] if report["job"] else None,
                     comparison_id=comparison,
                     created_at=at,
                     verdict=report["verdict"],
@@ -296,6 +298,11 @@ class ComparisonStore:
         with reading(self._engine) as connection:
             found = connection.execute(query.where(comparison_rows.c.status == _DONE)).scalars()
             return [Comparison.from_json(result) for result in found]
+
+
+def _of_job(job_id: str | None) -> ColumnElement[bool]:
+    # SQL knows no equality with nothing; SQLAlchemy writes IS NULL for it.
+    return comparison_rows.c.job_id == job_id
 
 
 def _storable(sample: ScoredRow) -> dict[str, Any]:

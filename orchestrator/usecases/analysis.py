@@ -10,20 +10,30 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain import power, resampling
 from orchestrator.domain.canonical import digest
 from orchestrator.domain.comparison import ArmResult, Comparison, Difference, Noise
+from orchestrator.domain.corpus import Corpus, Rows, compare_corpora
 from orchestrator.domain.difference import Pair, compare_labels, compare_scores, family
 from orchestrator.domain.errors import AnswerIsNo
 from orchestrator.grading.metrics import labels_of, macro_f1
 from orchestrator.grading.text import normalise
-from orchestrator.usecases.conclusions import interval, noise_of, reason, spread, without_parity
+from orchestrator.usecases.conclusions import (
+    interval,
+    noise_of,
+    noise_of_repeats,
+    reason,
+    spread,
+    without_parity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.domain.arm import Arm, Plan
+    from orchestrator.grading.grader import CorpusGrader
     from orchestrator.usecases.samples import SampleSet
     from orchestrator.usecases.sheets import Sheet
 
 _FEWEST_IN_A_SLICE = 10
+_NEAR_NAMED = 20
 _OUTSIDE = "(none of the labels)"
 # Exact rows for parity are enumerated up to about this many; beyond it the formula is close enough.
 _MOST_EXACT = 1500
@@ -36,6 +46,7 @@ class Analysis:
     Attributes:
         metric: name of the primary metric.
         places: of the samples that every arm answered; only they count.
+        whole: the grader, where its scores add up to a metric of the whole set.
     """
 
     samples: SampleSet
@@ -44,6 +55,7 @@ class Analysis:
     metric: str
     places: Sequence[int]
     plan: Plan
+    whole: CorpusGrader | None = None
 
     @cached_property
     def known_labels(self) -> frozenset[str]:
@@ -51,7 +63,7 @@ class Analysis:
         return labels_among(self.samples)
 
     def comparison(
-        self, identity: str, job_id: str, created_at: str, fixed: Mapping[str, object]
+        self, identity: str, job_id: str | None, created_at: str, fixed: Mapping[str, object]
     ) -> Comparison:
         """The whole result, but for the rows to be read.
 
@@ -69,7 +81,7 @@ class Analysis:
             differences = [without_parity(d, self.plan.alpha) for d in differences]
         best = self._best(results)
         candidate = next(arm.name for arm in self.arms if arm.candidate)
-        baseline = self.plan.source or best
+        baseline = self.plan.source or self.plan.baseline or best
         decisive = next(
             d for d in differences if (d.candidate, d.baseline) == (candidate, baseline)
         )
@@ -91,9 +103,13 @@ class Analysis:
             leaked=self.samples.leaked,
             leakage_allowed=self.samples.leakage_allowed,
             repeated=self.samples.repeated,
+            near_leaked=len(self.samples.near),
+            near_dropped=self.samples.near_dropped,
+            near_rows=[list(found) for found in self.samples.near[:_NEAR_NAMED]],
             detectable=self._detectable(decisive),
             parity_rows=self._parity_rows(decisive),
             source=self.plan.source,
+            baseline=self.plan.baseline,
             noise=noise,
             groups=len(set(self._groups(self.places))) if self._grouped else None,
             latencies={a.name: spread(self.sheets[a.name].latencies) for a in self.arms},
@@ -153,9 +169,15 @@ class Analysis:
     def _noise(self) -> Noise | None:
         again = next((arm for arm in self.arms if arm.again is not None), None)
         if again is None or again.again is None:
-            return None
+            return self._noise_of_repeats()
         pair = self._pair(again.name, again.again, self.metric, self.places)
         return noise_of(compare_scores(pair, alpha=self.plan.alpha, seed=self.plan.seed))
+
+    def _noise_of_repeats(self) -> Noise | None:
+        wanted = self.plan.source or self.plan.baseline
+        names = [wanted] if wanted else [arm.name for arm in self.arms if not arm.candidate]
+        variances = self.sheets[names[0]].variances(self.places)
+        return noise_of_repeats(names[0], variances) if variances else None
 
     def _detectable(self, decisive: Difference) -> float | None:
         discordance = (decisive.won + decisive.lost) / decisive.n
@@ -179,8 +201,10 @@ class Analysis:
             for new, old in self._pairs()
             if self.metric != "token_f1"
         ]
+        corpora = [self._of_corpora(new, old, self.whole) for new, old in self._pairs()]
+        found = family(overlaps, alpha) + family([d for d in corpora if d is not None], alpha)
         if not self.known_labels:
-            return family(overlaps, alpha)
+            return found
         references = self._references()
         labels = [
             compare_labels(
@@ -193,7 +217,24 @@ class Analysis:
             )
             for new, old in self._pairs()
         ]
-        return family(overlaps, alpha) + family(labels, alpha)
+        return found + family(labels, alpha)
+
+    def _of_corpora(self, new: str, old: str, whole: CorpusGrader | None) -> Difference | None:
+        if whole is None:
+            return None
+        pair = self._pair(new, old, self.metric, self.places)
+        both = list(zip(pair.new, pair.old, strict=True))
+        rows = Rows(sum(a > b for a, b in both), sum(a < b for a, b in both), pair.groups)
+        mine, theirs = (Corpus(n, self.sheets[n].columns(self.places)) for n in (new, old))
+        return compare_corpora(
+            mine,
+            theirs,
+            whole.corpus,
+            name=whole.corpus_name,
+            rows=rows,
+            alpha=self.plan.alpha,
+            seed=self.plan.seed,
+        )
 
     def _references(self) -> list[str]:
         return [normalise(self.samples.samples[place].reference) for place in self.places]
@@ -222,6 +263,9 @@ class Analysis:
         if self.metric != "token_f1":
             values["token_f1"] = sheet.overlaps(self.places)
         metrics = {name: resampling.mean(found) for name, found in values.items()}
+        if self.whole is not None:
+            sums = [sum(column) for column in sheet.columns(self.places)]
+            metrics[self.whole.corpus_name] = self.whole.corpus(sums)
         counts = self._confusion(arm)
         if counts:
             metrics["macro_f1"] = macro_f1(counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from orchestrator.domain import failpoints
 from orchestrator.domain.answerbook import Kept
@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 # A provider that fails this often in a row is down; asking on would only cost time.
 _FAILURES_IN_A_ROW = 12
 # Keys looked up, and answers committed, in one transaction.
-_BATCH = 200
+_BATCH = 1000
+
+
+@runtime_checkable
+class Replay(Protocol):
+    """A host that answers from what it kept, and keeps the repeats of a row apart."""
+
+    def replay(self, request: ChatRequest, repeat: int) -> ChatAnswer:
+        """The answer that was kept, counting repeats from 0."""
+        ...
 
 
 class Call(NamedTuple):
@@ -41,12 +50,14 @@ class Call(NamedTuple):
     Attributes:
         place: of the sample in the list that was asked.
         turn: counts repeated askings, from 0.
+        repeat: the same, going on where an arm that is asked again had ended.
     """
 
     arm: Arm
     sample: Sample
     place: int
     turn: int
+    repeat: int
     request: ChatRequest
     key: str
 
@@ -149,10 +160,13 @@ def answer_key(account: str, request: ChatRequest, repeat: int) -> str:
 
 
 def asked_digest(
-    messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None,
+    repeat: int = 0,
 ) -> str:
-    """What makes two samples the same question, whoever is asked."""
-    return digest([[dict(m) for m in messages], [dict(t) for t in tools] if tools else None])
+    """What makes two samples the same question, whoever is asked; repeats are kept apart."""
+    asked = [[dict(m) for m in messages], [dict(t) for t in tools] if tools else None]
+    return digest([*asked, repeat] if repeat else asked)
 
 
 def _batches(
@@ -180,16 +194,16 @@ def _call(desk: Desk, arm: Arm, sample: Sample, plan: Plan, where: tuple[int, in
     # An arm that is asked again starts where the repeats of the first asking end.
     repeat = arm.repeat * plan.repeats + turn
     key = answer_key(arm.account or desk.account, request, repeat)
-    return Call(arm, sample, place, turn, request, key)
+    return Call(arm, sample, place, turn, repeat, request, key)
 
 
 def _batch(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[tuple[Answered, bool]]:
     """Answers of one batch, and whether each was known."""
     known = desk.store.cached([call.key for call in calls])
-    _keep(desk, [Answered(call, known[call.key]) for call in calls if call.key in known])
-    for call in calls:
-        if call.key in known:
-            yield Answered(call, known[call.key]), True
+    found = [Answered(call, known[call.key]) for call in calls if call.key in known]
+    _keep(desk, found, known=True)
+    for answered in found:
+        yield answered, True
     asked = [call for call in calls if call.key not in known]
     if asked:
         for answered in _ask(desk, asked, concurrency):
@@ -229,7 +243,11 @@ def _ask(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[Answer
 
 def _send(desk: Desk, call: Call) -> ChatAnswer:
     failpoints.reach("compare.asking")
-    answer = (call.arm.chat or desk.chat).chat(call.request)
+    host = call.arm.chat or desk.chat
+    if isinstance(host, Replay):
+        answer = host.replay(call.request, call.repeat)
+    else:
+        answer = host.chat(call.request)
     failpoints.reach("compare.answered")
     return answer
 
@@ -247,19 +265,22 @@ def _land(desk: Desk, calls: Sequence[Call], future: Future[ChatAnswer]) -> list
     return [Answered(call, answer) for call in calls]
 
 
-def _keep(desk: Desk, answers: Sequence[Answered]) -> None:
+def _keep(desk: Desk, answers: Sequence[Answered], *, known: bool = False) -> None:
     rows = [
         Kept(
             call.linked,
             call.sample.row,
             call.key,
             answer,
-            asked_digest(call.sample.messages, call.sample.tools) if desk.records else "",
+            asked_digest(call.sample.messages, call.sample.tools, call.turn)
+            if desk.records
+            else "",
+            known,
         )
         for call, answer, _ in answers
         if answer is not None
     ]
-    if rows:
+    if rows and not (known and desk.run is None):
         desk.store.keep(desk.run, rows, desk.clock.now())
         failpoints.reach("compare.kept")
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_SHARES = frozenset({"batch_share", "cache_hit_rate"})
+
+
 def template(checklist: Checklist) -> str:
     """A file to fill in, with every question as a comment."""
     return written(Answers(), checklist)
@@ -132,6 +135,8 @@ def _numbers(
             raise UsageError(f"'{name}' {problem} {', '.join(known)}.")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
             raise UsageError(f"'{name}' must be a number that is not negative.")
+        if name in _SHARES and value > 1:
+            raise UsageError(f"'{name}' is a share, between 0 and 1.", hint=f"{name} = 0.5")
     return {name: float(value) for name, value in table.items()}
 
 

@@ -11,6 +11,7 @@ from orchestrator.domain.errors import UsageError
 #: What an arm can start with, and whether that is the model itself or a prompt around the base.
 HEADS = {
     "base": "the base model, zero-shot",
+    "model": "any model of any provider: model:PROFILE/MODEL",
     "tuned": "the tuned model, zero-shot",
     "successor": "the provider's cheapest current base",
     "few-shot": "examples from the training rows: few-shot:8, few-shot:auto",
@@ -38,7 +39,7 @@ class ArmSpec:
     """An arm as it was typed, taken apart.
 
     Attributes:
-        head: base, tuned, successor, recorded, classical or again.
+        head: base, model, tuned, successor, recorded, classical or again.
         argument: what stands after the head's colon: a model, a recording, an arm.
         parts: prompts around the model, in the order given.
         profile: who answers; the job's provider when None.
@@ -61,6 +62,8 @@ def parse_arm(name: str) -> ArmSpec:
     """
     if name.startswith("again:"):
         return ArmSpec(name=name, head="again", argument=name.removeprefix("again:"))
+    if name.startswith("model:"):
+        return _any_model(name)
     hosted = None if _NUMBERED.search(name) else _HOST.match(name)
     what = hosted.group("what") if hosted else name
     first, *rest = _MORE.split(what)
@@ -83,6 +86,23 @@ def parse_arm(name: str) -> ArmSpec:
         parts=tuple(parts),
         profile=hosted.group("profile") if hosted else None,
         model=hosted.group("model") if hosted else None,
+    )
+
+
+def _any_model(name: str) -> ArmSpec:
+    first, *rest = _MORE.split(name)
+    profile, _, model = first.removeprefix("model:").partition("/")
+    if not profile or not model:
+        raise UsageError(
+            f"'{name}' does not say whose model it is.", hint="--arm model:openai/gpt-6-luna"
+        )
+    return ArmSpec(
+        name=name,
+        head="model",
+        argument=model,
+        parts=tuple(_part(name, piece) for piece in rest),
+        profile=profile,
+        model=model,
     )
 
 

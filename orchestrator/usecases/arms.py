@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.chat import ChatAnswer, ChatRequest
     from orchestrator.domain.job import Job
     from orchestrator.domain.provider import ChatHost
     from orchestrator.domain.retrieval import Passage, Retriever
@@ -44,12 +45,27 @@ class Host(NamedTuple):
     chat: ChatHost
 
 
+class Nobody:
+    """Who answers where there is no job: no one, so that every arm must name its own host."""
+
+    def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Refuse.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            f"Nobody is named who answers for {request.model}.", hint="--provider PROFILE"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ArmContext:
     """What an arm may be made from.
 
     Attributes:
-        job: the tuned model and its base.
+        job: the tuned model and its base; None where every arm names its own model.
+        profile: who answers for arms that name nobody, where there is no job.
         training: rows of the training split; examples come from here only.
         samples: the test rows, which no example and no passage may repeat.
         seed: of the choice of examples.
@@ -61,10 +77,11 @@ class ArmContext:
         pin: of a profile and a model's name, the name that always means the same weights.
     """
 
-    job: Job
+    job: Job | None
     training: Sequence[Sample]
     samples: Sequence[Sample]
     seed: int = 0
+    profile: str = ""
     host: Callable[[str], Host] | None = None
     retriever: Callable[[Sequence[Passage]], Retriever] | None = None
     recordings: Recordings | None = None
@@ -81,36 +98,72 @@ def register(head: str, maker: Callable[[ArmSpec, ArmContext], Arm]) -> None:
     _makers[head] = maker
 
 
-def make_arms(names: Sequence[str], context: ArmContext, *, source: str | None = None) -> list[Arm]:
+def make_arms(
+    names: Sequence[str],
+    context: ArmContext,
+    *,
+    source: str | None = None,
+    baseline: str | None = None,
+    candidates: Sequence[str] = (),
+) -> list[Arm]:
     """The arms of one comparison, in the order given; the same name twice asks twice (A/A).
 
     Args:
         names: as they were typed.
         context: what they are made from.
         source: the arm that parity is measured against; added when it is not among the names.
+        baseline: the arm that the verdict is about; added likewise.
+        candidates: the arms that are compared with the others; added likewise. When none is named
+            they are the tuned models, and without a job and a tuned model the last arm.
 
     Raises:
         UsageError: an unknown arm, or nothing to compare.
     """
-    wanted = [*names, source] if source and source not in names else list(names)
+    wanted = [*names, *(n for n in (source, baseline, *candidates) if n and n not in names)]
+    specs = {name: parse_arm(name) for name in wanted}
+    chosen = set(candidates) or _usual_candidates(wanted, specs, context)
     arms: list[Arm] = []
     for name in wanted:
-        spec = parse_arm(name)
+        spec = specs[name]
         if spec.head == "again":
             arms.append(_again(spec, arms, source))
             continue
         same = [arm for arm in arms if arm.name == name]
         again = sum((arm.again or arm.name) == name for arm in arms)
-        arms.append(_asked_again(same[0], again) if same else make_arm(spec, context))
+        if same:
+            arms.append(_asked_again(same[0], again))
+        else:
+            arms.append(replace(make_arm(spec, context), candidate=name in chosen))
+    _refuse_nothing(arms, context, {"source": source, "baseline": baseline})
+    return arms
+
+
+def _usual_candidates(
+    names: Sequence[str], specs: Mapping[str, ArmSpec], context: ArmContext
+) -> set[str]:
+    tuned = {name for name in names if specs[name].head == "tuned"}
+    once = [n for n in names if names.count(n) == 1 and specs[n].head != "again"]
+    return tuned or (set(once[-1:]) if context.job is None else set())
+
+
+def _refuse_nothing(
+    arms: Sequence[Arm], context: ArmContext, named: Mapping[str, str | None]
+) -> None:
     baselines = [a for a in arms if not a.candidate and a.again is None]
     if not any(a.candidate for a in arms) or not baselines:
+        if context.job is None:
+            raise UsageError(
+                "A comparison needs two arms: a baseline and a candidate.",
+                hint="--arm recorded:old --arm model:openai/gpt-6-luna",
+            )
         raise UsageError(
             "A comparison needs the tuned model and a baseline.",
             hint="--arm base --arm few-shot:6 --arm tuned",
         )
-    if source and source not in {arm.name for arm in baselines}:
-        raise UsageError(f"'{source}' is a candidate; parity is measured against a baseline.")
-    return arms
+    for role, name in named.items():
+        if name and name not in {arm.name for arm in baselines}:
+            what = "parity is measured against a baseline" if role == "source" else "name another"
+            raise UsageError(f"'{name}' is a candidate; {what}.")
 
 
 def make_arm(spec: ArmSpec, context: ArmContext) -> Arm:
@@ -126,16 +179,24 @@ def make_arm(spec: ArmSpec, context: ArmContext) -> Arm:
 
 
 def _hosted(arm: Arm, spec: ArmSpec, context: ArmContext) -> Arm:
-    if spec.profile is None or spec.profile == context.job.provider:
+    if spec.profile is None and (context.job is not None or arm.chat is not None):
+        return replace(arm, model=spec.model or arm.model)
+    profile = spec.profile or context.profile
+    if not profile:
+        raise UsageError(
+            f"'{spec.name}' does not say who answers.",
+            hint="--arm model:PROFILE/MODEL, or --provider PROFILE for all of them",
+        )
+    if context.job is not None and profile == context.job.provider:
         return replace(arm, model=spec.model or arm.model)
     if context.host is None:
         raise UsageError(f"'{spec.name}' names another provider, which cannot be asked here.")
-    if spec.model is None and spec.head != "successor":
+    if not (spec.model or spec.argument or spec.head == "successor"):
         raise UsageError(
-            f"'{spec.name}' does not say which model of {spec.profile}.",
-            hint=f"--arm {spec.head}@{spec.profile}:MODEL",
+            f"'{spec.name}' does not say which model of {profile}.",
+            hint=f"--arm {spec.head}@{profile}:MODEL",
         )
-    host = context.host(spec.profile)
+    host = context.host(profile)
     return replace(
         arm,
         model=spec.model or arm.model,
@@ -151,42 +212,49 @@ def _pinned(arm: Arm, context: ArmContext) -> Arm:
     """An alias may move between this run and the next, which reuses its answers by name."""
     if context.pin is None or arm.free:
         return arm
-    return replace(arm, model=context.pin(arm.provider or context.job.provider, arm.model))
+    profile = arm.provider or (context.job.provider if context.job else "")
+    return replace(arm, model=context.pin(profile, arm.model)) if profile else arm
 
 
 def _base(spec: ArmSpec, context: ArmContext) -> Arm:
-    model = spec.argument or context.job.model
+    # Without a job the model stands in the arm's own name, or `_hosted` says that it is missing.
+    model = spec.argument or spec.model or (context.job.model if context.job else "")
     return Arm(name=spec.name, model=model, prompt=_as_asked, note="zero-shot")
 
 
 def _tuned(spec: ArmSpec, context: ArmContext) -> Arm:
-    model = spec.argument or spec.model or context.job.tuned_model
-    if model is None:
+    job = context.job
+    model = spec.argument or spec.model or (job.tuned_model if job else None)
+    if model is None and job is None:
         raise UsageError(
-            f"Job {context.job.id} has no tuned model; it is {context.job.status}.",
-            hint=f"ftctl status {context.job.id}",
+            f"'{spec.name}' is the tuned model of a job, and no job is named.",
+            hint="ftctl compare JOB, or --arm model:PROFILE/MODEL",
+        )
+    if model is None and job is not None:
+        raise UsageError(
+            f"Job {job.id} has no tuned model; it is {job.status}.", hint=f"ftctl status {job.id}"
         )
     # A deployment has a name of its own; it is priced as what it was tuned from.
-    priced = "" if model.startswith("ft:") else f"ft:{context.job.model}"
+    priced = f"ft:{job.model}" if job and model and not model.startswith("ft:") else ""
     return Arm(
         name=spec.name,
-        model=model,
+        model=model or "",
         prompt=_as_asked,
-        candidate=True,
         priced_as=priced,
         note="zero-shot",
     )
 
 
 def _successor(spec: ArmSpec, context: ArmContext) -> Arm:
-    profile = spec.profile or context.job.provider
-    kind = context.job.kind
-    if spec.profile and spec.profile != context.job.provider and context.host is not None:
-        kind = context.host(spec.profile).kind
+    job, profile = context.job, spec.profile or context.profile
+    kind = job.kind if job else ""
+    if profile and not (job and profile == job.provider) and context.host is not None:
+        kind = context.host(profile).kind
     model = spec.model or spec.argument or (context.cheapest(kind) if context.cheapest else None)
     if model is None:
+        whose = profile or (job.provider if job else "nobody")
         raise UsageError(
-            f"The price file names no current base model of {profile}.",
+            f"The price file names no current base model of {whose}.",
             hint="--arm successor@openai, or --arm base@PROFILE:MODEL",
         )
     return Arm(name=spec.name, model=model, prompt=_as_asked, note="cheapest current base")
@@ -291,6 +359,7 @@ _PARTS: Mapping[str, Callable[[Arm, Part, ArmContext], Arm]] = {
     "rag": _retrieval,
 }
 register("base", _base)
+register("model", _base)
 register("tuned", _tuned)
 register("successor", _successor)
 register("recorded", _recorded)

@@ -11,7 +11,7 @@ from orchestrator.domain.answerbook import ScoredRow
 from orchestrator.domain.comparison import ArmResult, Comparison, RowPair
 from orchestrator.domain.errors import AnswerIsNo, TryLater
 from orchestrator.domain.ids import new_id
-from orchestrator.grading.grader import Item, ModelGrader, Score, scorer
+from orchestrator.grading.grader import CorpusGrader, Item, ModelGrader, Score, scorer
 from orchestrator.grading.registry import make_grader
 from orchestrator.usecases.analysis import Analysis, labels_among
 from orchestrator.usecases.answering import Answered, Desk, answer_all, estimate
@@ -71,7 +71,7 @@ def expected_parity_rows(margin: float) -> dict[float, int]:
 
 
 def compare(
-    job: Job,
+    job: Job | None,
     samples: SampleSet,
     arms: Sequence[Arm],
     *,
@@ -91,10 +91,10 @@ def compare(
     the same call again goes on where a killed run stopped, and pays for nothing twice.
 
     Args:
-        job: whose tuned model it is.
+        job: whose tuned model it is; None where every arm names its own model and host.
         samples: the rows.
         arms: what is asked.
-        chat: the job's provider.
+        chat: who answers for arms that name nobody else: the job's provider.
         store: where answers and the result are kept.
         clock: what tells the time.
         plan: everything else that is fixed before.
@@ -113,15 +113,18 @@ def compare(
     grader = grader or make_grader(plan.grader)
     if bench is None and isinstance(grader, ModelGrader):
         bench = Bench(grader)
-    till = till or Till(kind=job.kind)
+    job_id, account = (job.id, job.account) if job else (None, "")
+    till = till or Till(kind=job.kind if job else "")
     started, fixed = clock.now(), _fixed(samples, arms, plan)
-    earlier = store.earlier(job.id, samples.digest)
-    identity = store.begin(new_id(), job.id, started, fixed)
+    earlier = store.earlier(job_id, samples.digest)
+    identity = store.begin(new_id(), job_id, started, fixed)
     if begun is not None:
         begun(identity)
-    desk = Desk(run=identity, chat=chat, account=job.account, store=store, clock=clock, till=till)
+    desk = Desk(run=identity, chat=chat, account=account, store=store, clock=clock, till=till)
     _refuse_dear(desk, arms, samples, plan, bench)
-    run = _Run(desk, arms, samples.samples, plan, None if bench else scorer(grader), bench)
+    run = _Run(
+        desk, arms, samples.samples, plan, grader.name, None if bench else scorer(grader), bench
+    )
     sheets = run.sheets(store, labels=bool(labels_among(samples)), progress=progress)
     _refuse_gaps(sheets, len(samples.samples) * plan.repeats, plan.max_missing)
     places = [
@@ -129,8 +132,9 @@ def compare(
         for place in range(len(samples.samples))
         if all(sheet.has(place) for sheet in sheets.values())
     ]
-    analysis = Analysis(samples, arms, sheets, grader.name, places, plan)
-    comparison = analysis.comparison(identity, job.id, started.isoformat(), fixed)
+    whole = grader if isinstance(grader, CorpusGrader) else None
+    analysis = Analysis(samples, arms, sheets, grader.name, places, plan, whole)
+    comparison = analysis.comparison(identity, job_id, started.isoformat(), fixed)
     _keep_scores(store, identity, analysis)
     comparison = replace(
         comparison,
@@ -155,6 +159,7 @@ class _Run:
     arms: Sequence[Arm]
     samples: Sequence[Sample]
     plan: Plan
+    metric: str
     grade: Callable[[Item], Score] | None
     bench: Bench | None
 
@@ -162,7 +167,8 @@ class _Run:
         self, store: Comparisons, *, labels: bool, progress: Callable[[Progress], None] | None
     ) -> dict[str, Sheet]:
         """The graded answers of every arm, judged in a second round where a model grades."""
-        found = {arm.name: Sheet(len(self.samples), labels=labels) for arm in self.arms}
+        size, words = len(self.samples), self.metric != "token_f1"
+        found = {arm.name: Sheet(size, labels=labels, overlaps=words) for arm in self.arms}
         # Closed whatever happens here, so that calls under way are waited for and kept.
         with closing(
             answer_all(self.desk, self.arms, self.samples, self.plan, progress)
@@ -189,17 +195,22 @@ class _Run:
         sheet.add(call.place, answer, call.sample.reference)
         if self.grade is not None:
             found = self.grade(Item(sample=call.sample, answer=answer))
-            sheet.score(call.place, found.value, found.reason)
+            sheet.score(call.place, found.value, found.reason, found.sums)
 
 
 def _fixed(samples: SampleSet, arms: Sequence[Arm], plan: Plan) -> dict[str, object]:
     return {
-        **asdict(plan),
+        **_planned(plan),
         "test": samples.digest,
         "rows": len(samples.samples),
         "groups": samples.samples[0].group is not None,
         "arms": [[arm.name, arm.model, arm.note, arm.account] for arm in arms],
     }
+
+
+def _planned(plan: Plan) -> dict[str, object]:
+    # Left out where nothing is named, so that plans of before keep their digest.
+    return {k: v for k, v in asdict(plan).items() if k != "baseline" or v is not None}
 
 
 def _refuse_dear(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import fsum, sqrt
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import resampling, statistics
@@ -41,6 +42,26 @@ def noise_of(found: Difference) -> Noise:
     )
 
 
+def noise_of_repeats(arm: str, variances: Sequence[float]) -> Noise:
+    """What an arm would differ from itself if it was asked as often again, from its repeats.
+
+    Args:
+        arm: its name.
+        variances: of each row's mean over its repeats.
+    """
+    rows = len(variances)
+    half = statistics.NORMAL.inv_cdf(0.975) * sqrt(2 * fsum(variances)) / rows
+    return Noise(
+        arm=arm,
+        again="its repeats",
+        n=rows,
+        diff=0.0,
+        low=-half,
+        high=half,
+        discordant=sum(v > 0 for v in variances) / rows,
+    )
+
+
 def without_parity(found: Difference, alpha: float) -> Difference:
     """The same difference where the margin is below the noise, so that parity means nothing."""
     return worded(replace(found, parity=None), alpha)
@@ -57,7 +78,8 @@ def spread(latencies: Sequence[float]) -> list[float]:
 def reason(found: Difference, plan: Plan, noise: Noise | None) -> str:
     """One sentence on why the verdict is what it is."""
     points = f"{100 * found.diff:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-    role = "the source" if plan.source == found.baseline else "its best baseline"
+    named = {plan.source: "the source", plan.baseline: "the baseline named"}
+    role = named.get(found.baseline, "its best baseline")
     unit = "rows" if found.decided_by == found.n else "groups"
     words = {
         Word.IMPROVED: f"better beyond chance, p {found.p_holm:.2g}",

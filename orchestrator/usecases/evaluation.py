@@ -45,6 +45,9 @@ class Evaluation:
 
     Attributes:
         margin: in points; `max_missing` in percent.
+        baseline: the arm that the verdict is about; the best one when None.
+        candidates: arms that are to prove themselves; `make_arms` knows the usual ones.
+        provider: profile that answers for arms that name nobody, where there is no job.
         training: rows that examples come from; the job's own when None.
         seen: rows that no test row may repeat; the training rows when empty.
         max_cost: dollars.
@@ -56,6 +59,9 @@ class Evaluation:
     grader: str | None = None
     margin: float | None = None
     source: str | None = None
+    baseline: str | None = None
+    candidates: Sequence[str] = ()
+    provider: str = ""
     max_cost: float | None = None
     allow_unpriced: bool = False
     limit: int | None = None
@@ -69,6 +75,7 @@ class Evaluation:
     max_missing: float = 1.0
     concurrency: int = 8
     allow_leakage: bool = False
+    drop_near: bool = False
     training: Path | None = None
     seen: Sequence[Path] = ()
 
@@ -85,7 +92,7 @@ class Evaluation:
 
     @property
     def arm_names(self) -> Sequence[str]:
-        """The arms, or those that are asked when none is named."""
+        """The arms, or those that are asked of a job when none is named."""
         return self.arms or arm_names.DEFAULT_ARMS
 
 
@@ -112,7 +119,7 @@ class Shop:
     provider: Callable[[str], Provider]
     host: Callable[[str], Host]
     retriever: Callable[[Sequence[Passage]], Retriever]
-    till: Callable[[Job, Evaluation, str], AbstractContextManager[Till]]
+    till: Callable[[Job | None, Evaluation, str], AbstractContextManager[Till]]
     admit: Callable[[Job, Sequence[Arm]], None] = anyone
     pin: Callable[[str, str], str] | None = None
 
@@ -121,7 +128,7 @@ class Shop:
 class Ready:
     """A comparison whose arms, samples and plan are fixed, and that was not begun."""
 
-    job: Job
+    job: Job | None
     chosen: SampleSet
     arms: Sequence[Arm]
     plan: Plan
@@ -150,7 +157,7 @@ class Ready:
 
 
 def make_ready(
-    job: Job,
+    job: Job | None,
     wanted: Evaluation,
     shop: Shop,
     till: Till,
@@ -159,7 +166,7 @@ def make_ready(
     """Read the rows, make the arms and fix the plan; `few-shot:auto` may ask the model here.
 
     Args:
-        job: whose tuned model is measured.
+        job: whose tuned model is measured; None where each arm names its own model.
         wanted: what is asked for.
         shop: what it is made with.
         till: counts the money, and holds its limit.
@@ -169,23 +176,26 @@ def make_ready(
         UsageError: what was asked for makes no sense.
         DatasetInvalid: the test rows do.
     """
-    training = read_samples(wanted.training or shop.datasets.path(job.data))
+    rows = wanted.training or (shop.datasets.path(job.data) if job else None)
+    training = read_samples(rows) if rows else []
     chosen = chosen_rows(wanted, training)
     plan = fixed_plan(wanted, chosen)
     grader = make_grader(plan.grader)
+    bench = _bench(shop, grader, wanted, job)
     desk = Desk(
         run=None,
-        chat=shop.provider(job.provider),
-        account=job.account,
+        chat=shop.provider(job.provider) if job else arm_names.Nobody(),
+        account=job.account if job else "",
         store=shop.comparisons,
         clock=shop.clock,
         till=till,
     )
     context = arm_names.ArmContext(
         job=job,
-        training=training,
+        training=chosen.clean(training),
         samples=chosen.samples,
         seed=wanted.seed,
+        profile=wanted.provider,
         host=shop.host,
         retriever=shop.retriever,
         recordings=shop.recordings,
@@ -193,15 +203,22 @@ def make_ready(
         pin=shop.pin,
         measure=measure(desk, plan, grader, progress),
     )
-    arms = arm_names.make_arms(wanted.arm_names, context, source=wanted.source)
-    shop.admit(job, arms)
+    arms = arm_names.make_arms(
+        wanted.arm_names if job else wanted.arms,
+        context,
+        source=wanted.source,
+        baseline=wanted.baseline,
+        candidates=wanted.candidates,
+    )
+    if job is not None:
+        shop.admit(job, arms)
     return Ready(
         job=job,
         chosen=chosen,
         arms=arms,
         plan=plan,
         grader=grader,
-        bench=_bench(shop, grader, wanted.human),
+        bench=bench,
         desk=desk,
         store=shop.comparisons,
         progress=progress,
@@ -215,6 +232,7 @@ def chosen_rows(wanted: Evaluation, training: Sequence[Sample]) -> SampleSet:
         read_samples(wanted.test, slice_by=wanted.slice_by, group_by=wanted.group_by),
         seen,
         allow_leakage=wanted.allow_leakage,
+        drop_near=wanted.drop_near,
         limit=wanted.limit,
         seed=wanted.seed,
     )
@@ -228,11 +246,14 @@ def fixed_plan(wanted: Evaluation, chosen: SampleSet) -> Plan:
     """
     if wanted.source and wanted.margin is None:
         raise UsageError("--source needs a margin.", hint=f"--source {wanted.source} --margin 3")
+    if wanted.source and wanted.baseline:
+        raise UsageError("--source and --baseline both name what the verdict is about; give one.")
     references = [sample.reference for sample in chosen.samples]
     return Plan(
         grader=wanted.grader_name,
         margin=_proportion(wanted.margin),
         source=wanted.source,
+        baseline=wanted.baseline,
         max_missing=wanted.max_missing / 100,
         max_tokens=wanted.max_tokens or comparing.token_limit(references),
         temperature=wanted.temperature,
@@ -253,13 +274,19 @@ def _proportion(points: float | None) -> float | None:
     return None if points is None else points / 100
 
 
-def _bench(shop: Shop, grader: Grader, human: Path | None) -> Bench | None:
+def _bench(shop: Shop, grader: Grader, wanted: Evaluation, job: Job | None) -> Bench | None:
     if not isinstance(grader, ModelGrader):
-        if human:
+        if wanted.human:
             raise UsageError("--human measures a judge, and this grader asks no model.")
         return None
+    profile = grader.profile or wanted.provider
+    if not profile and job is None:
+        raise UsageError(
+            f"The judge {grader.model} does not say who answers for it.",
+            hint=f"--grader judge:{grader.model}@PROFILE",
+        )
     return Bench(
         grader,
-        host=shop.host(grader.profile) if grader.profile else None,
-        human=read_human_labels(human) if human else (),
+        host=shop.host(profile) if profile else None,
+        human=read_human_labels(wanted.human) if wanted.human else (),
     )

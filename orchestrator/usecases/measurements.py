@@ -191,7 +191,14 @@ def finished(comparison: str, job: Job, workshop: Workshop) -> Comparison | None
 def _facts(wanted: Evaluation, test: str, arms: list[list[str]]) -> dict[str, Any]:
     plain = {name: value for name, value in asdict(wanted).items() if name not in _NOT_FACTS}
     human = digest(wanted.human.read_text("utf-8", "replace")) if wanted.human else None
-    return {**plain, "grader": wanted.grader_name, "test": test, "arms": arms, "human": human}
+    return {
+        **plain,
+        "grader": wanted.grader_name,
+        "test": test,
+        "arms": arms,
+        "candidates": list(wanted.candidates),
+        "human": human,
+    }
 
 
 def _as_if(plan: Plan, account: str) -> Job:

@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.domain.bill import FREE
 from orchestrator.domain.job import Method
 from orchestrator.domain.model_names import TUNED, base_model, same_model
-from orchestrator.domain.money import FREE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

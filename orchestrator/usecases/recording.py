@@ -37,10 +37,23 @@ class FrozenHost:
         Raises:
             ProviderRejected: this was not recorded.
         """
-        found = self.answers.get(asked_digest(request.messages, request.tools))
-        if found is None:
-            raise ProviderRejected(f"The recording '{self.name}' has no answer to this row.")
-        return found
+        return self.replay(request, 0)
+
+    def replay(self, request: ChatRequest, repeat: int) -> ChatAnswer:
+        """The answer recorded at that repeat, from 0.
+
+        Raises:
+            ProviderRejected: this was not recorded.
+        """
+        found = self.answers.get(asked_digest(request.messages, request.tools, repeat))
+        if found is not None:
+            return found
+        if repeat and asked_digest(request.messages, request.tools) in self.answers:
+            raise ProviderRejected(
+                f"The recording '{self.name}' asked this row {repeat} times only.",
+                hint="ftctl record --repeats N under another name, or fewer --repeats",
+            )
+        raise ProviderRejected(f"The recording '{self.name}' has no answer to this row.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +105,8 @@ def record(
             missing=0,
             created_at=studio.clock.now(),
             max_tokens=plan.max_tokens,
+            repeats=plan.repeats,
+            temperature=plan.temperature,
             test_file=test_file,
         )
     )
@@ -113,7 +128,8 @@ def record(
     with closing(answer_all(desk, [arm], samples.samples, plan, progress)) as answers:
         for answered in answers:
             missing += answered.answer is None
-    return studio.store.close(recording.name, len(samples.samples) - missing, missing)
+    asked = len(samples.samples) * plan.repeats
+    return studio.store.close(recording.name, asked - missing, missing)
 
 
 def recorded_arm(
@@ -141,5 +157,11 @@ def recorded_arm(
         provider=recording.provider,
         kind=recording.kind,
         free=True,
-        note=f"recorded on {made} from {recording.provider}",
+        note=f"recorded on {made} from {recording.provider}{_repeats(recording)}",
     )
+
+
+def _repeats(recording: Recording) -> str:
+    if recording.repeats == 1:
+        return ""
+    return f", {recording.repeats} times a row at temperature {recording.temperature:g}"

@@ -36,7 +36,7 @@ FORMATS = ("json", "md", "html")
 
 
 def make_report(
-    job: Job,
+    job: Job | None,
     *,
     jobs: JobStore,
     datasets: DatasetStore,
@@ -49,10 +49,10 @@ def make_report(
     prices: PriceBook | None = None,
     lifecycle: Lifecycle | None = None,
 ) -> Report:
-    """The report of a job, from everything that is known now.
+    """The report of a job, or of a comparison without one, from everything that is known now.
 
     Args:
-        job: whose report.
+        job: whose report; None for one about a comparison without a job.
         jobs: the ledger, for the numbers of training.
         datasets: the dataset store, for the training split.
         comparison: the measured arms; None says so in the report.
@@ -60,7 +60,7 @@ def make_report(
         answers: what a person answered.
         costs: numbers from ftctl.toml, which the person's own override.
         version: of ftctl.
-        stage: plan, after_run or migrate.
+        stage: plan, after_run, migrate or switch.
         prices: what things cost; the newest file when None.
         lifecycle: until when models answer; the newest file when None.
     """
@@ -70,9 +70,9 @@ def make_report(
     return build(
         Inputs(
             job=job,
-            points=jobs.metrics(job.id),
-            checkpoints=jobs.checkpoints(job.id),
-            data=_facts(job, datasets),
+            points=jobs.metrics(job.id) if job else (),
+            checkpoints=jobs.checkpoints(job.id) if job else (),
+            data=_facts(job, datasets) if job else None,
             comparison=comparison,
             answers=replace(given, numbers=numbers),
             checklist=checklist,

@@ -46,7 +46,7 @@ def rows_of(
     if not scores:
         raise UsageError(
             f"Comparison {comparison.id} kept no rows; it was made by an older ftctl.",
-            hint=f"ftctl compare {comparison.job_id} with the same options",
+            hint=f"ftctl compare {comparison.job_id or ''} with the same options",
         )
     baseline = against or comparison.decisive.baseline
     shown = list(arms) or [arm.name for arm in comparison.arms]

@@ -1,4 +1,4 @@
-"""From JSONL rows to samples and examples, and the check that they do not overlap."""
+"""From JSONL rows to samples, and the check that training has none of them, nor nearly."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from orchestrator.domain.canonical import digest
 from orchestrator.domain.chat import calls_text
 from orchestrator.domain.errors import DatasetInvalid
 from orchestrator.domain.sample import Sample, text_of
+from orchestrator.usecases.near_rows import Near, NearRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ class SampleSet:
         digest: SHA-256 over prompts and references.
         leaked: rows that training has too; left out unless `leakage_allowed`.
         repeated: rows that occurred before in the file; left out.
+        near: rows that nearly repeat a training row; left out where `near_dropped`.
     """
 
     samples: Sequence[Sample]
@@ -37,6 +39,13 @@ class SampleSet:
     leaked: int = 0
     leakage_allowed: bool = False
     repeated: int = 0
+    near: Sequence[Near] = ()
+    near_dropped: bool = False
+
+    def clean(self, training: Sequence[Sample]) -> list[Sample]:
+        """The training rows that no test row nearly repeats: those that examples may come from."""
+        alike = {found.training for found in self.near}
+        return [example for example in training if example.row not in alike]
 
 
 def read_samples(
@@ -67,6 +76,7 @@ def select(
     training: Sequence[Sample],
     *,
     allow_leakage: bool = False,
+    drop_near: bool = False,
     limit: int | None = None,
     seed: int = 0,
 ) -> SampleSet:
@@ -76,6 +86,7 @@ def select(
         samples: the test rows.
         training: the training rows.
         allow_leakage: keep rows whose user text occurs in training.
+        drop_near: leave out rows that nearly repeat a training row.
         limit: most rows to keep, drawn with `seed`.
         seed: of the draw.
 
@@ -96,6 +107,10 @@ def select(
             if not allow_leakage:
                 continue
         kept.append(sample)
+    near = _near(kept, training)
+    if drop_near and near:
+        alike = {found.row for found in near}
+        kept = [sample for sample in kept if sample.row not in alike]
     if not kept:
         raise DatasetInvalid(
             f"All {len(samples)} test rows occur in training, so they measure memory and not skill.",
@@ -110,6 +125,8 @@ def select(
         leaked=leaked,
         leakage_allowed=allow_leakage,
         repeated=repeated,
+        near=near if drop_near else _of_those(near, kept),
+        near_dropped=drop_near,
     )
 
 
@@ -117,6 +134,17 @@ def said(sample: Sample) -> str:
     """Everything the user says, as it is compared for leakage: case and white space aside."""
     texts = [text_of(m) for m in sample.messages if m.get("role") == "user"]
     return " ".join(" ".join(texts).casefold().split())
+
+
+def _near(samples: Sequence[Sample], training: Sequence[Sample]) -> list[Near]:
+    index = NearRows((example.row, said(example)) for example in training)
+    found = (index.alike(sample.row, said(sample)) for sample in samples)
+    return [near for near in found if near is not None]
+
+
+def _of_those(near: Sequence[Near], kept: Sequence[Sample]) -> list[Near]:
+    rows = {sample.row for sample in kept}
+    return [found for found in near if found.row in rows]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

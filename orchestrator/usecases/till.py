@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.bill import FREE
 from orchestrator.domain.errors import AnswerIsNo, BudgetExceeded, FtctlError, Unpriced, UsageError
-from orchestrator.domain.money import FREE
 from orchestrator.domain.usd import decimal_of
 
 if TYPE_CHECKING:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
+import subprocess
+import sys
 import tomllib
 from datetime import date
 from pathlib import Path
@@ -104,3 +109,65 @@ def test_what_is_written_reads_back(note: str, name: str, status: Status):
         found = read_answers(path, checklist)
     assert found.given["uc.goal"] == answers.given["uc.goal"]
     assert (found.numbers, found.policy) == (answers.numbers, answers.policy)
+
+
+class Terminal:
+    """The command on a terminal of its own, and a person who types."""
+
+    def __init__(self, home: Path, *words: str) -> None:
+        ours, theirs = pty.openpty()
+        environment = {"PATH": os.environ["PATH"], "FTCTL_HOME": str(home), "TERM": "dumb"}
+        self.command = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", *words],
+            stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        os.close(theirs)
+        self.ours, self.seen = ours, ""
+
+    def answer(self, question: str, said: str) -> None:
+        self._read_until(question)
+        os.write(self.ours, f"{said}\n".encode())
+
+    def end(self) -> int:
+        self._read_until(None)
+        os.close(self.ours)
+        return self.command.wait(60)
+
+    def _read_until(self, question: str | None) -> None:
+        waiting = ""
+        while question is None or question not in waiting:
+            assert select.select([self.ours], [], [], 60)[0], f"nothing came:\n{self.seen}"
+            try:
+                read = os.read(self.ours, 4096).decode()
+            except OSError:  # Linux says so when the other side has gone.
+                read = ""
+            if not read:
+                assert question is None, f"'{question}' was never asked:\n{self.seen}"
+                return
+            waiting += read
+            self.seen += read
+
+
+def test_a_person_answers_at_the_terminal(tmp_path: Path):
+    file = tmp_path / "answers.toml"
+    terminal = Terminal(tmp_path, "checklist", "answer", str(file), "--stage", "migrate")
+    terminal.answer("Your name", "Ada Example")
+    terminal.answer("uc.goal", "perhaps")
+    terminal.answer("uc.goal", "pass")
+    terminal.answer("because", "the same format")
+    terminal.answer("uc.risk", "")  # stays unknown
+    terminal.answer("[requests_per_month]", "many")
+    terminal.answer("[requests_per_month]", "300,000")
+    # Written before the next question: who leaves now has lost nothing.
+    terminal._read_until("[requests_low]")
+    found = read_answers(file, default_checklist("migrate"))
+    os.write(terminal.ours, b"\x04")
+    assert terminal.end() != 0
+    assert "no number" in terminal.seen
+    assert "Traceback" not in terminal.seen
+    assert found.numbers == {"requests_per_month": 300_000}
+    assert {name: (given.status, given.note, given.by) for name, given in found.given.items()
+            if given.status is not Status.UNKNOWN} == {
+        "uc.goal": (Status.PASS, "the same format", "Ada Example")
+    }  # fmt: skip

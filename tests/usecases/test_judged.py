@@ -108,3 +108,61 @@ def test_what_judging_costs_counts_against_the_limit(ftctl, judge, job, held_out
     assert (done.code, len(judge.asked)) == (2, 0)
     paid = judged(ftctl, job, held_out, "--max-cost", "1").json
     assert paid["spent"] == pytest.approx(len(judge.asked) * (24 * 0.1 + 2 * 0.5) / 1e6)
+
+
+def test_arms_are_judged_against_each_other(ftctl, judge, job, held_out):
+    done = ftctl(
+        "compare", job.id, "--test", str(held_out), "--arm", "base", "--arm", "tuned",
+        "--grader", "judge-arms:gpt-6-luna@openai", "--json",
+    )  # fmt: skip
+    jsonschema.validate(done.json, schema("compare.schema.json"))
+    assert (done.json["metric"], done.json["verdict"]) == ("win_rate", "Improved")
+    base, tuned = done.json["arms"]
+    assert base["metrics"]["win_rate"] == 0.5
+    # 95 against 55 of 100 right: tuned wins 40 rows more than it loses, and the rest are ties.
+    assert tuned["metrics"]["win_rate"] == pytest.approx(0.7)
+    judging = done.json["judging"]
+    assert (judging["opponent"], judging["flips"], judging["kin"]) == ("base", 0, [])
+    # What both say alike is a tie that nobody is asked about, each other row in both orders.
+    assert judging["judged"] == done.json["differences"][0]["won"]
+    assert len(judge.asked) <= 2 * judging["judged"]
+    # "billing" is longer than "refund", and the fair judge does not care.
+    assert judging["decided"] == judging["judged"]
+    assert 0.3 < judging["longer"] < 0.7
+
+
+def test_a_judge_of_an_arms_own_family_and_one_that_likes_length_are_found_out(
+    ftctl, judge, held_out
+):
+    def longest(request: ChatRequest) -> str:
+        text = text_of(request.messages[-1])
+        if "ANSWER A" not in text:
+            return "short" if request.model == "gpt-4.1-mini" else "rather longer"
+        a, b = text.split("ANSWER A\n")[1].split("\n\nANSWER B\n")
+        return f"VERDICT: {'A' if len(a) > len(b) else 'B'}"
+
+    judge.say = longest
+    arms = ("--arm", "model:openai/gpt-4.1-mini", "--arm", "model:openai/gpt-6-luna")
+    grader = ("--grader", "judge-arms:o4-mini@openai")
+    found = ftctl("compare", "--test", str(held_out), *arms, *grader, "--json").json
+    assert found["judging"]["kin"] == [arms[1], arms[3]]
+    assert found["judging"]["longer"] == 1.0
+    shown = ftctl("compare", "--test", str(held_out), *arms, *grader).out
+    assert "of the same family as" in " ".join(shown.split())
+    assert "100% of 100 wins went to the longer answer" in " ".join(shown.split())
+
+
+def test_labels_of_a_person_correct_what_the_judge_says(ftctl, judge, job, held_out):
+    labels = ftctl.home / "labels.jsonl"
+    # The person finds 55 of 100 base answers good; this judge finds every one of them good.
+    judge.say = lambda request: (
+        "VERDICT: A" if text_of(request.messages[-1]).split("ANSWER A\n")[1][:1] != "X" else "X"
+    )
+    rows = [{"row": n + 1, "arm": "base", "good": n * 7919 % 100 < 55} for n in range(60)]
+    labels.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    corrected = judged(ftctl, job, held_out, "--human", str(labels)).json["judging"]["corrected"]
+    assert [(each["arm"], each["labels"], each["judged"]) for each in corrected] == [
+        ("base", 60, 0.5)
+    ]
+    assert corrected[0]["low"] < 0.55 < corrected[0]["high"]
+    assert corrected[0]["value"] == pytest.approx(33 / 60, abs=0.02)

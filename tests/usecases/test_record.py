@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import cast
 
@@ -141,3 +142,41 @@ def test_a_source_needs_a_margin(ftctl: Ftctl, old: Host, job: Job, held_out: Pa
     done = ftctl("compare", job.id, "--test", held_out, "--source", "base")
     assert done.code == 2
     assert "needs a margin" in done.err
+
+
+def test_repeats_show_how_much_the_source_differs_from_itself(
+    ftctl: Ftctl, old: Host, held_out: Path
+):
+    asked = itertools.count()
+    # Every seventh answer is another one, whatever is asked: rows differ from themselves.
+    old.say = lambda request: "other" if next(asked) % 7 == 0 else old._label(request)
+    made = ftctl(
+        "record", OLD, "--provider", "openai", "--test", held_out,
+        "--name", "twice", "--repeats", "3", "--temperature", "1", "--concurrency", "1", "--json",
+    )  # fmt: skip
+    assert (made.code, made.json["repeats"], made.json["temperature"]) == (0, 3, 1)
+    count = len(old.asked)
+    arms = ["--arm", "recorded:twice", "--arm", "again:recorded:twice"]
+    again = ftctl(
+        "compare", "--test", held_out, *arms, "--arm", f"model:openai/{OLD}",
+        "--json",
+    ).json  # fmt: skip
+    assert again["noise"]["again"] == "again:recorded:twice"
+    assert again["noise"]["discordant"] > 0.2
+    assert len(old.asked) == count + len(held_out.read_text().splitlines())
+    twice = ["--repeats", "2", "--temperature", "1"]
+    repeated = ftctl(
+        "compare", "--test", held_out, "--arm", "recorded:twice",
+        "--arm", f"model:openai/{OLD}", *twice, "--json",
+    ).json  # fmt: skip
+    assert (repeated["noise"]["arm"], repeated["noise"]["again"]) == (
+        "recorded:twice",
+        "its repeats",
+    )
+    assert 0 < repeated["noise"]["high"] < 0.2
+    four = ftctl(
+        "compare", "--test", held_out, "--arm", "recorded:twice",
+        "--arm", f"model:openai/{OLD}", "--repeats", "4", "--temperature", "1",
+    )  # fmt: skip
+    assert four.code != 0
+    assert "3 times only" in four.err

@@ -92,7 +92,7 @@ def test_hostile_text_is_shown_and_not_obeyed(ftctl: Ftctl, host: Host):
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1"])
+@pytest.mark.parametrize("cell", ["=1+1", "\n=1", "\uff1d1", "+1", "-1", "@x", "\t=1", "\r=1"])
 def test_a_formula_becomes_text(cell: str):
     rows = [{"row": 1, "slice": cell, "outcome": "won", "asked": cell, "reference": cell,
              "answers": {"tuned": {"text": cell, "score": 1.0}}}]  # fmt: skip
