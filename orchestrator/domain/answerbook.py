@@ -68,7 +68,7 @@ class KeptReport(NamedTuple):
     """A report that was written, without its body."""
 
     id: str
-    job_id: str
+    job_id: str | None
     created_at: datetime
     verdict: str
 

@@ -8,7 +8,19 @@ from orchestrator.domain.comparison import Word
 from orchestrator.domain.errors import UsageError
 from orchestrator.reports.charts import difference_chart
 from orchestrator.reports.words import p_value, points, signed, warnings
-from orchestrator.ui.layout import Slice, chart, facts, link, note, page, pager, select, table, url
+from orchestrator.ui.layout import (
+    Slice,
+    chart,
+    facts,
+    job_link,
+    link,
+    note,
+    page,
+    pager,
+    select,
+    table,
+    url,
+)
 from orchestrator.ui.markup import Html, clipped, h
 
 if TYPE_CHECKING:
@@ -41,7 +53,7 @@ def list_comparisons(visit: Visit) -> WebResponse:
         (
             link(each.id, f"/comparisons/{each.id}"),
             _word(each.verdict),
-            link(each.job_id, f"/jobs/{each.job_id}"),
+            job_link(each.job_id),
             each.created_at[:16].replace("T", " "),
             f"{each.arms[0].n:,}",
             each.metric,
@@ -66,7 +78,7 @@ def show_comparison(visit: Visit) -> WebResponse:
         h("p", _word(found.verdict), " ", found.reason),
         facts(
             [
-                ("job", link(found.job_id, f"/jobs/{found.job_id}")),
+                ("job", job_link(found.job_id)),
                 ("metric", found.metric),
                 ("spent", None if found.spent is None else f"${found.spent:,.4f}"),
             ]

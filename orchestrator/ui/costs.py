@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.spending import month_of
 from orchestrator.domain.usd import money
-from orchestrator.ui.layout import link, page, pager, select, table
+from orchestrator.ui.layout import job_link, page, pager, select, table
 from orchestrator.ui.markup import clipped, h
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _row(line: Line) -> tuple[Child, ...]:
         line.month,
         line.profile,
         str(line.purpose),
-        link(line.job_id, f"/jobs/{line.job_id}") if line.job_id else "",
+        job_link(line.job_id),
         clipped(line.subject, 120),
         line.state,
         money(line.reserved) if line.reserved else "",

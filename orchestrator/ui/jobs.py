@@ -327,9 +327,11 @@ def _can_pause(visit: Visit, job: Job) -> bool:
 
 def _ways_on(visit: Visit, job: Job) -> Html:
     target = visit.app.settings.profile(job.provider).kind if _is_known(visit, job) else "openai"
-    ways: list[Child] = [link("training data", f"/data/{job.training}", target=target)]
-    if job.validation:
-        ways.append(link("validation data", f"/data/{job.validation}", target=target))
+    # An adopted job's data may lie at the provider alone.
+    data = {"training data": job.training, "validation data": job.validation}
+    ways: list[Child] = [
+        link(name, f"/data/{digest}", target=target) for name, digest in data.items() if digest
+    ]
     if job.status.is_final:
         ways.append(link("decision report", f"/jobs/{job.id}/report"))
     ways.append(link("comparisons", "/comparisons", job=job.id))

@@ -283,6 +283,11 @@ def link(text: Child, path: str, /, **fields: object) -> Html:
     return h("a", text, href=url(path, **fields))
 
 
+def job_link(job_id: str | None) -> Child:
+    """A link to a job; nothing where there is none."""
+    return link(job_id, f"/jobs/{job_id}") if job_id else None
+
+
 def _top(here: str) -> Html:
     items = [
         h("li", h("a", title, href=path, aria_current="page" if path == here else None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.reports.words import VERDICTS
-from orchestrator.ui.layout import Slice, html, link, moment, page, pager, table
+from orchestrator.ui.layout import Slice, html, job_link, link, moment, page, pager, table
 from orchestrator.ui.markup import Html, h
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def list_reports(visit: Visit) -> WebResponse:
                 VERDICTS[each.verdict][0],
                 class_=f"status {_LOOKS.get(each.verdict, 'open')}",
             ),
-            link(each.job_id, f"/jobs/{each.job_id}"),
+            job_link(each.job_id),
             moment(each.created_at),
         )
         for each in found

@@ -237,6 +237,14 @@ class TestJob:
         assert 'aria-live="polite"' in text
         assert f'data-live="/jobs/{running.id}/live' in text
 
+    def test_an_adopted_job_has_no_data_here(self, visitor: Visitor, ftctl: Ftctl):
+        adopted = a_job(training=None, status=JobStatus.SUCCEEDED, tuned_model="ft:x")
+        add_jobs(ftctl, [adopted])
+        answer = visitor.get(f"/jobs/{adopted.id}")
+        sound(answer)
+        assert "/data/" not in answer.text
+        assert visitor.get(f"/jobs/{adopted.id}/report").status == 200
+
     def test_a_job_in_doubt_says_what_to_type(self, ftctl: Ftctl, visitor: Visitor):
         doubtful = a_job(status=JobStatus.NEEDS_REVIEW)
         add_jobs(ftctl, [doubtful])
@@ -343,6 +351,17 @@ class TestComparisons:
         assert shown == [each["row"] for each in typed[10:20]]
         for query in ("?outcome=magic", "?slice=magic", "?against=magic"):
             sound(visitor.get(f"/comparisons/{compared}{query}"), status=400)
+
+    def test_models_without_a_job_are_compared_too(
+        self, ftctl: Ftctl, visitor: Visitor, compared: str
+    ):
+        test = write(ftctl.home / "test.jsonl", [row(n) for n in range(60)])
+        arms = ["--arm", "model:local/tiny", "--arm", "model:local/ft:tiny:x"]
+        found = ftctl("compare", "--test", test, *arms, "--json").json["id"]
+        for page in ("/comparisons", f"/comparisons/{found}"):
+            answer = visitor.get(page)
+            sound(answer)
+            assert "/jobs/None" not in answer.text
 
     def test_hostile_rows_do_not_act(self, ftctl: Ftctl, visitor: Visitor, compared: str):
         app = ftctl.app()
