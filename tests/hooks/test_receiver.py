@@ -8,7 +8,7 @@ import queue
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -140,7 +140,16 @@ def test_a_slow_client_is_hung_up_on_and_a_full_house_says_so():
             two.settimeout(10)
             assert b" 200 " not in one.recv(100)
             two.recv(100)
-        assert taken.post(body_of()) == 200
+        # Their seats are free once their threads have ended, a moment after the answer.
+        assert next(each for each in answers(taken) if each != 503) == 200
+
+
+def answers(taken: Taken) -> Iterator[int]:
+    """What the same delivery is answered with, again and again."""
+    for _ in range(1000):
+        # Who is sent away may still be writing.
+        with suppress(ConnectionError):
+            yield taken.post(body_of())
 
 
 def test_it_ends_though_somebody_holds_on():

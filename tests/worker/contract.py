@@ -71,4 +71,10 @@ def _document() -> dict[str, Any]:
     # The published example of pausing says "paused", which the published enumeration forgets.
     status = document["components"]["schemas"]["FineTuningJob"]["properties"]["status"]
     status["enum"].append("paused")
+    # A multi grader maps names to graders; the description shows one grader in place of the map.
+    graders = document["components"]["schemas"]["GraderMulti"]["properties"]["graders"]
+    document["components"]["schemas"]["GraderMulti"]["properties"]["graders"] = {
+        "type": "object",
+        "additionalProperties": graders,
+    }
     return document

@@ -51,7 +51,7 @@ class Worker:
         content = "".join(json.dumps(row) + "\n" for row in rows).encode()
         return self.client.files.create(file=(name, content), purpose="fine-tune").id
 
-    def wait_job(self, job_id: str) -> Any:
+    def wait_job(self, job_id: str, *, seconds: float = 60) -> Any:
         """Wait until a job is final, and return it."""
         jobs = self.client.fine_tuning.jobs
 
@@ -59,7 +59,7 @@ class Worker:
             job = jobs.retrieve(job_id)
             return job if job.status in FINAL else None
 
-        return wait_for(final)
+        return wait_for(final, seconds=240)
 
     def events(self, job_id: str) -> list[Any]:
         """Return all events of a job, newest first."""

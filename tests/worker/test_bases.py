@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
 from ftctl_worker.bases import BaseModel, Catalog
 from ftctl_worker.errors import ModelError
+
+from tests.worker import servers
+from tests.worker.servers import Worker
 
 
 @pytest.fixture
@@ -54,3 +59,20 @@ def test_paths_and_hub_models_need_permission(models: Path) -> None:
 def test_addresses_are_no_model_names(name: str) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         Catalog(allow_any=True).resolve(name)
+
+
+def test_a_base_model_shows_its_licence_and_size(worker: Worker, models_dir: Path) -> None:
+    tiny = worker.client.models.retrieve("tiny").model_dump()
+    assert tiny["license"] == "apache-2.0"
+    assert tiny["source"] == "folder"
+    assert 5_000_000 < tiny["bytes"] < 7_000_000
+    assert worker.client.models.retrieve("mini").model_dump()["license"] is None
+    said = subprocess.run(
+        servers.command("models", "--models-dir", str(models_dir), "--json"),
+        env=servers.environment(),
+        capture_output=True,
+        check=True,
+    )
+    listed = {one["id"]: one for one in json.loads(said.stdout)["data"]}
+    assert listed["tiny"]["bytes"] == tiny["bytes"]
+    assert listed["mini"]["bytes"] > 0

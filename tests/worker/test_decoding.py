@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 import torch
 from ftctl_worker.bases import BaseModel
-from ftctl_worker.decoding import Prefix, RowState, decode
+from ftctl_worker.decoding import Decoder, Prefix
 from ftctl_worker.loading import LoadedBase, load_base
+from ftctl_worker.row_state import RowState
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.worker.mini_model import mini_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +38,15 @@ def rows(base: LoadedBase, texts: list[str], **changes: Any) -> list[RowState]:
     return [RowState(ids=base.tokenizer(text)["input_ids"], **settings) for text in texts]
 
 
+def decoder_of(base: LoadedBase) -> Decoder:
+    return Decoder(base.model, base.tokenizer, eos_ids=base.eos_ids, pad_id=base.pad_id)
+
+
 def answers(base: LoadedBase, batch: list[RowState], prefix: Prefix | None = None) -> list[Any]:
-    decode(
-        base.model,
-        base.tokenizer,
-        batch,
-        eos_ids=base.eos_ids,
-        pad_id=base.pad_id,
-        prefix=prefix,
-    )
+    decoder = decoder_of(base)
+    decoder.join(batch, prefix)
+    while decoder.rows:
+        decoder.step()
     return [row.new_ids for row in batch]
 
 
@@ -80,6 +85,47 @@ def test_rows_end_on_their_own(base: LoadedBase) -> None:
     alone = [answers(base, rows(base, [text]))[0] for text in TEXTS]
     expected = [ids[:n] for ids, n in zip(alone, (1, 5, 3, 20), strict=True)]
     assert answers(base, batch) == expected
+
+
+def test_rows_join_between_tokens_and_answer_as_they_do_alone(base: LoadedBase) -> None:
+    texts = [*TEXTS, SHARED + "one", SHARED + "two"]
+    alone = [answers(base, rows(base, [text]))[0] for text in texts]
+    batch = rows(base, texts)
+    decoder, prefix, coming = decoder_of(base), Prefix(), list(batch)
+    decoder.join([coming.pop(0), coming.pop()], None)
+    while decoder.rows or coming:
+        for _ in range(3):
+            decoder.step()
+        if coming:
+            decoder.join([coming.pop(0)], prefix)
+    assert [row.new_ids for row in batch] == alone
+
+
+@given(text=st.text(min_size=1, max_size=60))
+def test_text_that_is_decoded_bit_by_bit_is_the_whole_text(text: str) -> None:
+    tokenizer = mini_tokenizer()
+    pieces: list[str] = []
+    row = RowState(
+        ids=[0], max_new=999, temperature=0, top_p=1, seed=0, stop=(), is_cancelled=lambda: False,
+        emit=lambda piece, _: pieces.append(piece),
+    )  # fmt: skip
+    for token in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]:
+        row.accept(token, tokenizer, frozenset({tokenizer.eos_token_id}))
+    assert "".join(pieces) == text
+
+
+def test_rows_that_end_with_their_first_token_leave_nobody_to_choose_for(base: LoadedBase) -> None:
+    chosen: list[list[str]] = []
+    decoder = Decoder(
+        base.model,
+        base.tokenizer,
+        eos_ids=base.eos_ids,
+        pad_id=base.pad_id,
+        choose=lambda slots: chosen.append(list(slots)),
+    )
+    decoder.join(rows(base, TEXTS[:2], max_new=1))
+    assert not decoder.rows
+    assert chosen == [["", ""]]
 
 
 def test_text_is_only_given_out_once_it_is_certain(base: LoadedBase) -> None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from ftctl_worker.database import Database
+from ftctl_worker.home import Home
+from ftctl_worker.job import IdempotencyKey, JobDraft
+from ftctl_worker.jobs import JobStore
 
 from tests.worker.servers import Worker, colour_rows, wait_for
 
@@ -100,6 +106,28 @@ def test_an_idempotency_key_makes_one_job(worker: Worker) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         jobs.create(model="mini", training_file=file_id, seed=3, extra_headers=headers)
     assert caught.value.code == "idempotency_key_reused"
+
+
+def test_an_idempotency_key_is_kept_for_thirty_days(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    database = Database(home.database)
+    jobs = JobStore(database)
+    draft = JobDraft(
+        model="tiny", training_file="file-1", validation_file=None, suffix=None, seed=1,
+        metadata=None, requested={},
+    )  # fmt: skip
+    key = IdempotencyKey(key="k", body_sha256="a")
+    first, _ = jobs.create(draft, key)
+    for days, same in ((29.9, True), (30.1, False)):
+        with database.write() as connection:
+            connection.execute(
+                "UPDATE idempotency SET created_at = ?", (time.time() - days * 86400,)
+            )
+        assert (jobs.replay(key) is not None) is same
+        job, created = jobs.create(draft, key)
+        assert created is not same
+        assert (job.id == first.id) is same
+    database.close()
 
 
 def test_cancelling_stops_the_trainer(worker: Worker) -> None:

@@ -69,7 +69,7 @@ def test_a_killed_server_resumes_its_job_to_the_same_adapter(
         assert results[0] == results[1]
 
 
-def test_a_stopped_server_puts_its_job_back_and_a_killed_trainer_fails_it(
+def test_a_stopped_server_puts_its_job_back_and_a_trainer_that_always_dies_fails_it(
     tmp_path: Path, models_dir: Path
 ) -> None:
     options = ("--models-dir", str(models_dir))
@@ -79,8 +79,12 @@ def test_a_stopped_server_puts_its_job_back_and_a_killed_trainer_fails_it(
         assert worker.stop() == 0
         assert not trainers(worker)
     with servers.running(tmp_path, *options) as worker:
-        (trainer,) = wait_for(lambda: trainers(worker))
-        os.kill(trainer, signal.SIGKILL)
+        killed: set[int] = set()
+        while worker.client.fine_tuning.jobs.retrieve(job.id).status != "failed":
+            for trainer in set(trainers(worker)) - killed:
+                os.kill(trainer, signal.SIGKILL)
+                killed.add(trainer)
+        assert len(killed) == 5
         failed = worker.wait_job(job.id)
         assert failed.status == "failed"
         assert failed.error.code == "out_of_memory"

@@ -36,9 +36,9 @@ def adapted(models_dir: Path, seed: int, rank: int = 4) -> Any:
     return model
 
 
-def gradients(model: Any) -> list[torch.Tensor]:
+def gradients(model: Any, *, packs: bool = False) -> list[torch.Tensor]:
     (batch,) = in_passes(ROWS, longest=64, pad_id=0)
-    Forward(model, half=False)(batch, Sums()).backward()
+    Forward(model, half=False, packs=packs)(batch, Sums()).backward()
     return [value.grad for value in adapters.trainable(model).values() if value.grad is not None]
 
 
@@ -51,6 +51,12 @@ def test_the_lean_forward_has_the_same_gradients(models_dir: Path) -> None:
     with lean.disable_adapter(), torch.no_grad():
         ids = torch.tensor([[3, 40, 50, 4]])
         torch.testing.assert_close(lean(ids).logits, fresh(models_dir)(ids).logits)
+
+
+def test_rows_read_as_one_have_the_same_gradients(models_dir: Path) -> None:
+    padded, packed = adapted(models_dir, 1), adapted(models_dir, 1)
+    for one, other in zip(gradients(padded), gradients(packed, packs=True), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_rows_of_one_batch_use_their_own_adapters(models_dir: Path, tmp_path: Path) -> None:
@@ -70,13 +76,16 @@ def test_rows_of_one_batch_use_their_own_adapters(models_dir: Path, tmp_path: Pa
     slots.choose(["a1", "a2", ""])
     for row, logits in zip(base(ids).logits, expected, strict=True):
         torch.testing.assert_close(row, logits.detach(), rtol=1e-4, atol=1e-4)
-    slots.keep([1])
+    slots.choose(["a1", "a2", "a1"])
+    for row, logits in zip(base(ids).logits, (expected[0], *expected[:2][::-1]), strict=True):
+        torch.testing.assert_close(row, logits.detach(), rtol=1e-4, atol=1e-4)
+    slots.choose(["a2"])
     torch.testing.assert_close(base(ids[:1]).logits[0], expected[1].detach(), rtol=1e-4, atol=1e-4)
-    slots.choose(["a1", "", "a2"])
-    slots.keep([1, 2])
+    slots.choose(["", "a2"])
     for row, logits in zip(base(ids[:2]).logits, expected[:0:-1], strict=True):
         torch.testing.assert_close(row, logits.detach(), rtol=1e-4, atol=1e-4)
-    assert slots.load(tmp_path / "a1", "again") == ["a1"]
+    slots.keep_loaded(["a1"])
+    assert slots.load(tmp_path / "a1", "again") == ["a2"]
 
 
 def plan(available: int, **more: Any) -> Any:

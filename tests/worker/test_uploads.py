@@ -114,7 +114,7 @@ def test_named_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
 
 def test_the_worker_describes_itself(worker: Worker) -> None:
     info = worker.http.get(f"{worker.url}/worker/info", headers=AUTH).json()
-    assert info["methods"] == {"supervised": True, "dpo": True, "reinforcement": False}
+    assert info["methods"] == {"supervised": True, "dpo": True, "reinforcement": True}
     assert "mini" in info["models"]["base"]
     assert info["queue"]["jobs"]["running"] >= 0
     assert info["disk"]["free_bytes"] > 0

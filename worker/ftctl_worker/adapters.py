@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from ftctl_worker.hyperparameters import TrainingDefaults
 
-__all__ = ["attach", "load", "save", "trainable"]
+__all__ = ["ALONE", "attach", "load", "save", "trainable"]
 
 WEIGHTS_FILE = "adapter_model.safetensors"
+ALONE = "default"
 
 _CARD = """\
 ---
@@ -45,8 +46,11 @@ made it for the model `{name}`.
 """
 
 
-def attach(model: Any, defaults: TrainingDefaults) -> Any:
-    """Freeze ``model`` and put fresh LoRA matrices on it; their values follow torch's seed."""
+def attach(model: Any, defaults: TrainingDefaults, name: str = ALONE) -> Any:
+    """Freeze ``model`` and put fresh LoRA matrices on it; their values follow torch's seed.
+
+    A model that has adapters gets one more, called ``name``.
+    """
     modules = defaults.target_modules
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -58,7 +62,13 @@ def attach(model: Any, defaults: TrainingDefaults) -> Any:
         target_modules=modules if isinstance(modules, str) else list(modules),
     )
     with _calm():
-        return get_peft_model(model, config)
+        if not isinstance(model, PeftModel):
+            return get_peft_model(model, config, adapter_name=name)
+        model.add_adapter(name, config)
+    for key, value in model.named_parameters():
+        if f".{name}." in key:
+            value.requires_grad_(True)
+    return model
 
 
 def load(model: Any, folder: Path, name: str) -> Any:
@@ -77,27 +87,43 @@ def load(model: Any, folder: Path, name: str) -> Any:
     return model.eval()
 
 
-def trainable(model: Any) -> dict[str, torch.nn.Parameter]:
-    """Return the parameters that are trained, by name and in a stable order."""
-    return {name: value for name, value in sorted(model.named_parameters()) if value.requires_grad}
+def trainable(model: Any, name: str = ALONE) -> dict[str, torch.nn.Parameter]:
+    """Return the parameters of an adapter in a stable order, by the names they have when alone."""
+    own = {
+        key.replace(f".{name}.", f".{ALONE}."): value
+        for key, value in model.named_parameters()
+        if value.requires_grad and f".{name}." in key
+    }
+    return dict(sorted(own.items()))
 
 
 def save(
-    model: Any, folder: Path, *, base: str, name: str, job_id: str, step: int, loss: float
+    model: Any,
+    folder: Path,
+    *,
+    base: str,
+    name: str,
+    job_id: str,
+    step: int,
+    loss: float,
+    adapter: str = ALONE,
+    weights: Path | None = None,
 ) -> None:
-    """Write the adapter's weights, configuration and card; the folder appears complete."""
+    """Write the adapter's weights, configuration and card; the folder appears complete.
+
+    ``weights`` is a file that has them already, where the model's own are in parts.
+    """
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True, mode=0o700)
-    weights = {
-        key.replace(".default.", "."): value.detach().to("cpu").contiguous()
-        for key, value in trainable(model).items()
-    }
     try:
+        if weights is None:
+            _write_weights(model, draft / WEIGHTS_FILE, adapter)
+        else:
+            shutil.copyfile(weights, draft / WEIGHTS_FILE)
         _write(
-            model,
+            model.peft_config[adapter],
             draft,
-            weights,
             card=_CARD.format(base=base, name=name, job=job_id, step=step, loss=loss),
             base=base,
         )
@@ -108,11 +134,16 @@ def save(
     draft.rename(folder)
 
 
-def _write(
-    model: Any, draft: Path, weights: dict[str, torch.Tensor], *, card: str, base: str
-) -> None:
-    save_file(weights, draft / WEIGHTS_FILE, metadata={"format": "pt"})
-    config = {key: _plain(value) for key, value in model.peft_config["default"].to_dict().items()}
+def _write_weights(model: Any, file: Path, adapter: str) -> None:
+    weights = {
+        key.replace(f".{ALONE}.", "."): value.detach().to("cpu").contiguous()
+        for key, value in trainable(model, adapter).items()
+    }
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def _write(peft_config: Any, draft: Path, *, card: str, base: str) -> None:
+    config = {key: _plain(value) for key, value in peft_config.to_dict().items()}
     config.update(base_model_name_or_path=base, inference_mode=True)
     (draft / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     (draft / "README.md").write_text(card, encoding="utf-8")

@@ -33,12 +33,16 @@ class TooLargeError(WorkerError):
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
-    """How a job is trained to fit: tokens per pass, and whether activations are computed twice."""
+    """How a job is trained to fit: tokens per pass, and whether activations are computed twice.
+
+    ``is_tight`` where that costs time.
+    """
 
     tokens_per_pass: int
     checkpointing: bool
     needed: int
     available: int
+    is_tight: bool = False
 
     def describe(self) -> str:
         """Return the sentence for the job's events."""
@@ -60,8 +64,10 @@ class _Shape:
     weights: int
     number: int
 
-    def fixed(self, rank: int) -> int:
+    def fixed(self, rank: int, trained: int | None = None) -> int:
         """Return the bytes that do not depend on the batch: weights, adapter and its moments."""
+        if trained is not None:
+            return _PROCESS + self.weights + 12 * trained
         adapter = self.layers * rank * (9 * self.hidden + 3 * self.inner)
         return _PROCESS + self.weights + 16 * adapter
 
@@ -82,6 +88,7 @@ def plan_memory(
     wanted_tokens: int,
     available: int,
     checkpointing: bool | None = None,
+    trained: int | None = None,
 ) -> MemoryPlan:
     """Choose the largest passes that fit; smaller passes come before computing twice.
 
@@ -94,6 +101,7 @@ def plan_memory(
         wanted_tokens: tokens of the largest pass worth having.
         available: bytes that the job may take.
         checkpointing: whether to compute activations twice; None decides by memory.
+        trained: how many numbers of the weights are trained; None where it is an adapter.
 
     Raises:
         TooLargeError: not even the smallest plan fits.
@@ -107,8 +115,9 @@ def plan_memory(
     )
     while True:
         per_token = shape.per_token(checkpointing=plan.checkpointing)
-        needed = shape.fixed(defaults.lora_r) + per_token * plan.tokens_per_pass
-        plan = replace(plan, needed=needed)
+        needed = shape.fixed(defaults.lora_r, trained) + per_token * plan.tokens_per_pass
+        tight = plan.checkpointing or plan.tokens_per_pass < wanted_tokens
+        plan = replace(plan, needed=needed, is_tight=tight)
         if needed <= available:
             return plan
         if plan.tokens_per_pass > max(longest, wanted_tokens >> _ROUNDS):

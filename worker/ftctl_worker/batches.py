@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ftctl_worker.rendering import Row
 
 __all__ = [
-    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "TOKENS_PER_PASS", "Batch", "epoch_order", "in_passes",
+    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "TOKENS_PER_PASS", "Batch", "cut", "epoch_order",
+    "in_passes", "pad",
 ]  # fmt: skip
 
 TOKENS_PER_PASS = 16_384
@@ -29,16 +30,21 @@ _LENGTHS = [
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded at the end to one length: ``ids`` and ``learned`` of shape (rows, length)."""
+    """Rows padded at the end to one length: ``ids``, ``learned`` and ``real`` (rows, length).
+
+    ``real`` is False where a row is filled up.
+    """
 
     ids: torch.Tensor
     learned: torch.Tensor
+    real: torch.Tensor
     tokens: int
     labels: int
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
-        return Batch(self.ids.to(device), self.learned.to(device), self.tokens, self.labels)
+        ids, learned, real = (one.to(device) for one in (self.ids, self.learned, self.real))
+        return Batch(ids, learned, real, self.tokens, self.labels)
 
 
 def epoch_order(rows: Sequence[Row], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
@@ -76,10 +82,20 @@ def in_passes(
         tokens: padded tokens that no batch exceeds, unless one row does.
         overhead: what a pass costs beyond its tokens, counted in tokens.
     """
-    by_length = sorted(rows, key=lambda row: len(row.ids), reverse=True)
-    lengths = [min(_bucket(len(row.ids)), longest) for row in by_length]
     return [
-        _pad(by_length[start:end], lengths[start], pad_id)
+        pad([rows[number] for number in numbers], length, pad_id)
+        for numbers, length in cut(rows, longest=longest, tokens=tokens, overhead=overhead)
+    ]
+
+
+def cut(
+    rows: Sequence[Row], *, longest: int, tokens: int, overhead: int
+) -> list[tuple[list[int], int]]:
+    """Return the numbers of the rows of each pass, and its length; see :func:`in_passes`."""
+    by_length = sorted(range(len(rows)), key=lambda at: len(rows[at].ids), reverse=True)
+    lengths = [min(_bucket(len(rows[at].ids)), longest) for at in by_length]
+    return [
+        (by_length[start:end], lengths[start])
         for start, end in _cheapest_cuts(lengths, tokens, overhead)
     ]
 
@@ -110,15 +126,17 @@ def _run(  # noqa: PLR0917
     return length * (end - start) + overhead * len(cuts) + rest[0], cuts + rest[1]
 
 
-def _pad(rows: Sequence[Row], length: int, pad_id: int) -> Batch:
+def pad(rows: Sequence[Row], length: int, pad_id: int) -> Batch:
+    """Fill rows up at their ends to ``length``."""
     ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
     learned = torch.zeros((len(rows), length), dtype=torch.bool)
     for number, row in enumerate(rows):
         ids[number, : len(row.ids)] = torch.tensor(row.ids)
         learned[number, : len(row.ids)] = torch.tensor(row.learned)
     learned[:, 0] = False
-    tokens = sum(len(row.ids) for row in rows)
-    return Batch(ids, learned, tokens, int(learned.sum()))
+    lengths = torch.tensor([len(row.ids) for row in rows])
+    real = torch.arange(length) < lengths[:, None]
+    return Batch(ids, learned, real, int(lengths.sum()), int(learned.sum()))
 
 
 def _bucket(length: int) -> int:

@@ -6,12 +6,15 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ftctl_worker import __version__
+from ftctl_worker.engine_command import add_engine_command, print_engines
+from ftctl_worker.engines.table import DEFAULT, ENGINES
 from ftctl_worker.errors import ConfigurationError, WorkerError
 from ftctl_worker.export import add_export_command, run_export
 from ftctl_worker.home import Home
+from ftctl_worker.model_facts import add_models_command, print_models
 from ftctl_worker.settings import (
     MIB,
     PRECISIONS,
@@ -25,6 +28,8 @@ from ftctl_worker.tokens import TokenFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from ftctl_worker.settings import Joint
 
 __all__ = ["main"]
 
@@ -40,6 +45,10 @@ exit codes: 0 ended as asked, 2 usage, 3 configuration, 5 local state
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit code."""
     options = _parser().parse_args(arguments)
+    if options.command == "engines":
+        return _run(lambda: print_engines(options))
+    if options.command == "models":
+        return _run(lambda: print_models(options))
     if options.command == "token":
         return _run(lambda: run_token(options, options.home or default_home()))
     if options.command == "export":
@@ -76,6 +85,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         threads=options.threads,
         concurrency=options.concurrency,
         precision=options.precision,
+        joint=options.joint,
         max_batch=options.max_batch,
         max_upload_bytes=options.max_upload_mib * MIB,
         max_queue=options.max_queue,
@@ -84,6 +94,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         allow_paths=tuple(options.allow_path),
         allow_models=tuple(options.allow_model),
         allow_any_model=options.allow_any_model,
+        engine=options.engine,
+        ray_address=options.ray,
+        ray_python=options.ray_python,
+        ray_gpus=options.ray_gpus,
+        allow_python_graders=options.allow_python_graders,
         adapters=options.adapters,
     )
 
@@ -109,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ftctl-worker {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     add_token_commands(commands)
+    add_engine_command(commands)
+    add_models_command(commands)
     add_export_command(commands)
     serve = commands.add_parser(
         "serve",
@@ -162,6 +179,31 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="number format of base weights (default: bf16 where the machine is good at it)",
     )
+    add(
+        "--joint",
+        type=_joint,
+        default="auto",
+        metavar="auto|never|N",
+        help="train up to N jobs over one base in the same passes (default: auto, where it pays)",
+    )
+    add(
+        "--engine",
+        choices=tuple(ENGINES),
+        default=DEFAULT,
+        help="what trains jobs that name no engine (default: %(default)s)",
+    )
+    add(
+        "--ray",
+        metavar="ADDRESS",
+        help="train as jobs of a Ray cluster, as http://head:8265; needs a home all nodes see",
+    )
+    add("--ray-python", default="python", help="Python of the nodes (default: %(default)s)")
+    add("--ray-gpus", type=_count, default=0, help="cards asked for a job (default: 0)")
+    add(
+        "--allow-python-graders",
+        action="store_true",
+        help="run graders that are code of the client, under limits but in no sandbox",
+    )
     add("--max-batch", type=_positive, default=16, help="chats answered together (default: 16)")
     add(
         "--models-dir",
@@ -207,6 +249,14 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError("must be 0 or more")
     return number
+
+
+def _joint(text: str) -> Joint:
+    if text in {"auto", "never"}:
+        return cast("Joint", text)
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be auto, never or a number of jobs from 1")
+    return int(text)
 
 
 def _positive(text: str) -> int:

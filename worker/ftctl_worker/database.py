@@ -119,13 +119,14 @@ SCHEMA_VERSION = len(_MIGRATIONS)
 class Database:
     """A connection shared by the threads of one process, one transaction at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         """Open the database, and make it (mode 0600) where there is none.
 
         Raises:
             LocalStateError: the file is no database, or a newer worker wrote it.
         """
         self._lock = threading.RLock()
+        self._shared = shared
         try:
             _create_private(path)
             self._connection = sqlite3.connect(
@@ -163,7 +164,9 @@ class Database:
             self._connection.close()
 
     def _configure(self) -> None:
-        journal = "WAL" if _wal_is_safe(sqlite3.sqlite_version_info) else "DELETE"
+        # Processes on several machines share no memory, which the write-ahead log needs.
+        wal = not self._shared and _wal_is_safe(sqlite3.sqlite_version_info)
+        journal = "WAL" if wal else "DELETE"
         self._connection.execute(f"PRAGMA journal_mode = {journal}")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")

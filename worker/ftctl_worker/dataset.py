@@ -11,13 +11,14 @@ from ftctl_worker.errors import TrainingDataError
 from ftctl_worker.messages import MessageError, plain_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ftctl_worker.job import Method
 
 __all__ = [
-    "MAX_LINE_BYTES", "Example", "Preference", "count_examples", "read_examples", "read_preferences",
+    "MAX_LINE_BYTES", "Example", "Item", "Preference", "count_examples", "read_examples",
+    "read_items", "read_preferences",
 ]  # fmt: skip
 
 MAX_LINE_BYTES = 10 * 1024 * 1024
@@ -40,6 +41,16 @@ class Preference:
     other: Example
 
 
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A prompt to be answered and graded; ``row`` is the whole line, for the grader."""
+
+    line: int
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None
+    row: dict[str, Any]
+
+
 def read_examples(path: Path) -> Iterator[Example]:
     """Yield the examples of a JSONL file; memory use does not grow with the file.
 
@@ -52,6 +63,11 @@ def read_examples(path: Path) -> Iterator[Example]:
 def read_preferences(path: Path) -> Iterator[Preference]:
     """Yield the preferences of a JSONL file, like :func:`read_examples`."""
     return (_preference(row, line) for row, line in _objects(path))
+
+
+def read_items(path: Path) -> Iterator[Item]:
+    """Yield the prompts of a JSONL file, like :func:`read_examples`."""
+    return (_item(row, line) for row, line in _objects(path))
 
 
 def _objects(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
@@ -77,8 +93,7 @@ def count_examples(path: Path, method: Method = "supervised") -> int:
     Raises:
         TrainingDataError: a line is no chat example, or there is none.
     """
-    examples = read_preferences(path) if method == "dpo" else read_examples(path)
-    count = sum(1 for _ in examples)
+    count = sum(1 for _ in _READERS[method](path))
     if count == 0:
         raise TrainingDataError("The file holds no examples.")
     return count
@@ -144,3 +159,21 @@ def _example(row: dict[str, Any], line: int) -> Example:
     if not learned:
         raise TrainingDataError("no assistant message to learn from.", line=line)
     return Example(line=line, messages=messages, tools=_tools(row, line))
+
+
+def _item(row: dict[str, Any], line: int) -> Item:
+    messages = _messages(row, "messages", line)
+    if messages[-1]["role"] != "user":
+        raise TrainingDataError(
+            "the last message must be the user's, since the model is to answer it "
+            f"(at /messages/{len(messages) - 1}/role)",
+            line=line,
+        )
+    return Item(line=line, messages=messages, tools=_tools(row, line), row=row)
+
+
+_READERS: dict[Method, Callable[[Path], Iterator[object]]] = {
+    "supervised": read_examples,
+    "dpo": read_preferences,
+    "reinforcement": read_items,
+}

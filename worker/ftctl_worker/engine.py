@@ -1,4 +1,8 @@
-"""The chat engine: one thread, a queue, and one batch for all waiting requests over a base model.
+"""The chat engine: one thread, a queue, and one batch for all requests over a base model.
+
+A request joins the batch between two tokens and leaves it at its end. Requests are seated in the
+order they came: as soon as one over another base model is the first to wait, nobody joins any more,
+so that its turn comes when the batch at hand has ended.
 
 torch is imported by that thread on its first request, never by the server itself.
 """
@@ -10,6 +14,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ftctl_worker.errors import ModelError
@@ -47,6 +52,7 @@ class Ticket:
     target: Target
     deliver: Callable[[Reply], None]
     cancelled: bool = field(default=False, init=False)
+    ended: bool = field(default=False, init=False)
 
     def cancel(self) -> None:
         """Say that nobody waits for the answer any more."""
@@ -77,7 +83,8 @@ class Engine:
 
     def submit(self, chat: ChatRequest, target: Target, deliver: Callable[[Reply], None]) -> Ticket:
         """Queue a request; ``deliver`` gets its replies, Done or Failed last."""
-        ticket = Ticket(chat, target, self._counting(deliver))
+        ticket = Ticket(chat, target, deliver)
+        ticket.deliver = partial(self._deliver, ticket, deliver)
         with self._changed:
             self._waiting.append(ticket)
             if self._thread is None:
@@ -86,14 +93,12 @@ class Engine:
             self._changed.notify()
         return ticket
 
-    def _counting(self, deliver: Callable[[Reply], None]) -> Callable[[Reply], None]:
-        def count(reply: Reply) -> None:
-            if isinstance(reply, Done):
-                self.tokens["prompt"] += reply.prompt_tokens
-                self.tokens["completion"] += reply.completion_tokens
-            deliver(reply)
-
-        return count
+    def _deliver(self, ticket: Ticket, deliver: Callable[[Reply], None], reply: Reply) -> None:
+        if isinstance(reply, Done):
+            self.tokens["prompt"] += reply.prompt_tokens
+            self.tokens["completion"] += reply.completion_tokens
+        ticket.ended = isinstance(reply, Done | Failed)
+        deliver(reply)
 
     def stop(self) -> None:
         """Refuse what waits, let the running batch end early, and end the thread."""
@@ -113,12 +118,12 @@ class Engine:
             try:
                 if shelf is None:
                     shelf = self._open_shelf()
-                shelf.answer(batch)
+                shelf.answer(batch, self._more)
             except ModelError as error:
-                _fail(batch, Failed("server_error", str(error)))
+                _fail(self._running, Failed("server_error", str(error)))
             except Exception:  # noqa: BLE001 - the next batch has to be answered
-                _LOG.exception("a batch of %d chats failed", len(batch))
-                _fail(batch, Failed("server_error", "The model failed to answer."))
+                _LOG.exception("a batch of %d chats failed", len(self._running))
+                _fail(self._running, Failed("server_error", "The model failed to answer."))
 
     def _open_shelf(self) -> Shelf:
         from ftctl_worker.serving import Shelf
@@ -142,6 +147,19 @@ class Engine:
             self.batches += 1
             return batch
 
+    def _more(self, seated: int) -> list[Ticket]:
+        """Return the requests that may join those at hand, in the order they came."""
+        with self._changed:
+            self._running = [ticket for ticket in self._running if not ticket.ended]
+            base = self._running[0].target.base if self._running else None
+            joining: list[Ticket] = []
+            while self._waiting and seated + len(joining) < self._max_batch:
+                if self._stopping or self._waiting[0].target.base != base:
+                    break
+                joining.append(self._waiting.popleft())
+            self._running += joining
+            return joining
+
     def _gather(self) -> None:
         """Give requests that were sent together a moment to arrive together."""
         until = time.monotonic() + _GATHER_SECONDS
@@ -152,4 +170,5 @@ class Engine:
 
 def _fail(batch: list[Ticket], failed: Failed) -> None:
     for ticket in batch:
-        ticket.deliver(failed)
+        if not ticket.ended:
+            ticket.deliver(failed)

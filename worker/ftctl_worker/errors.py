@@ -6,6 +6,7 @@ WorkerError
 ├── ModelError                a base model cannot be found or loaded
 │   └── AdapterError          an adapter cannot be loaded, or does not fit its base model
 ├── TrainingDataError         a training or validation file cannot be used; knows the line
+├── GraderFailedError         a grader graded none of the answers of a step
 ├── JobSupersededError        another attempt owns the job; the trainer must stop quietly
 └── ApiError                  an answer in OpenAI's error envelope
     ├── BadRequestError       400
@@ -59,6 +60,10 @@ class TrainingDataError(WorkerError):
         """Keep the one-based ``line``, and put it in front of the message."""
         super().__init__(message if line is None else f"Line {line}: {message}")
         self.line = line
+
+
+class GraderFailedError(WorkerError):
+    """A grader graded none of the answers of a step; the message has its last reason."""
 
 
 class JobSupersededError(WorkerError):

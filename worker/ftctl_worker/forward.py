@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import PeftModel
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from ftctl_worker.batches import Batch
 
-__all__ = ["Forward", "Sums"]
+__all__ = ["Forward", "OwnersSums", "Sums"]
 
 
 @dataclass
@@ -35,16 +38,29 @@ class Sums:
         return self.correct / self.labels
 
 
+@dataclass(frozen=True)
+class OwnersSums:
+    """Loss in nats, with its graph, and correct tokens; both of shape (owners,)."""
+
+    loss: torch.Tensor
+    correct: torch.Tensor
+
+
 class Forward:
     """Runs a batch and sums its loss, with logits only where a token is learned."""
 
-    def __init__(self, model: Any, *, half: bool) -> None:
-        """Work with a peft ``model``; ``half`` where its base is in bf16."""
+    def __init__(self, model: Any, *, half: bool, packs: bool = False) -> None:
+        """Work with a ``model``, of peft or plain; ``half`` where its base is in bf16.
+
+        With ``packs`` the rows of a batch are read as one, without what fills them up; for
+        attention that knows from the positions where a row begins, as that of FlashAttention does.
+        """
         self._model = model
-        self._causal = model.get_base_model()
+        self._causal: Any = _without_adapter(model)
         self._decoder = getattr(self._causal, self._causal.base_model_prefix, None)
         self._head = self._causal.get_output_embeddings()
         self._half = half
+        self._packs = packs
         self._device = next(model.parameters()).device
         self._direct = self._head_is_plain()
 
@@ -59,6 +75,18 @@ class Forward:
         sums.labels += batch.labels
         return loss
 
+    def by_owner(self, batch: Batch, owners: Sequence[int], count: int) -> OwnersSums:
+        """Return what a batch costs each of ``count`` owners; row n belongs to ``owners[n]``."""
+        logits, targets, wanted = self._predict(batch)
+        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+        owner_of_label = torch.tensor(owners, device=wanted.device)[wanted.nonzero()[:, 0]]
+        right = (logits.detach().argmax(-1) == targets).to(losses.dtype)
+        zeros = losses.new_zeros(count)
+        return OwnersSums(
+            loss=zeros.index_add(0, owner_of_label, losses),
+            correct=zeros.index_add(0, owner_of_label, right),
+        )
+
     def log_likelihoods(self, batch: Batch) -> torch.Tensor:
         """Return the log-likelihood of what each row learns, in nats, of shape (rows,)."""
         logits, targets, wanted = self._predict(batch)
@@ -67,7 +95,12 @@ class Forward:
         return losses.new_zeros(len(wanted)).index_add(0, row_of_label, -losses)
 
     def reference(self) -> AbstractContextManager[None]:
-        """Return a context in which the model is the base alone."""
+        """Return a context in which the model is the base alone.
+
+        A model without an adapter is that only before its first step, which is when it is asked.
+        """
+        if not isinstance(self._model, PeftModel):
+            return nullcontext()
         context: AbstractContextManager[None] = self._model.disable_adapter()
         return context
 
@@ -76,16 +109,28 @@ class Forward:
         wanted = batch.learned[:, 1:]
         targets = batch.ids[:, 1:][wanted]
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            return self._logits(batch.ids, wanted), targets, wanted
+            return self._logits(batch, wanted), targets, wanted
 
-    def _logits(self, ids: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    def _logits(self, batch: Batch, wanted: torch.Tensor) -> torch.Tensor:
         # Padding stands at the end and attention is causal, so no mask is needed.
         if not self._direct:
-            every: torch.Tensor = self._causal(input_ids=ids, use_cache=False).logits
+            every: torch.Tensor = self._causal(input_ids=batch.ids, use_cache=False).logits
             return every[:, :-1][wanted]
-        hidden = self._decoder(input_ids=ids, use_cache=False).last_hidden_state  # type: ignore[misc]
+        hidden = self._packed(batch) if self._packs else self._hidden(input_ids=batch.ids)
         chosen: torch.Tensor = self._head(hidden[:, :-1][wanted])
         return chosen
+
+    def _hidden(self, **inputs: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = self._decoder(**inputs, use_cache=False).last_hidden_state  # type: ignore[misc]
+        return states
+
+    def _packed(self, batch: Batch) -> torch.Tensor:
+        """Return the hidden states of a batch that is read as one row, as of padded rows."""
+        real = batch.real
+        places = torch.arange(real.shape[1], device=real.device).expand_as(real)[real]
+        found = self._hidden(input_ids=batch.ids[real][None], position_ids=places[None])
+        states = found.new_zeros(*real.shape, found.shape[-1])
+        return states.masked_scatter(real[..., None], found)
 
     @torch.no_grad()
     def _head_is_plain(self) -> bool:
@@ -96,3 +141,7 @@ class Forward:
         whole = self._causal(input_ids=ids, use_cache=False).logits
         ours = self._head(self._decoder(input_ids=ids, use_cache=False).last_hidden_state)
         return whole.shape == ours.shape and torch.allclose(whole, ours.to(whole.dtype))
+
+
+def _without_adapter(model: Any) -> Any:
+    return model.get_base_model() if isinstance(model, PeftModel) else model

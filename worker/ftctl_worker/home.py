@@ -12,7 +12,7 @@ from ftctl_worker.errors import LocalStateError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Home", "ServerLock"]
+__all__ = ["Home", "ServerLock", "TrainerLock"]
 
 
 @dataclass(frozen=True)
@@ -111,4 +111,18 @@ class ServerLock:
 
     def release(self) -> None:
         """Let another server start in this home."""
+        os.close(self._descriptor)
+
+
+class TrainerLock:
+    """A lock on one job's folder, held by the process that trains it as long as it does."""
+
+    def __init__(self, home: Home, job_id: str) -> None:
+        """Wait until an earlier attempt has let go, and take the lock."""
+        home.job(job_id).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._descriptor = os.open(home.job(job_id) / "trainer.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def release(self) -> None:
+        """Let another process train the job."""
         os.close(self._descriptor)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Chosen", "TrainingDefaults", "choose", "read_defaults", "with_options"]
+__all__ = ["Chosen", "Exploration", "TrainingDefaults", "choose", "read_defaults", "with_options"]
 
 DEFAULTS_FILE = "training_defaults.json"
 _AIM_STEPS = 100
@@ -20,6 +20,10 @@ _MAX_EPOCHS = 10
 _MAX_BATCH = 16
 _BETA = 0.1
 _PREFERENCE_MULTIPLIER = 0.1
+_FULL_SHARE = 0.1
+_SAMPLES = 8
+_MOST_SAMPLES = 64
+_NEW_TOKENS = 256
 _LORA_FIELDS = {
     "r": "lora_r",
     "alpha": "lora_alpha",
@@ -47,7 +51,31 @@ class TrainingDefaults:
     use_dora: bool = False
     target_modules: str | tuple[str, ...] = "all-linear"
     max_length: int = 2048
+    new_tokens: int = _NEW_TOKENS
     source: str = "the general defaults"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploration:
+    """How a job looks for rewards: answers drawn for a prompt, and when it is evaluated.
+
+    ``eval_interval`` in steps (None: at the end of an epoch), ``eval_samples`` answers for each
+    prompt of the validation file.
+    """
+
+    compute_multiplier: float
+    samples: int
+    eval_interval: int | None
+    eval_samples: int
+
+    def reported(self) -> dict[str, float]:
+        """Return the hyperparameters the API knows."""
+        interval = {} if self.eval_interval is None else {"eval_interval": self.eval_interval}
+        return {
+            "compute_multiplier": self.compute_multiplier,
+            "eval_samples": self.eval_samples,
+            **interval,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +88,17 @@ class Chosen:
     learning_rate: float
     why: str
     beta: float | None = None
+    exploration: Exploration | None = None
 
     def reported(self) -> dict[str, float]:
-        """Return the hyperparameters the API knows, ``beta`` where it counts."""
+        """Return the hyperparameters the API knows, those of the method where they count."""
         reported: dict[str, float] = {
             "n_epochs": self.n_epochs,
             "batch_size": self.batch_size,
             "learning_rate_multiplier": self.learning_rate_multiplier,
         }
+        if self.exploration is not None:
+            reported |= self.exploration.reported()
         return reported if self.beta is None else {**reported, "beta": self.beta}
 
 
@@ -94,6 +125,11 @@ def with_options(defaults: TrainingDefaults, options: Mapping[str, Any]) -> Trai
         changes["target_modules"] = tuple(changes["target_modules"])
     if "lora_r" in changes and "lora_alpha" not in changes:
         changes["lora_alpha"] = 2 * changes["lora_r"]
+    if "max_completion_tokens" in options:
+        changes["new_tokens"] = options["max_completion_tokens"]
+    if options.get("tuning") == "full":
+        changes["learning_rate"] = defaults.learning_rate * _FULL_SHARE
+        changes["source"] = f"{defaults.source}, a tenth of it since all weights are trained"
     if "learning_rate" in options:
         changes |= {"learning_rate": options["learning_rate"], "source": "the job itself"}
     return replace(defaults, **changes)
@@ -104,8 +140,10 @@ def choose(
 ) -> Chosen:
     """Turn "auto" into numbers for a training file with ``examples`` rows.
 
-    Whoever learns preferences says so by a ``beta`` among the requested.
+    Whoever learns preferences says so by a ``beta`` among the requested, whoever learns from
+    rewards by a ``compute_multiplier``.
     """
+    exploration = _explore(requested) if "compute_multiplier" in requested else None
     beta = (_given(requested, "beta") or _BETA) if "beta" in requested else None
     batch = _given(requested, "batch_size")
     epochs = _given(requested, "n_epochs")
@@ -119,9 +157,16 @@ def choose(
         epochs = defaults.n_epochs or min(_MAX_EPOCHS, max(3, -(-_AIM_STEPS // steps)))
         reasons.append(f"n_epochs {epochs:g} {_origin(defaults.n_epochs, defaults, examples)}")
     if multiplier is None:
-        multiplier = 1.0 if beta is None else _PREFERENCE_MULTIPLIER
-        kept = "keeps the default learning rate" if beta is None else "since preferences need less"
+        multiplier, kept = 1.0, "keeps the default learning rate"
+        if beta is not None or exploration is not None:
+            multiplier = _PREFERENCE_MULTIPLIER
+            kept = f"since {'rewards' if beta is None else 'preferences'} need less"
         reasons.append(f"learning_rate_multiplier {multiplier:g} {kept}")
+    if exploration is not None:
+        reasons.append(
+            f"{exploration.samples} answers for a prompt = {_SAMPLES} x compute_multiplier "
+            f"{exploration.compute_multiplier:g}, within 2 and {_MOST_SAMPLES}"
+        )
     rate = defaults.learning_rate * multiplier
     said = "; ".join(reasons) or "all hyperparameters were given"
     return Chosen(
@@ -130,8 +175,20 @@ def choose(
         learning_rate_multiplier=float(multiplier),
         learning_rate=rate,
         beta=beta,
+        exploration=exploration,
         why=f"Hyperparameters: {said}. Learning rate {rate:g} = {defaults.learning_rate:g} (from "
         f"{defaults.source}) x {multiplier:g}.",
+    )
+
+
+def _explore(requested: Mapping[str, float | str]) -> Exploration:
+    multiplier = _given(requested, "compute_multiplier") or 1.0
+    interval = _given(requested, "eval_interval")
+    return Exploration(
+        compute_multiplier=multiplier,
+        samples=min(_MOST_SAMPLES, max(2, round(_SAMPLES * multiplier))),
+        eval_interval=None if interval is None else int(interval),
+        eval_samples=int(_given(requested, "eval_samples") or 1),
     )
 
 

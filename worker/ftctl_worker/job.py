@@ -18,7 +18,7 @@ __all__ = [
     "job_of",
 ]  # fmt: skip
 
-Method = Literal["supervised", "dpo"]
+Method = Literal["supervised", "dpo", "reinforcement"]
 
 
 class JobStatus(enum.StrEnum):
@@ -52,7 +52,8 @@ class JobDraft:
     """A checked request for a job.
 
     ``requested`` maps hyperparameters to a number or "auto"; ``options`` are the worker's own, as
-    ``{"lora": {...}, "early_stopping": {...}}``.
+    ``{"lora": {...}, "early_stopping_patience": 2}``; the grader of a reinforcement job is among
+    them as ``"grader"``, in the words of the API.
     """
 
     model: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ftctl_worker.engines.table import ENGINES, TUNINGS
 from ftctl_worker.errors import BadRequestError
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ __all__ = ["split_options"]
 
 _MOST_RANK = 1024
 _MOST_MODULES = 64
+_MOST_NEW_TOKENS = 8192
+_MOST_GPUS = 64
 
 
 def split_options(
@@ -28,6 +31,11 @@ def split_options(
     for name, value in hyperparameters.items():
         if name in _OPTIONS and value is not None:
             options[name] = _OPTIONS[name](value, f"{where}.{name}")
+    if options.get("tuning") == "full" and "lora" in options:
+        raise BadRequestError(
+            f"'{where}.lora' makes no sense where 'tuning' is 'full'; leave one of them out.",
+            param=f"{where}.lora",
+        )
     return own, options
 
 
@@ -51,6 +59,28 @@ def _rank(value: object, param: str) -> int:
 
 def _patience(value: object, param: str) -> int:
     return _whole(value, param, 1, 50)
+
+
+def _new_tokens(value: object, param: str) -> int:
+    return _whole(value, param, 1, _MOST_NEW_TOKENS)
+
+
+def _gpus(value: object, param: str) -> int:
+    return _whole(value, param, 1, _MOST_GPUS)
+
+
+def _engine(value: object, param: str) -> str:
+    return _one_of(value, param, tuple(ENGINES))
+
+
+def _tuning(value: object, param: str) -> str:
+    return _one_of(value, param, TUNINGS)
+
+
+def _one_of(value: object, param: str, known: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise BadRequestError(f"'{param}' must be one of {', '.join(known)}.", param=param)
+    return value
 
 
 def _whole(value: object, param: str, low: int, high: int) -> int:
@@ -97,8 +127,13 @@ _LORA: dict[str, Callable[[object, str], object]] = {
     "use_dora": _flag,
 }
 _OPTIONS: dict[str, Callable[[object, str], object]] = {
+    "engine": _engine,
+    "tuning": _tuning,
     "lora": _lora,
     "learning_rate": _above_zero,
     "early_stopping_patience": _patience,
     "gradient_checkpointing": _flag,
+    "max_completion_tokens": _new_tokens,
+    "gpus": _gpus,
+    "shard": _flag,
 }

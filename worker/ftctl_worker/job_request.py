@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.errors import BadRequestError
+from ftctl_worker.graders.parsing import parse_grader
 from ftctl_worker.job import JobDraft
 from ftctl_worker.job_options import split_options
 
@@ -36,11 +37,25 @@ _SUPERVISED: dict[str, _Limits] = {
     "learning_rate_multiplier": None,
 }
 _DPO: dict[str, _Limits] = {**_SUPERVISED, "beta": (0, 2)}
+_REINFORCEMENT: dict[str, _Limits] = {
+    **_SUPERVISED,
+    "compute_multiplier": (0.00001, 10),
+    "eval_interval": (1, 1_000_000),
+    "eval_samples": (1, 64),
+}
+_BOUNDS: Mapping[Method, dict[str, _Limits]] = {
+    "supervised": _SUPERVISED,
+    "dpo": _DPO,
+    "reinforcement": _REINFORCEMENT,
+}
+_EFFORTS = ("default", "low", "medium", "high")
 _MAX_SEED = 2**31 - 1
 
 
-def parse_job(body: object) -> JobDraft:
+def parse_job(body: object, *, python_graders: bool = False) -> JobDraft:
     """Turn a request body into a draft; hyperparameters that are not given are "auto".
+
+    ``python_graders`` where graders may be code of the client's.
 
     Raises:
         BadRequestError: the body breaks a rule; ``param`` names the field.
@@ -60,11 +75,11 @@ def parse_job(body: object) -> JobDraft:
         suffix=_suffix(body),
         seed=secrets.randbelow(_MAX_SEED) if seed is None else seed,
         metadata=_metadata(body.get("metadata")),
-        **_read_method(body),
+        **_read_method(body, python_graders=python_graders),
     )
 
 
-def _read_method(body: dict[str, Any]) -> dict[str, Any]:
+def _read_method(body: dict[str, Any], *, python_graders: bool) -> dict[str, Any]:
     """Return the fields of a draft that the method and its hyperparameters decide."""
     top = _hyperparameters(body, "", _SUPERVISED)
     method = body.get("method")
@@ -72,30 +87,54 @@ def _read_method(body: dict[str, Any]) -> dict[str, Any]:
         return _fields("supervised", top, {})
     if not isinstance(method, dict):
         raise BadRequestError("'method' must be an object.", param="method")
-    kind = method.get("type")
-    if kind == "reinforcement":
-        raise BadRequestError(
-            "The method 'reinforcement' is not supported by this server; use 'supervised' or "
-            "'dpo'.",
-            param="method.type",
-            code="unsupported_method",
-        )
-    if kind not in ("supervised", "dpo"):
-        raise BadRequestError("'method.type' must be 'supervised' or 'dpo'.", param="method.type")
+    kind = _kind(method.get("type"))
     _refuse_unknown(method, {"type", kind}, "method.")
     holder = method.get(kind)
     if holder is None:
         holder = {}
     if not isinstance(holder, dict):
         raise BadRequestError(f"'method.{kind}' must be an object.", param=f"method.{kind}")
-    _refuse_unknown(holder, {"hyperparameters"}, f"method.{kind}.")
-    bounds = _SUPERVISED if kind == "supervised" else _DPO
-    given = _hyperparameters(holder, f"method.{kind}.", bounds)
-    return _fields(kind, top, given if holder.get("hyperparameters") is not None else {})
+    where = f"method.{kind}"
+    grader = {}
+    if kind == "reinforcement":
+        parse_grader(holder.get("grader"), f"{where}.grader", python=python_graders)
+        grader = {"grader": holder["grader"]}
+        holder = _without_effort(holder, where)
+    _refuse_unknown(holder, {"hyperparameters", *grader}, f"{where}.")
+    given = _hyperparameters(holder, f"{where}.", _BOUNDS[kind])
+    given = given if holder.get("hyperparameters") is not None else {}
+    return _fields(kind, top, {**given, **grader})
+
+
+def _kind(value: object) -> Method:
+    for kind in _BOUNDS:
+        if value == kind:
+            return kind
+    known = ", ".join(f"'{name}'" for name in _BOUNDS)
+    raise BadRequestError(f"'method.type' must be one of {known}.", param="method.type")
+
+
+def _without_effort(holder: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the holder without the effort of reasoning models, which this server does not have."""
+    given = holder.get("hyperparameters")
+    if not isinstance(given, dict):
+        return holder
+    effort = given.get("reasoning_effort")
+    if effort not in (None, "default"):
+        known = effort in _EFFORTS
+        raise BadRequestError(
+            "The models of this server have no 'reasoning_effort'; leave it out."
+            if known
+            else f"'reasoning_effort' must be one of {', '.join(_EFFORTS)}.",
+            param=f"{where}.hyperparameters.reasoning_effort",
+            code="unsupported_parameter" if known else None,
+        )
+    rest = {name: value for name, value in given.items() if name != "reasoning_effort"}
+    return {**holder, "hyperparameters": rest}
 
 
 def _fields(kind: Method, top: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    names = _SUPERVISED if kind == "supervised" else _DPO
+    names = _BOUNDS[kind]
     both = {**dict.fromkeys(names, "auto"), **top, **own}
     return {
         "method": kind,
@@ -131,10 +170,10 @@ def _hyperparameter(value: object, param: str, bounds: _Limits) -> float | str:
             raise BadRequestError(f"'{param}' must be 'auto' or a number above 0.", param=param)
         return float(value)  # type: ignore[arg-type]
     low, high = bounds
-    if low == 0:
+    if low < 1:
         if not number or not low < value <= high:  # type: ignore[operator]
             raise BadRequestError(
-                f"'{param}' must be 'auto' or a number above 0, at most {high}.", param=param
+                f"'{param}' must be 'auto' or a number above {low:g}, at most {high}.", param=param
             )
         return float(value)  # type: ignore[arg-type]
     if not number or value != int(value) or not low <= value <= high:  # type: ignore[call-overload,operator]

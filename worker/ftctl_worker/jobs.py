@@ -47,7 +47,7 @@ class JobStore:
             connection.execute(
                 "DELETE FROM idempotency WHERE created_at < ?", (now - _KEEP_KEYS_SECONDS,)
             )
-            earlier = None if key is None else _earlier(connection, key)
+            earlier = None if key is None else _earlier(connection, key, now)
             if earlier is not None:
                 return _find(connection, earlier), False
             self._check_room(connection)
@@ -68,7 +68,7 @@ class JobStore:
             ReusedKeyError: the key was used with another body.
         """
         with self._database.read() as connection:
-            earlier = _earlier(connection, key)
+            earlier = _earlier(connection, key, time.time())
             return None if earlier is None else _find(connection, earlier)
 
     def get(self, job_id: str) -> Job | None:
@@ -120,6 +120,14 @@ class JobStore:
                 "SELECT * FROM jobs WHERE status = ? ORDER BY seq LIMIT 1", (status,)
             ).fetchone()
         return None if row is None else _job(row)
+
+    def all_in(self, status: JobStatus, most: int) -> list[Job]:
+        """Return the jobs that have waited longest in ``status``, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT * FROM jobs WHERE status = ? ORDER BY seq LIMIT ?", (status, most)
+            ).fetchall()
+        return [_job(row) for row in rows]
 
     def any_open(self) -> bool:
         """Tell whether a job is being validated, queued or running."""
@@ -273,8 +281,11 @@ def _text(error: JobError | None) -> str | None:
     return None if error is None else json.dumps(vars(error))
 
 
-def _earlier(connection: sqlite3.Connection, key: IdempotencyKey) -> str | None:
-    row = connection.execute("SELECT * FROM idempotency WHERE key = ?", (key.key,)).fetchone()
+def _earlier(connection: sqlite3.Connection, key: IdempotencyKey, now: float) -> str | None:
+    row = connection.execute(
+        "SELECT * FROM idempotency WHERE key = ? AND created_at >= ?",
+        (key.key, now - _KEEP_KEYS_SECONDS),
+    ).fetchone()
     if row is None:
         return None
     if row["body_sha256"] != key.body_sha256:

@@ -26,12 +26,18 @@ if TYPE_CHECKING:
     from ftctl_worker.hyperparameters import Chosen
     from ftctl_worker.job import Job, JobError
 
-__all__ = ["Ledger", "watch_over"]
+__all__ = ["Ledger", "SilentLedger", "watch_over"]
 
 _LOG = logging.getLogger("ftctl_worker.train")
 _FLUSH_SECONDS = 1.0
 _MOST_METRIC_EVENTS = 300
 _OWNED = "id = :id AND attempt = :attempt AND status = 'running'"
+_SAID = {
+    "train_loss": "training loss",
+    "train_reward_mean": "mean reward",
+    "valid_loss": "validation loss",
+    "valid_reward_mean": "mean validation reward",
+}
 _COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
 
 
@@ -74,9 +80,10 @@ class Ledger:
         """
         step = int(metrics["step"])
         if step % max(1, total // _MOST_METRIC_EVENTS) == 0 or todo == 0 or "valid_loss" in metrics:
-            text = f"Step {step}/{total}: training loss={metrics['train_loss']:.4f}"
-            if "valid_loss" in metrics:
-                text += f", validation loss={metrics['valid_loss']:.4f}"
+            said = [
+                f"{words}={metrics[name]:.4f}" for name, words in _SAID.items() if name in metrics
+            ]
+            text = f"Step {step}/{total}: {', '.join(said)}"
             self._waiting.append((text, {**metrics, "total_steps": total}))
         if todo == 0 or time.monotonic() - self._flushed_at > _FLUSH_SECONDS:
             left = (time.monotonic() - started) / done * todo
@@ -201,15 +208,51 @@ class Ledger:
         )
 
 
+class SilentLedger(Ledger):
+    """The ledger of the processes of a job that leave the writing to another one."""
+
+    def say(self, message: str, *, level: Literal["info", "warn"] = "info") -> None:
+        """Say nothing."""
+
+    def choose(self, chosen: Chosen) -> None:
+        """Report nothing."""
+
+    def step(
+        self, metrics: Mapping[str, float], *, total: int, started: float, done: int, todo: int
+    ) -> None:
+        """Keep nothing."""
+
+    def checkpoint(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Offer nothing."""
+
+    def prune(self, keep: set[int]) -> None:
+        """Remove nothing."""
+
+    def succeed(self, step: int, tokens: int, metrics: Sequence[Mapping[str, float]]) -> None:
+        """End nothing."""
+
+    def fail(self, error: JobError) -> None:
+        """End nothing."""
+
+
 def _write_table(place: Path, metrics: Sequence[Mapping[str, float]]) -> None:
     with place.open("w", newline="", encoding="ascii") as stream:
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow(_COLUMNS)
+        columns = _columns(metrics)
+        table.writerow(columns)
         for one in metrics:
-            named = {**one, "train_accuracy": one["train_mean_token_accuracy"]}
-            table.writerow([named.get(column, "") for column in _COLUMNS])
+            named = {**one, "train_accuracy": one.get("train_mean_token_accuracy", "")}
+            table.writerow([named.get(column, "") for column in columns])
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _columns(metrics: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+    """Return the usual columns; those of rewards instead of accuracies where there are rewards."""
+    seen = dict.fromkeys(name for one in metrics for name in one)
+    if "train_reward_mean" not in seen:
+        return _COLUMNS
+    return tuple(name for name in seen if not name.startswith("full_"))
 
 
 def watch_over(

@@ -52,7 +52,10 @@ class Lookup:
         Raises:
             ModelError: nothing does, or it is not allowed here.
         """
-        if (tuned := self.tuned.get(name)) is not None:
+        tuned = self.tuned.get(name)
+        if tuned is not None and tuned.is_whole:
+            return Found(target=Target(tuned.as_base(), None), model=name)
+        if tuned is not None:
             return Found(target=Target(self.catalog.resolve(tuned.base), tuned.folder), model=name)
         if self.adapters is not None and (version := self._version(name)) is not None:
             return self._of_version(version)

@@ -53,6 +53,14 @@ class StepResult:
     accuracy: float
     tokens: int
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What is reported of it, by the names of the API."""
+        return {
+            "train_loss": round(self.loss, 6),
+            "train_mean_token_accuracy": round(self.accuracy, 6),
+        }
+
 
 @dataclass(frozen=True)
 class Pair:

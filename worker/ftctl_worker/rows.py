@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftctl_worker.dataset import read_examples, read_preferences
+from jinja2 import TemplateError
+
+from ftctl_worker.dataset import read_examples, read_items, read_preferences
 from ftctl_worker.errors import TrainingDataError
+from ftctl_worker.graders.grader import names_in
 from ftctl_worker.objective import Pair
-from ftctl_worker.rendering import RowCounts, render_rows, row_of
+from ftctl_worker.rendering import RowCounts, prompt_text, render_rows, row_of
+from ftctl_worker.rewards import Prompt
 
 if TYPE_CHECKING:
+    from ftctl_worker.dataset import Item
+    from ftctl_worker.graders.grader import Grader
     from ftctl_worker.home import Home
     from ftctl_worker.ledger import Ledger
     from ftctl_worker.loading import LoadedBase
@@ -73,6 +80,44 @@ class Source:
         self._tell(param, counts)
         return pairs
 
+    def prompts(self, file_id: str, param: str, *, grader: Grader, room: int) -> list[Prompt]:
+        """Return the prompts that leave ``room`` tokens for an answer, like :meth:`rows`."""
+        counts = RowCounts()
+        prompts = []
+        try:
+            for item in read_items(self.home.file(file_id)):
+                _check_fields(item, grader)
+                ids = self._prompt(item)
+                if len(ids) + room <= self.longest:
+                    prompts.append(Prompt(ids, item.row))
+                else:
+                    counts.skipped += 1
+            if not prompts:
+                raise TrainingDataError(
+                    f"No prompt leaves {room} of {self.longest} tokens for an answer; give fewer "
+                    "max_completion_tokens."
+                )
+        except TrainingDataError as error:
+            error.param = param
+            raise
+        if counts.skipped:
+            text = (
+                f"{param}: {counts.skipped} prompts leave no {room} tokens for an answer; left out"
+            )
+            self.ledger.say(text, level="warn")
+        return prompts
+
+    def _prompt(self, item: Item) -> list[int]:
+        tokenizer = self.loaded.tokenizer
+        messages = [{k: v for k, v in m.items() if k != "weight"} for m in item.messages]
+        try:
+            text = prompt_text(tokenizer, messages, item.tools)
+        except (TemplateError, TypeError, ValueError) as error:
+            message = f"the model's chat template refuses the messages: {error}"
+            raise TrainingDataError(message, line=item.line) from error
+        ids: list[int] = tokenizer([text], add_special_tokens=False)["input_ids"][0]
+        return ids
+
     def _tell(self, param: str, counts: RowCounts) -> None:
         limit = f"{self.longest} tokens"
         if counts.truncated:
@@ -81,3 +126,16 @@ class Source:
         if counts.skipped:
             text = f"{param}: {counts.skipped} examples have no answer within {limit}; left out"
             self.ledger.say(text, level="warn")
+
+
+def _check_fields(item: Item, grader: Grader) -> None:
+    """Make sure that the row has what the grader names, before anything is computed."""
+    for template in grader.templates:
+        for name in names_in(template):
+            scope, _, rest = name.partition(".")
+            field = re.split(r"[.\[\]]", rest)[0]
+            if scope == "item" and field not in item.row:
+                raise TrainingDataError(
+                    f"the grader '{grader.name}' names {name}, but the row has no '{field}'",
+                    line=item.line,
+                )

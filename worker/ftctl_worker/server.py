@@ -20,6 +20,7 @@ from ftctl_worker.database import Database
 from ftctl_worker.disk import Disk
 from ftctl_worker.engine import Engine
 from ftctl_worker.errors import LocalStateError
+from ftctl_worker.executors.opening import open_executor
 from ftctl_worker.filestore import FileStore
 from ftctl_worker.history import History
 from ftctl_worker.home import Home, ServerLock
@@ -55,7 +56,7 @@ def serve(settings: Settings) -> None:
     home = Home(settings.home.resolve())
     home.prepare()
     lock = ServerLock(home)
-    database = Database(home.database)
+    database = Database(home.database, shared=settings.ray_address is not None)
     try:
         _empty(home)
         _Server(settings, home, database).run()
@@ -88,7 +89,12 @@ class _Server:
             max_batch=settings.max_batch,
         )
         self._supervisor = Supervisor(
-            jobs=self._jobs, home=home, catalog=catalog, settings=settings, disk=disk
+            jobs=self._jobs,
+            home=home,
+            catalog=catalog,
+            settings=settings,
+            disk=disk,
+            executor=open_executor(settings),
         )
         services = Services(
             home=home,

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
 from ftctl_worker import adapters
-from ftctl_worker.decoding import Prefix, RowState, decode, shared_length
+from ftctl_worker.decoding import Decoder, Prefix, shared_length
 from ftctl_worker.errors import AdapterError, ModelError
+from ftctl_worker.kv_cache import attends_to_all
 from ftctl_worker.loading import LoadedBase, load_base, use_threads
 from ftctl_worker.rendering import prompt_text
 from ftctl_worker.replies import Delta, Done, Failed
+from ftctl_worker.row_state import RowState
 from ftctl_worker.slots import BASE_ALONE, Slots, can_mix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ftctl_worker.bases import BaseModel
     from ftctl_worker.engine import Ticket
     from ftctl_worker.settings import Precision
+
+    More = Callable[[int], Sequence[Ticket]]
+    _Key = tuple[BaseModel, Path | None]
 
 __all__ = ["Shelf"]
 
@@ -31,7 +36,12 @@ _MOST_BASES = 2
 _MOST_ADAPTERS = 32
 _LONG_BEGINNING = 64
 _MOST_PROMPT_TOKENS = 16_384
+_MOST_TOKENS = 32_768
 _DEFAULT_NEW_TOKENS = 1024
+
+
+def _nothing(_: int) -> Sequence[Ticket]:
+    return ()
 
 
 @dataclass
@@ -48,10 +58,8 @@ class _Served:
 
     @property
     def can_reuse(self) -> bool:
-        """Whether every layer attends to everything before it, so that a cache can be cut."""
-        config = self.base.model.config
-        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-        return kinds == {"full_attention"} and not getattr(config, "sliding_window", None)
+        """Whether the beginning of a prompt can be kept for the next one."""
+        return attends_to_all(self.base.model.config)
 
     def load(self, adapter: Path | None) -> str:
         """Load an adapter, and return the name of its slot."""
@@ -71,19 +79,31 @@ class Shelf:
         use_threads(threads)
         self._cache = cache
         self._precision = precision
-        self._shelf: OrderedDict[tuple[BaseModel, Path | None], _Served] = OrderedDict()
+        self._shelf: OrderedDict[_Key, _Served] = OrderedDict()
 
-    def answer(self, tickets: Sequence[Ticket]) -> None:
-        """Answer requests of one base model; each gets its own end or failure."""
-        for key, some in _by_weights(tickets).items():
+    def answer(self, tickets: Sequence[Ticket], more: More = _nothing) -> None:
+        """Answer requests of one base model; each gets its own end or failure.
+
+        ``more`` is asked between two tokens for requests that came meanwhile, with how many are
+        being answered.
+        """
+        waiting = _by_weights(tickets)
+        while waiting:
+            key, some = waiting.popitem(last=False)
             try:
                 served = self._served(*key)
             except ModelError as error:
                 _refuse(some, error)
                 continue
-            for portion in _portions(some):
-                for group in _groups(_ready(portion, served)):
-                    _answer_group(group, served)
+            table = _Table(served, some)
+            while table.go_on():
+                # Those of other weights have their turn once the table is empty.
+                if not waiting:
+                    for other, late in _by_weights(more(table.size)).items():
+                        if other == key:
+                            table.queue.extend(late)
+                        else:
+                            waiting[other] = late
 
     def _served(self, base: BaseModel, whole: Path | None) -> _Served:
         key = (base, whole)
@@ -101,18 +121,91 @@ class Shelf:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A request that can be answered: its prompt, and the slot of its adapter."""
+    """A request that can be answered, and its prompt."""
 
     ticket: Ticket
     row: RowState
-    slot: str
 
 
-def _by_weights(
-    tickets: Sequence[Ticket],
-) -> dict[tuple[BaseModel, Path | None], list[Ticket]]:
+class _Table:
+    """The requests that are answered together over one base, and those that wait for a place."""
+
+    def __init__(self, served: _Served, tickets: Sequence[Ticket]) -> None:
+        base = served.base
+        self.queue = deque(tickets)
+        self._served = served
+        self._ready: list[_Ready] = []
+        self._calls = "<tool_call>" in str(base.tokenizer.chat_template)
+        self._decoder = Decoder(
+            base.model,
+            base.tokenizer,
+            eos_ids=base.eos_ids,
+            pad_id=base.pad_id,
+            choose=served.slots.choose,
+        )
+
+    @property
+    def size(self) -> int:
+        """How many requests sit or wait here."""
+        return len(self._ready) + len(self.queue)
+
+    def go_on(self) -> bool:
+        """Seat whom there is room for, and take one token each; False where nobody is left."""
+        if self.queue and self._decoder.can_join:
+            self._seat()
+        self._decoder.step()
+        self._dismiss()
+        return bool(self.queue or self._ready)
+
+    def _seat(self) -> None:
+        coming: list[_Ready] = []
+        self._served.slots.keep_loaded({one.row.slot for one in self._ready})
+        while self.queue:
+            ticket = self.queue[0]
+            row = None if ticket.cancelled else _row(ticket, self._served.base)
+            if row is not None and not self._has_room([*self._ready, *coming], ticket, row):
+                break
+            self.queue.popleft()
+            if row is not None and self._load(ticket, row):
+                coming.append(_Ready(ticket, row))
+        self._ready += coming
+        for group in _groups(coming):
+            # Rows of one adapter beside each other are read without being gathered first.
+            rows = sorted((one.row for one in group), key=lambda row: row.slot)
+            same = len({row.slot for row in rows}) == 1
+            reuse = same and self._served.can_reuse
+            prefix = self._served.prefixes.setdefault(rows[0].slot, Prefix()) if reuse else None
+            self._decoder.join(rows, prefix)
+
+    def _has_room(self, seated: Sequence[_Ready], ticket: Ticket, row: RowState) -> bool:
+        """Tell whether the table holds one more at its longest, and the adapters of all."""
+        if not seated:
+            return True
+        longest = max(_extent(one.row) for one in (*seated, _Ready(ticket, row)))
+        adapters_used = {one.ticket.target.adapter for one in seated} | {ticket.target.adapter}
+        fits = (len(seated) + 1) * longest <= _MOST_TOKENS
+        return fits and len(adapters_used) <= _MOST_ADAPTERS
+
+    def _load(self, ticket: Ticket, row: RowState) -> bool:
+        try:
+            row.slot = self._served.load(ticket.target.adapter)
+        except ModelError as error:
+            _refuse([ticket], error)
+            return False
+        return True
+
+    def _dismiss(self) -> None:
+        for one in self._ready:
+            row = one.row
+            if row.finish_reason is not None:
+                counts = len(row.ids), len(row.new_ids), row.known
+                one.ticket.deliver(Done(row.finish_reason, *counts, self._calls))
+        self._ready = [one for one in self._ready if one.row.finish_reason is None]
+
+
+def _by_weights(tickets: Sequence[Ticket]) -> OrderedDict[_Key, list[Ticket]]:
     """Sort tickets by the weights in memory that answer them: a base, or a base changed whole."""
-    found: dict[tuple[BaseModel, Path | None], list[Ticket]] = {}
+    found: OrderedDict[_Key, list[Ticket]] = OrderedDict()
     for ticket in tickets:
         adapter = ticket.target.adapter
         whole = None if adapter is None or can_mix(adapter) else adapter
@@ -120,31 +213,8 @@ def _by_weights(
     return found
 
 
-def _portions(tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
-    """Cut where more adapters were needed at once than are kept."""
-    portion: list[Ticket] = []
-    adapters_seen: set[Path | None] = set()
-    for ticket in tickets:
-        if len(adapters_seen | {ticket.target.adapter}) > _MOST_ADAPTERS:
-            yield portion
-            portion, adapters_seen = [], set()
-        portion.append(ticket)
-        adapters_seen.add(ticket.target.adapter)
-    if portion:
-        yield portion
-
-
-def _ready(tickets: Sequence[Ticket], served: _Served) -> list[_Ready]:
-    """Turn requests into prompts and load their adapters; each that cannot be is told so."""
-    ready = []
-    for ticket in tickets:
-        if ticket.cancelled or (row := _row(ticket, served.base)) is None:
-            continue
-        try:
-            ready.append(_Ready(ticket, row, served.load(ticket.target.adapter)))
-        except ModelError as error:
-            _refuse([ticket], error)
-    return ready
+def _extent(row: RowState) -> int:
+    return len(row.ids) + row.max_new
 
 
 def _refuse(tickets: Sequence[Ticket], error: ModelError) -> None:
@@ -220,7 +290,7 @@ def _groups(ready: list[_Ready]) -> list[list[_Ready]]:
 def _sharing(ready: list[_Ready]) -> list[list[_Ready]]:
     by_slot: dict[str, list[_Ready]] = {}
     for one in ready:
-        by_slot.setdefault(one.slot, []).append(one)
+        by_slot.setdefault(one.row.slot, []).append(one)
     if len(by_slot) == 1:
         return [ready]
     mixed: list[_Ready] = []
@@ -232,25 +302,3 @@ def _sharing(ready: list[_Ready]) -> list[list[_Ready]]:
         else:
             mixed += some
     return [*alone, mixed] if mixed else alone
-
-
-def _answer_group(group: list[_Ready], served: _Served) -> None:
-    slots = [one.slot for one in group]
-    same = len(set(slots)) == 1
-    prefix = served.prefixes.setdefault(slots[0], Prefix()) if same and served.can_reuse else None
-    served.slots.choose(slots)
-    calls = "<tool_call>" in str(served.base.tokenizer.chat_template)
-    known = decode(
-        served.base.model,
-        served.base.tokenizer,
-        [one.row for one in group],
-        eos_ids=served.base.eos_ids,
-        pad_id=served.base.pad_id,
-        prefix=prefix,
-        keep=served.slots.keep,
-    )
-    for one in group:
-        row = one.row
-        one.ticket.deliver(
-            Done(row.finish_reason or "stop", len(row.ids), len(row.new_ids), known, calls)
-        )

@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
 __all__ = [
+    "Joint",
     "Precision",
     "Settings",
     "child_environment",
     "default_home",
     "prepare_for_torch",
+    "process_count",
+    "process_rank",
     "take_token_hashes",
 ]
 
 Precision = Literal["auto", "fp32", "bf16"]
+Joint = Literal["auto", "never"] | int
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 
 MIB = 1024 * 1024
@@ -45,6 +49,7 @@ class Settings:
     threads: int = 0
     concurrency: int = 1
     precision: Precision = "auto"
+    joint: Joint = "auto"
     max_batch: int = 16
     max_upload_bytes: int = 512 * MIB
     max_body_bytes: int = 10 * MIB
@@ -54,6 +59,11 @@ class Settings:
     allow_paths: tuple[Path, ...] = ()
     allow_models: tuple[str, ...] = ()
     allow_any_model: bool = False
+    engine: str = "peft"
+    ray_address: str | None = None
+    ray_python: str = "python"
+    ray_gpus: int = 0
+    allow_python_graders: bool = False
     adapters: Path | None = None
 
 
@@ -84,6 +94,17 @@ def default_home(environment: Mapping[str, str] = os.environ) -> Path:
         return Path(named)
     data = environment.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(data) / "ftctl-worker"
+
+
+def process_rank(environment: Mapping[str, str] = os.environ) -> int | None:
+    """Return which of a job's processes this is, where it has one for each of several cards."""
+    rank = environment.get("RANK")
+    return None if rank is None else int(rank)
+
+
+def process_count(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many processes train a job together."""
+    return int(environment.get("WORLD_SIZE", "1"))
 
 
 def prepare_for_torch(environment: MutableMapping[str, str] = os.environ) -> None:

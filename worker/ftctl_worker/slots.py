@@ -16,7 +16,7 @@ from ftctl_worker.errors import AdapterError
 from ftctl_worker.lora import MixedLinear, Mixture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -64,11 +64,13 @@ class Slots:
 
     def choose(self, names: Sequence[str]) -> None:
         """Say which adapter each row of the coming batch uses."""
-        self._mixture.choose(names)
+        self._mixture.choose(list(names))
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with some rows of the batch."""
-        self._mixture.keep(rows)
+    def keep_loaded(self, names: Iterable[str]) -> None:
+        """Let other adapters make room before these."""
+        for name in names:
+            if name in self._names:
+                self._names.move_to_end(name)
 
     def _put(self, folder: Path, name: str) -> None:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))

@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ftctl_worker.bases import BaseModel
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -17,12 +19,21 @@ __all__ = ["TunedModel", "TunedModels"]
 
 @dataclass(frozen=True, kw_only=True)
 class TunedModel:
-    """An adapter over ``base``, kept in ``folder``."""
+    """An adapter over ``base``, or a whole model made from it, kept in ``folder``."""
 
     name: str
     base: str
     folder: Path
     created_at: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the folder holds all weights, so that it needs no base."""
+        return (self.folder / "config.json").is_file()
+
+    def as_base(self) -> BaseModel:
+        """Return a whole model as one to load."""
+        return BaseModel(name=self.name, kind="folder", location=str(self.folder))
 
 
 class TunedModels:

@@ -65,7 +65,7 @@ class AdapterRoutes:
         except ModelError as error:
             raise NotFoundError(str(error), param="model", code="model_not_found") from error
         if found.target.adapter is None:
-            raise BadRequestError(f"{found.model} is a base model, not an adapter.", param="model")
+            raise BadRequestError(f"{found.model} is a whole model, not an adapter.", param="model")
         return found, found.target.adapter
 
 

@@ -36,6 +36,10 @@ def file(stored: StoredFile) -> Answer:
 def job(stored: Job) -> Answer:
     """Return a FineTuningJob."""
     hyperparameters = {**stored.requested, **(stored.chosen or {}), **stored.options}
+    grader = hyperparameters.pop("grader", None)
+    method = {"hyperparameters": hyperparameters}
+    if grader is not None:
+        method = {"grader": grader, **method}
     return {
         "id": stored.id,
         "object": "fine_tuning.job",
@@ -54,7 +58,7 @@ def job(stored: Job) -> Answer:
         "integrations": [],
         "seed": stored.seed,
         "estimated_finish": stored.estimated_finish,
-        "method": {"type": stored.method, stored.method: {"hyperparameters": hyperparameters}},
+        "method": {"type": stored.method, stored.method: method},
         "metadata": stored.metadata,
         "user_provided_suffix": stored.suffix,
     }

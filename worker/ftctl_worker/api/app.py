@@ -16,6 +16,7 @@ from ftctl_worker import __version__, disk
 from ftctl_worker.api.adapters import AdapterRoutes
 from ftctl_worker.api.chat import ChatRoutes
 from ftctl_worker.api.files import FileRoutes
+from ftctl_worker.api.graders import GraderRoutes
 from ftctl_worker.api.guard import Guard, OpenRequests
 from ftctl_worker.api.jobs import JobRoutes
 from ftctl_worker.api.models import ModelRoutes
@@ -74,7 +75,9 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
             history=services.history,
             catalog=services.lookup.catalog,
             changed=services.jobs_changed,
+            settings=settings,
         ).routes(),
+        *GraderRoutes(settings).routes(),
         *AdapterRoutes(services.lookup).routes(),
         *ModelRoutes(services.lookup).routes(),
         *ChatRoutes(services.engine, services.lookup).routes(),

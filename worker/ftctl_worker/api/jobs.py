@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ftctl_worker import strictjson
+from ftctl_worker import hardware, strictjson
 from ftctl_worker.api import answers
 from ftctl_worker.api.requests import (
     known_page,
@@ -18,6 +19,7 @@ from ftctl_worker.api.requests import (
     read_metadata,
     read_time,
 )
+from ftctl_worker.engines import table as engines
 from ftctl_worker.errors import BadRequestError, ModelError, NotFoundError
 from ftctl_worker.job import IdempotencyKey, JobStatus
 from ftctl_worker.job_request import parse_job
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from ftctl_worker.history import History
     from ftctl_worker.job import Job, JobDraft
     from ftctl_worker.jobs import JobStore
+    from ftctl_worker.settings import Settings
 
 __all__ = ["JobRoutes"]
 
@@ -49,6 +52,7 @@ class JobRoutes:
         history: History,
         catalog: Catalog,
         changed: Callable[[], None],
+        settings: Settings,
     ) -> None:
         """Serve ``jobs``, and call ``changed`` when the supervisor has something to do."""
         self._jobs = jobs
@@ -56,6 +60,7 @@ class JobRoutes:
         self._history = history
         self._catalog = catalog
         self._changed = changed
+        self._settings = settings
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -148,8 +153,9 @@ class JobRoutes:
         earlier = None if key is None else self._jobs.replay(key)
         if earlier is not None:
             return JSONResponse(answers.job(earlier))
-        draft = parse_job(body)
+        draft = parse_job(body, python_graders=self._settings.allow_python_graders)
         self._check_names(draft)
+        draft = self._with_engine(draft)
         job, created = self._jobs.create(draft, key)
         if created:
             self._changed()
@@ -163,6 +169,31 @@ class JobRoutes:
         self._check_file(draft.training_file, "training_file")
         if draft.validation_file is not None:
             self._check_file(draft.validation_file, "validation_file")
+
+    def _with_engine(self, draft: JobDraft) -> JobDraft:
+        """Return the draft with the engine that will train it, whatever the settings are then."""
+        name = draft.options.get("engine", self._settings.engine)
+        tuning = draft.options.get("tuning", "lora")
+        why = engines.why_not(name, draft.method, tuning, hardware.describe(0)["kind"])
+        if why is not None:
+            where = f"method.{draft.method}.hyperparameters"
+            raise BadRequestError(why, param=f"{where}.engine", code="engine_not_available")
+        self._check_cards(draft, name)
+        if name == engines.DEFAULT:
+            return draft
+        return replace(draft, options={**draft.options, "engine": name})
+
+    def _check_cards(self, draft: JobDraft, engine: str) -> None:
+        wanted = draft.options.get("gpus", 1)
+        here = len(hardware.describe(0)["gpus"])
+        why = None
+        if wanted > 1 and engine != "trl":
+            why = f"The engine {engine} trains on one card; for {wanted}, use the engine trl."
+        elif self._settings.ray_address is None and wanted > max(1, here):
+            why = f"This server has {here} cards, not {wanted}."
+        if why is not None:
+            param = f"method.{draft.method}.hyperparameters.gpus"
+            raise BadRequestError(why, param=param, code="engine_not_available")
 
     def _check_file(self, file_id: str, param: str) -> None:
         file = self._files.get(file_id)

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from ftctl_worker.api import answers
 from ftctl_worker.errors import BadRequestError, NotFoundError
+from ftctl_worker.model_facts import facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ class ModelRoutes:
 
     def _all(self) -> Iterator[answers.Answer]:
         for base in self._lookup.catalog.available():
-            yield answers.model(base.name, created=0, owner="base")
+            yield {**answers.model(base.name, created=0, owner="base"), **facts(base)}
         for model in self._lookup.tuned.all():
             yield answers.model(model.name, created=model.created_at, owner="ftctl")
         for name, version in self._lookup.versions():

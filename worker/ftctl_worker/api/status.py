@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ftctl_worker import __version__, hardware
+from ftctl_worker.engines import table as engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Counters", "StatusRoutes"]
 
-_METHODS = {"supervised": True, "dpo": True, "reinforcement": False}
+_METHODS = {"supervised": True, "dpo": True, "reinforcement": True}
 
 
 class Counters:
@@ -60,7 +61,14 @@ class StatusRoutes:
         return [
             Route("/metrics", self.metrics, methods=["GET"]),
             Route("/v1/worker/info", self.info, methods=["GET"]),
+            Route("/v1/worker/engines", self.engines, methods=["GET"]),
         ]
+
+    def engines(self, _request: Request) -> Response:
+        """Say which engine can train what on this server, and why it cannot do the rest."""
+        device = hardware.describe(0)["kind"]
+        data = engines.table(device, self._settings.engine)
+        return JSONResponse({"object": "list", "device": device, "data": data})
 
     def info(self, _request: Request) -> Response:
         """Describe the worker."""

@@ -1,0 +1,140 @@
+"""What all measurements of the worker share: the clock, the models, the rows, the settings."""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from ftctl_worker.bases import Catalog
+from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
+from ftctl_worker.dataset import Example
+from ftctl_worker.hyperparameters import TrainingDefaults
+from ftctl_worker.loading import device, load_base
+from ftctl_worker.objective import Passes
+from ftctl_worker.rendering import render_rows
+from transformers import AutoModelForCausalLM, Qwen2Config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ftctl_worker.bases import BaseModel
+    from ftctl_worker.loading import LoadedBase
+    from ftctl_worker.rendering import Row
+
+CUDA = torch.cuda.is_available()
+UNIT = "tok/s" if CUDA else "tok/CPU-s"
+RATE, CLIP, SEED = 5e-3, 1.0, 7
+DEFAULTS = TrainingDefaults(lora_r=16, lora_alpha=32)
+TEXT = "please the order of a red lamp for my desk has not come yet and I want it back now"
+WORDS = TEXT.split()
+
+
+@dataclass
+class Measured:
+    """What one way of doing it took: tokens, seconds of the clock that counts, losses."""
+
+    name: str
+    tokens: int
+    seconds: float
+    losses: list[float] = field(default_factory=list)
+    peak_mib: float = 0.0
+    texts: list[str] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.seconds
+
+
+def clock() -> float:
+    """Return CPU seconds of this process, or wall seconds where a card does the work."""
+    if not CUDA:
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def in_turn(ways: Mapping[str, Callable[[], Measured]], repeats: int) -> dict[str, Measured]:
+    """Do it in every way, again and again, and return the fastest of each.
+
+    Whatever else runs on the machine then slows all ways alike.
+    """
+    best: dict[str, Measured] = {}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            gc.collect()
+            if CUDA:
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+            measured = way()
+            measured.name = name
+            if CUDA:
+                measured.peak_mib = torch.cuda.max_memory_allocated() / 2**20
+            if name not in best or measured.seconds < best[name].seconds:
+                best[name] = measured
+    return best
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a fresh copy of a model comes from: loaded, or of random weights in some shape."""
+
+    name: str
+    fresh: Callable[[], LoadedBase]
+
+
+def loaded_from(base: BaseModel, place: Path) -> Source:
+    """Return a model of the catalog, in fp32 on a CPU and in bf16 on a card."""
+    precision: Any = "bf16" if CUDA else "fp32"
+    return Source(
+        base.name, lambda: load_base(base, precision=precision, cache=place, training=True)
+    )
+
+
+def random_weights(name: str, shape: Mapping[str, Any], place: Path) -> Source:
+    """Return a model of random weights in a published shape, with the tokenizer of ``tiny``."""
+
+    def fresh() -> LoadedBase:
+        tiny = load_base(Catalog().resolve("tiny"), precision="fp32", cache=place)
+        config = Qwen2Config(**shape, eos_token_id=tiny.tokenizer.eos_token_id, pad_token_id=0)
+        torch.manual_seed(SEED)
+        kind = torch.bfloat16 if CUDA else torch.float32
+        with torch.device(device()):
+            model = AutoModelForCausalLM.from_config(config, dtype=kind)
+        model.requires_grad_(requires_grad=False).eval()
+        return replace(tiny, model=model, context=4096, folder=None)
+
+    return Source(name, fresh)
+
+
+def passes_for(loaded: LoadedBase) -> Passes:
+    """Return how the worker cuts batches of this model."""
+    return Passes(
+        longest=loaded.context,
+        pad_id=loaded.pad_id,
+        tokens=TOKENS_PER_PASS,
+        overhead=PASS_OVERHEAD_ON_CUDA if CUDA else PASS_OVERHEAD,
+    )
+
+
+def make_rows(loaded: LoadedBase, count: int, longest: int) -> list[Row]:
+    """Return rows of tickets and labels, of quite different lengths."""
+    chance = random.Random(SEED)
+    examples = []
+    for number in range(count):
+        words = chance.choices(WORDS, k=int(math.exp(chance.uniform(1.6, math.log(longest) - 1))))
+        label = f"{chance.choice(('billing', 'delivery', 'refund'))}: {' '.join(words[:4])}"
+        messages = [
+            {"role": "user", "content": " ".join(words)},
+            {"role": "assistant", "content": label},
+        ]
+        examples.append(Example(line=number, messages=messages, tools=None))
+    rows, _ = render_rows(
+        examples, loaded.tokenizer, max_length=longest, eos_ids=set(loaded.eos_ids)
+    )
+    return rows

@@ -1,0 +1,242 @@
+"""Learning from rewards, and the graders that give them."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import openai
+import pytest
+
+from tests.worker.servers import Worker
+
+CHECK = {
+    "type": "string_check",
+    "name": "right",
+    "input": "{{ sample.output_text }}",
+    "reference": "{{ item.reference }}",
+    "operation": "like",
+}
+
+SIMILAR = {
+    "type": "text_similarity",
+    "name": "near",
+    "input": "{{ sample.output_text }}",
+    "reference": "{{ item.reference }}",
+    "evaluation_metric": "fuzzy_match",
+}
+MULTI = {
+    "type": "multi",
+    "name": "both",
+    "graders": {"check": CHECK, "similar": SIMILAR},
+    "calculate_output": "0.75 * check + 0.25 * similar",
+}
+
+
+def prompts(count: int = 8) -> list[Any]:
+    return [
+        {
+            "messages": [{"role": "user", "content": f"is number {number} even"}],
+            "reference": "circle",
+        }
+        for number in range(count)
+    ]
+
+
+def reinforcement(grader: Any, **hyperparameters: Any) -> Any:
+    return {
+        "type": "reinforcement",
+        "reinforcement": {"grader": grader, "hyperparameters": hyperparameters},
+    }
+
+
+def test_the_reward_rises_within_a_few_steps(worker: Worker) -> None:
+    job = worker.client.fine_tuning.jobs.create(
+        model="tiny",
+        training_file=worker.upload(prompts()),
+        validation_file=worker.upload(prompts(2)),
+        seed=3,
+        method=reinforcement(
+            CHECK,
+            n_epochs=16,
+            batch_size=8,
+            compute_multiplier=2,
+            eval_samples=4,
+            max_completion_tokens=5,
+        ),
+    )
+    job = worker.wait_job(job.id, seconds=240)
+    assert job.status == "succeeded", job.error
+    assert job.method.reinforcement.grader.name == "right"
+    assert job.method.reinforcement.hyperparameters.compute_multiplier == 2
+    (file_id,) = job.result_files
+    rows = list(csv.DictReader(worker.client.files.content(file_id).text.splitlines()))
+    rewards = [float(row["train_reward_mean"]) for row in rows]
+    assert len(rewards) == 16
+    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.3
+
+
+def test_trl_learns_from_the_same_rewards(worker: Worker) -> None:
+    job = worker.client.fine_tuning.jobs.create(
+        model="tiny",
+        training_file=worker.upload(prompts()),
+        seed=3,
+        method=reinforcement(
+            MULTI, n_epochs=3, batch_size=4, compute_multiplier=0.5, max_completion_tokens=4,
+            engine="trl",
+        ),
+    )  # fmt: skip
+    job = worker.wait_job(job.id, seconds=240)
+    assert job.status == "succeeded", job.error
+    rows = list(csv.DictReader(worker.client.files.content(job.result_files[0]).text.splitlines()))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert all(0 <= float(row["train_reward_mean"]) <= 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [
+        ([[0.0, 1.0]], [[-1.0, 1.0]]),
+        ([[1.0, 1.0]], [[0.0, 0.0]]),
+        ([[float("nan"), 0.0, 1.0]], [[0.0, -1.0, 1.0]]),
+        ([[float("nan"), float("nan")]], [[0.0, 0.0]]),
+    ],
+)
+def test_an_answer_is_judged_against_those_of_its_prompt(rewards: Any, expected: Any) -> None:
+    import torch
+    from ftctl_worker.rewards import advantages
+
+    assert torch.allclose(advantages(torch.tensor(rewards)), torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("grader", "answer", "reward"),
+    [
+        (CHECK, "a circle", 1.0),
+        (CHECK, "a Circle", 0.0),
+        ({**CHECK, "operation": "ilike"}, "a Circle", 1.0),
+        ({**CHECK, "operation": "eq"}, "circle", 1.0),
+        ({**CHECK, "operation": "ne"}, "circle", 0.0),
+        (SIMILAR, "circle", 1.0),
+        (SIMILAR, "cirque", 8 / 12),
+        ({**SIMILAR, "evaluation_metric": "rouge_1"}, "a circle", 2 / 3),
+        ({**SIMILAR, "evaluation_metric": "rouge_l"}, "square", 0.0),
+        ({**SIMILAR, "evaluation_metric": "bleu"}, "circle", 1.0),
+        ({**SIMILAR, "evaluation_metric": "gleu"}, "circle square", 1 / 3),
+        (MULTI, "cirque", 0.25 * 8 / 12),
+        ({**CHECK, "input": "{{ sample.output_json.shape }}"}, '{"shape": "circle"}', 1.0),
+    ],
+)
+def test_graders_give_the_rewards_of_their_words(
+    worker: Worker, grader: Any, answer: str, reward: float
+) -> None:
+    client = worker.client.fine_tuning.alpha.graders
+    assert client.validate(grader=grader).grader is not None
+    said = client.run(grader=grader, model_sample=answer, item={"reference": "circle"})
+    assert said.reward == pytest.approx(reward)
+    assert not said.metadata.errors.other_error
+
+
+def test_what_cannot_be_graded_is_said_and_no_zero(worker: Worker) -> None:
+    client = worker.client.fine_tuning.alpha.graders
+    said = client.run(grader=CHECK, model_sample="a", item={})  # type: ignore[arg-type]
+    assert said.metadata.errors.invalid_variable_error
+    divided = {**MULTI, "calculate_output": "check / similar"}
+    said = client.run(grader=divided, model_sample="", item={"reference": "x"})  # type: ignore[arg-type]
+    assert said.metadata.errors.other_error
+
+
+@pytest.mark.parametrize(
+    ("grader", "param"),
+    [
+        ({"type": "score_model", "name": "m", "input": [], "model": "x"}, "grader.type"),
+        (
+            {"type": "python", "name": "p", "source": "def grade(sample, item): return 1"},
+            "grader.type",
+        ),
+        ({**SIMILAR, "evaluation_metric": "cosine"}, "grader.evaluation_metric"),
+        ({**CHECK, "operation": "same"}, "grader.operation"),
+        ({**MULTI, "calculate_output": "__import__('os')"}, "grader.calculate_output"),
+        ({**MULTI, "calculate_output": "check + other"}, "grader.calculate_output"),
+        ({**MULTI, "graders": {}}, "grader.graders"),
+        ({**MULTI, "graders": {"again": MULTI}}, "grader.graders.again.type"),
+        ("a grader", "grader"),
+    ],
+)
+def test_a_grader_that_cannot_be_run_is_refused_with_its_place(
+    worker: Worker, grader: Any, param: str
+) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        worker.client.fine_tuning.alpha.graders.validate(grader=grader)
+    assert refused.value.param == param
+    with pytest.raises(openai.BadRequestError) as refused:
+        worker.client.fine_tuning.jobs.create(
+            model="tiny", training_file="file-1", method=reinforcement(grader)
+        )
+    assert refused.value.param == f"method.reinforcement.{param}"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"messages": [{"role": "assistant", "content": "x"}], "reference": "a"}, "the user's"),
+        ({"messages": [{"role": "user", "content": "x"}]}, "no 'reference'"),
+    ],
+)
+def test_rows_that_cannot_be_graded_fail_before_anything_is_drawn(
+    worker: Worker, row: Any, said: str
+) -> None:
+    job = worker.client.fine_tuning.jobs.create(
+        model="tiny",
+        training_file=worker.upload([*prompts(2), row]),
+        method=reinforcement(CHECK, max_completion_tokens=4),
+    )
+    job = worker.wait_job(job.id, seconds=240)
+    assert job.status == "failed"
+    assert job.error.code == "invalid_training_file"
+    assert job.error.message.startswith("Line 3: ")
+    assert said in job.error.message
+
+
+PYTHON = """
+import json
+def grade(sample, item):
+    print("this goes nowhere")
+    return 0.5 if sample["output_text"] == item["reference"] else 0.25
+"""
+
+
+def test_python_is_graded_under_limits_where_the_operator_allows_it(tmp_path: Any) -> None:
+    from ftctl_worker.graders.grader import GradingError, fields_of
+    from ftctl_worker.graders.python_grader import PythonGrader
+
+    fields = fields_of("circle", {"reference": "circle"})
+    assert PythonGrader(name="g", source=PYTHON).grade(fields).reward == 0.5
+    for source, fault in (
+        (
+            f"def grade(sample, item): return open('{tmp_path}/x', 'w', buffering=1).write('x\\n')",
+            "runtime",
+        ),
+        ("def grade(sample, item): return len(bytearray(2**30))", "runtime"),
+        ("def grade(sample, item): return 1 / 0", "runtime"),
+        ("def grade(sample, item): return 'much'", "runtime"),
+        ("def grade(sample, item):\n  while True: pass", "unresponsive"),
+        ("import os; os._exit(3)", "runtime"),
+        (
+            "import os\ndef grade(sample, item): return len(os.environ.get('HOME', '')) or 1 / 0",
+            "runtime",
+        ),
+    ):
+        grader = PythonGrader(name="g", source=source, seconds=1.0)
+        with pytest.raises(GradingError) as refused:
+            grader.grade(fields)
+        assert fault in refused.value.fault, source
+
+
+def test_the_operator_allows_python_by_name(tmp_path: Any) -> None:
+    from tests.worker import servers
+
+    grader: Any = {"type": "python", "name": "p", "source": PYTHON}
+    with servers.running(tmp_path, "--allow-python-graders") as worker:
+        run = worker.client.fine_tuning.alpha.graders.run
+        assert run(grader=grader, model_sample="a", item={"reference": "a"}).reward == 0.5

@@ -1,0 +1,1 @@
+"""Executors: where trainers run, behind one port."""

@@ -1,0 +1,1 @@
+"""Graders of the API: from one answer of a model to a reward."""
