@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.retrieval import Passage, Retriever
     from orchestrator.domain.spending import Spendings
     from orchestrator.domain.tariff import Tariff
+    from orchestrator.domain.web import WebRequest, WebResponse
     from orchestrator.store.comparisons import ComparisonStore
     from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.adapter_registry import Registry
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
     from orchestrator.usecases.allowance import Vault
     from orchestrator.usecases.arms import Host
     from orchestrator.usecases.deploying import Yard
+    from orchestrator.usecases.evacuate import Registry as Tenants
     from orchestrator.usecases.evaluation import Evaluation, Shop
+    from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.ledger import Ledger
     from orchestrator.usecases.notifying import Told
     from orchestrator.usecases.till import Till
@@ -416,6 +419,28 @@ class App:
             if each.started_at is not None
         ]
 
+    def leaving(self) -> Tenants:
+        """What a plan of leaving is made from."""
+        from orchestrator.usecases.evacuate import Registry as Tenants
+
+        return Tenants(
+            jobs=self.jobs,
+            datasets=self.datasets,
+            archive=self.archive,
+            recordings=self.recordings,
+            comparisons=self.comparisons,
+            moves=self.moves,
+            lifecycle=self.lifecycle,
+            profiles=self._profiles_by_kind(),
+        )
+
+    def _profiles_by_kind(self) -> dict[str, str]:
+        """The profile that commands name, by kind: the user's own where there is one."""
+        own = self.settings.table("providers")
+        names = self.settings.profile_names()
+        ordered = sorted(names, key=lambda name: name not in own, reverse=True)
+        return {self.settings.profile(name).kind: name for name in ordered}
+
     def vault(self) -> Vault:
         """Where evaluations reserve their money."""
         from orchestrator.usecases.allowance import Vault
@@ -617,6 +642,38 @@ def database_revisions(application: App) -> tuple[str | None, str]:
         engine.dispose()
 
 
+def refuse_closed(application: App, profile: Profile) -> None:
+    """Refuse where the account is known to be closed; without its key that cannot be known.
+
+    Raises:
+        AnswerIsNo: the provider has refused the account before, and not accepted it since.
+    """
+    from orchestrator.usecases.lifetimes import refuse_closed as refuse
+
+    lifecycle = application.lifecycle
+    if profile.kind in lifecycle.closed_codes and profile.api_key and application.has_ledger:
+        refuse(
+            lifecycle,
+            application.jobs,
+            kind=profile.kind,
+            account=application.provider(profile.name).account,
+            today=application.clock.now().date(),
+        )
+
+
+def rehearse_budget(application: App, intent: Intent) -> None:
+    """A rehearsal reads the ledger only where a budget asks for it.
+
+    Raises:
+        BudgetExceeded, Unpriced: to record the intent would be refused.
+    """
+    from orchestrator.usecases.funding import refuse_over_budget
+
+    budgets = application.settings.budgets()
+    if budgets.covers(intent.provider):
+        refuse_over_budget(intent, application.spendings, budgets, application.clock.now())
+
+
 def serve_simulator(host: str, port: int, dialect: str, *, on_ready: Callable[[str], None]) -> None:
     """Serve a provider that costs nothing, until interrupted; `on_ready` is told its base URL."""
     from providers.simulator import serve_simulator as serve
@@ -678,6 +735,33 @@ def serve_webhooks(
             receiver.start()
             on_ready(receiver.url)
             stop.wait()
+
+
+def serve_pages(
+    where: tuple[str, int],
+    answer: Callable[[WebRequest], WebResponse],
+    *,
+    on_ready: Callable[[str], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Answer browsers until told to stop.
+
+    Args:
+        where: address and port; 0 takes a free one.
+        answer: makes every answer, in several threads at once.
+        on_ready: is told the URL once the port is bound, before anything is answered.
+        stop: set it to end; SIGTERM and SIGINT do, too.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    from orchestrator.hooks.pages import PageServer
+
+    stop = stop or threading.Event()
+    with PageServer(where, answer) as server, _until_signalled(stop):
+        on_ready(server.url)
+        server.start()
+        stop.wait()
 
 
 def _webhook_keys(settings: Settings, profile: str) -> tuple[bytes, ...]:

@@ -13,10 +13,7 @@ from orchestrator.domain.adapter_names import CHAMPION, parse_address
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from orchestrator.domain.adapter import History, Move
-    from orchestrator.domain.comparison import Comparison
     from orchestrator.usecases.adapters import Moved
 
 _FILES = "orchestrator.cli.adapter_files"
@@ -122,6 +119,7 @@ def promote(
     The alias `candidate` needs no gate. Requests that come after this are answered by the version;
     nothing is restarted.
     """
+    from orchestrator.usecases.adapters import gate_openers
     from orchestrator.usecases.adapters import promote as move
 
     if force and not reason:
@@ -133,7 +131,9 @@ def promote(
         task,
         version,
         alias=alias,
-        comparisons=[] if force else _comparisons(app, task, version, comparison),
+        comparisons=[]
+        if force
+        else gate_openers(app.adapters, app.comparisons, task, version, comparison),
         forced=force,
         reason=reason or "",
     )
@@ -171,20 +171,6 @@ def remove(ctx: click.Context, task: str, version: str, reason: str, as_json: bo
         print_json({"task": task, "version": version, "removed": True})
     else:
         click.echo(f"{task}@{version} removed")
-
-
-def _comparisons(
-    app: wiring.App, task: str, version: str, wanted: str | None
-) -> Sequence[Comparison]:
-    """What may open the gate: the comparison that was named, or those of the version's job."""
-    from orchestrator.usecases.adapter_registry import read_manifest
-
-    if wanted is not None:
-        return [app.comparisons.find(wanted)]
-    repo = app.adapters.repo
-    history = repo.history(task)
-    job = read_manifest(repo.manifest(history, history.resolve(version))).job
-    return app.comparisons.all(job["id"] if job else None)
 
 
 def _show_task(history: History, *, as_json: bool) -> None:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "See it": {
         "demo": ("orchestrator.cli.demo:demo", "See the whole of ftctl work, on real parts."),
+        "ui": (
+            "orchestrator.cli.ui:ui",
+            "See jobs, data and reports in a browser on this machine.",
+        ),
     },
     "Data": {
         "validate": (

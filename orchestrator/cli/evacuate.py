@@ -47,24 +47,13 @@ def evacuate(
     the last day for each. Reads the ledger and the dated files; asks nobody.
     """
     from orchestrator.reports import evacuation
-    from orchestrator.usecases.evacuate import Registry
     from orchestrator.usecases.evacuate import evacuate as plan_all
 
     app = wiring.app(ctx)
     if name is not None:
         app.settings.profile(name)
     today = day.date() if day else app.clock.now().astimezone(UTC).date()
-    registry = Registry(
-        jobs=app.jobs,
-        datasets=app.datasets,
-        archive=app.archive,
-        recordings=app.recordings,
-        comparisons=app.comparisons,
-        moves=app.moves,
-        lifecycle=app.lifecycle,
-        profiles=_profiles(app),
-    )
-    plans = plan_all(registry, today, provider=name)
+    plans = plan_all(app.leaving(), today, provider=name)
     if markdown is not None:
         markdown.write_text(evacuation.to_markdown(plans, today), encoding="utf-8")
         say(f"wrote {markdown}")
@@ -77,10 +66,3 @@ def evacuate(
         for plan in plans:
             if plan.steps:
                 click.echo("\n" + "\n".join(map(printable, evacuation.lines(plan))))
-
-
-def _profiles(app: wiring.App) -> dict[str, str]:
-    """The profile that commands name, by kind: the user's own where there is one."""
-    own = app.settings.table("providers")
-    names = sorted(app.settings.profile_names(), key=lambda name: name not in own, reverse=True)
-    return {app.settings.profile(name).kind: name for name in names}

@@ -11,7 +11,7 @@ import click
 from orchestrator import wiring
 from orchestrator.cli import progress, tell
 from orchestrator.cli.output import json_option, print_json, print_table, say
-from orchestrator.cli.submit import ask, exit_code, refuse_closed_account
+from orchestrator.cli.submit import ask, exit_code
 from orchestrator.cli.submit_options import cost_options
 from orchestrator.domain.errors import ExitCode, UsageError
 from orchestrator.domain.usd import micros
@@ -152,7 +152,7 @@ def _recorded(app: wiring.App, wish: Wish, consent: _Consent) -> tuple[Job | Non
     ) as migration:
         _show(migration)
         if not consent.again:
-            refuse_closed_account(app, wish.profile)
+            wiring.refuse_closed(app, wish.profile)
         migration.plan.estimate.must_not_exceed(
             consent.limit, allow_unpriced=consent.allow_unpriced
         )

@@ -22,8 +22,6 @@ from orchestrator.domain.job import Job, JobStatus, Method
 from orchestrator.domain.usd import micros
 
 if TYPE_CHECKING:
-    from orchestrator.domain.profile import Profile
-    from orchestrator.usecases.intent import Intent
     from orchestrator.usecases.plan import Plan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -109,12 +107,12 @@ def submit(
         for line in plan.lines():
             say(line)
         if not again:
-            refuse_closed_account(app, request.profile)
+            wiring.refuse_closed(app, request.profile)
         limit = None if max_cost is None else micros(max_cost)
         plan.estimate.must_not_exceed(limit, allow_unpriced=allow_unpriced)
         if dry_run:
             rehearsed = plan.intent("", max_cost=limit, allow_unpriced=allow_unpriced)
-            _rehearse_budget(app, rehearsed)
+            wiring.rehearse_budget(app, rehearsed)
             return _print_dry_run(plan, as_json=as_json)
         ask(plan, yes=yes or as_json)
         provider = app.provider(request.profile.name)
@@ -130,30 +128,6 @@ def submit(
     for line in tell.ways_out(job, app.lifecycle, app.clock.now()):
         say(line)
     return _print_outcome(job, plan.estimate_json(), as_json=as_json)
-
-
-def refuse_closed_account(app: wiring.App, profile: Profile) -> None:
-    """Refuse where the account is known to be closed; without its key that cannot be known."""
-    from orchestrator.usecases.lifetimes import refuse_closed
-
-    known = profile.kind in app.lifecycle.closed_codes and profile.api_key and app.has_ledger
-    if known:
-        refuse_closed(
-            app.lifecycle,
-            app.jobs,
-            kind=profile.kind,
-            account=app.provider(profile.name).account,
-            today=app.clock.now().date(),
-        )
-
-
-def _rehearse_budget(app: wiring.App, intent: Intent) -> None:
-    """A rehearsal reads the ledger only where a budget asks for it."""
-    from orchestrator.usecases.funding import refuse_over_budget
-
-    budgets = app.settings.budgets()
-    if budgets.covers(intent.provider):
-        refuse_over_budget(intent, app.spendings, budgets, app.clock.now())
 
 
 def _print_dry_run(plan: Plan, *, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from orchestrator.domain.job import JobStatus, Origin
 from orchestrator.domain.lifecycle import WARN_DAYS
 from orchestrator.domain.spending import Purpose, SpendingState
 from orchestrator.domain.usd import money, usd_json
+from orchestrator.reports.words import age
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -219,15 +220,6 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     low, high = min(means), max(means)
     span = (high - low) or 1.0
     return "".join(_BARS[round((mean - low) / span * (len(_BARS) - 1))] for mean in means)
-
-
-def age(span: Any) -> str:
-    """A span of time in its largest unit."""
-    seconds = max(0, int(span.total_seconds()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def _one_line(text: str) -> str:

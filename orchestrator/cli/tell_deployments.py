@@ -7,9 +7,9 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table
-from orchestrator.cli.tell import age
 from orchestrator.domain.deployment import DeploymentState
 from orchestrator.domain.tariff import HostingCost, hosting_cost, hosting_hours
+from orchestrator.reports.words import age
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from orchestrator.datasets.tokens import PER_EXAMPLE, PER_MESSAGE, counter_of
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from orchestrator.datasets.open_models import OpenModel
@@ -34,6 +34,28 @@ class Piece(NamedTuple):
     label: str
 
 
+class FoundRow(NamedTuple):
+    """A row where it stands.
+
+    Attributes:
+        row: number, from 1, without blank lines.
+        line: physical line, from 1.
+        text: of the line, as it came.
+    """
+
+    row: int
+    line: int
+    text: bytes
+
+    def decoded(self, path: Path) -> dict[str, Any]:
+        """The row of that file.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        return _decoded(self.text, path, self.line)
+
+
 def row_of(path: Path, number: int) -> tuple[int, dict[str, Any]]:
     """Row N of a file, counted from 1 without blank lines, and the line it stands on.
 
@@ -48,6 +70,30 @@ def row_of(path: Path, number: int) -> tuple[int, dict[str, Any]]:
             if bare and seen == number:
                 return line_number, _decoded(bare, path, line_number)
     raise UsageError(f"{path} has {seen} rows; there is no row {number}.", hint="--show 1")
+
+
+def rows_between(
+    path: Path, *, first: int = 1, many: int = 10, lines: Collection[int] | None = None
+) -> list[FoundRow]:
+    """Some rows of a file, as they stand there; what cannot be read is there, too.
+
+    Args:
+        path: of the dataset.
+        first: number of the first row that is wanted, from 1, without blank lines.
+        many: so many at most.
+        lines: only rows on these lines.
+    """
+    found: list[FoundRow] = []
+    row = 0
+    with opened(path) as source:
+        for line, text in enumerate(physical_lines(source.stream), 1):
+            bare = text.removeprefix(BOM).strip()
+            row += bool(bare)
+            if bare and (row >= first if lines is None else line in lines):
+                found.append(FoundRow(row, line, bare))
+            if len(found) == many:
+                break
+    return found
 
 
 def pieces_of(

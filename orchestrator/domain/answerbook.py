@@ -64,6 +64,15 @@ class Earlier(NamedTuple):
     arms: frozenset[tuple[str, str]]
 
 
+class KeptReport(NamedTuple):
+    """A report that was written, without its body."""
+
+    id: str
+    job_id: str | None
+    created_at: datetime
+    verdict: str
+
+
 class Comparisons(AnswerStore, Protocol):
     """Where comparisons and reports are kept. Every method is one transaction."""
 

@@ -103,6 +103,26 @@ class ModelDates(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """Which jobs are looked for; None and empty leave all of them.
+
+    Attributes:
+        text: part of an id, a remote id, a model, a tuned model or a suffix, in any case.
+    """
+
+    status: JobStatus | None = None
+    provider: str | None = None
+    text: str = ""
+
+
+class JobPage(NamedTuple):
+    """Some of the jobs that were looked for, and how many there are in all."""
+
+    jobs: Sequence[Job]
+    total: int
+
+
 class JobStore(Protocol):
     """Where jobs are kept. Every method is one transaction."""
 
@@ -144,6 +164,18 @@ class JobStore(Protocol):
         self, statuses: Iterable[JobStatus] | None = None, *, training: str | None = None
     ) -> Sequence[Job]:
         """Jobs, newest first; only those in one of `statuses`, or on that training split."""
+        ...
+
+    def page(self, wanted: JobFilter, *, first: int, many: int) -> JobPage:
+        """Some jobs, newest first: `many` of them from number `first`, 0 being the newest."""
+        ...
+
+    def tuned(self) -> Sequence[Job]:
+        """Jobs that have a tuned model, newest first."""
+        ...
+
+    def providers(self) -> Sequence[str]:
+        """The profiles that jobs were made with, sorted."""
         ...
 
     def due(self, statuses: Iterable[JobStatus], at: datetime) -> Sequence[Job]:
@@ -192,8 +224,8 @@ class JobStore(Protocol):
         """What is known already, without the events themselves."""
         ...
 
-    def events(self, job_id: str) -> Sequence[JobEvent]:
-        """Oldest first."""
+    def events(self, job_id: str, *, newest: int | None = None) -> Sequence[JobEvent]:
+        """Oldest first; only the newest so many."""
         ...
 
     def metrics(self, job_id: str) -> Sequence[MetricPoint]:

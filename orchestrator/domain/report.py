@@ -173,8 +173,8 @@ def build(inputs: Inputs) -> Report:
         comparison=inputs.comparison,
         data=inputs.data,
         answers=inputs.answers,
-        training=_thinned(training),
-        validation=_thinned(validation),
+        training=thinned(training),
+        validation=thinned(validation),
         chosen_step=_chosen_step(inputs, training),
         stage=checklist.stage,
         policy=checklist.policy,
@@ -238,7 +238,7 @@ def _provenance(inputs: Inputs) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def _thinned(points: Sequence[MetricPoint]) -> list[MetricPoint]:
+def thinned(points: Sequence[MetricPoint]) -> list[MetricPoint]:
     if len(points) <= _MOST_POINTS:
         return list(points)
     last = len(points) - 1

@@ -26,15 +26,8 @@ def other_charts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     return _drawn(report, _OTHERS)
 
 
-def _drawn(report: Mapping[str, Any], charts: _Charts) -> list[tuple[str, str]]:
-    drawn = [(heading, draw(report)) for heading, draw in charts]
-    return [(heading, chart) for heading, chart in drawn if chart]
-
-
-def _differences(report: Mapping[str, Any]) -> str:
-    comparison = report["comparison"]
-    if not comparison:
-        return ""
+def difference_chart(comparison: Mapping[str, Any]) -> str:
+    """The differences of a comparison with their intervals, slices after them, as SVG."""
     found = [*comparison["differences"], *comparison["slices"][:_MOST_SLICES]]
     dots = [_dot(d) for d in found]
     margin = comparison["plan"].get("margin")
@@ -44,6 +37,44 @@ def _differences(report: Mapping[str, Any]) -> str:
         margin=100 * margin if margin else None,
         unit="points of difference; the line at 0 is no difference",
     )
+
+
+def loss_chart(
+    training: Sequence[Sequence[float]],
+    validation: Sequence[Sequence[float]],
+    chosen_step: int | None = None,
+) -> str:
+    """Both losses by step, as SVG; empty without a point.
+
+    Args:
+        training: step and loss of each point; `validation` likewise.
+        chosen_step: whose weights were measured.
+    """
+    curves = [
+        svg.Line(name, [(float(x), float(y)) for x, y in points], kind)
+        for name, points, kind in (
+            ("training loss", training, "first"),
+            ("validation loss", validation, "second"),
+        )
+        if points
+    ]
+    if not curves:
+        return ""
+    walls = (
+        []
+        if chosen_step is None
+        else [svg.Wall(float(chosen_step), f"measured: step {chosen_step}", top=True)]
+    )
+    return svg.lines("Loss by step", curves, "step", "loss", zero=False, walls=walls)
+
+
+def _drawn(report: Mapping[str, Any], charts: _Charts) -> list[tuple[str, str]]:
+    drawn = [(heading, draw(report)) for heading, draw in charts]
+    return [(heading, chart) for heading, chart in drawn if chart]
+
+
+def _differences(report: Mapping[str, Any]) -> str:
+    return difference_chart(report["comparison"]) if report["comparison"] else ""
 
 
 def _dot(found: Mapping[str, Any]) -> svg.Dot:
@@ -59,21 +90,7 @@ def _dot(found: Mapping[str, Any]) -> svg.Dot:
 
 
 def _loss(report: Mapping[str, Any]) -> str:
-    curves = [
-        svg.Line(name, [(float(x), float(y)) for x, y in report[key]], kind)
-        for name, key, kind in (
-            ("training loss", "training", "first"),
-            ("validation loss", "validation", "second"),
-        )
-        if report[key]
-    ]
-    if not curves:
-        return ""
-    chosen = report["chosen_step"]
-    walls = (
-        [] if chosen is None else [svg.Wall(float(chosen), f"measured: step {chosen}", top=True)]
-    )
-    return svg.lines("Loss by step", curves, "step", "loss", zero=False, walls=walls)
+    return loss_chart(report["training"], report["validation"], report["chosen_step"])
 
 
 def _frontier(report: Mapping[str, Any]) -> str:

@@ -51,11 +51,11 @@ def lines(plan: Departure) -> Iterator[str]:
     """The steps of one model, for a terminal."""
     tenant = plan.tenant
     yield f"{tenant.job.tuned_model} ({tenant.job.provider}, job {tenant.job.id})"
-    yield f"  {_last_day(plan)}"
-    yield f"  {_training(plan)}"
+    yield f"  {last_day(plan)}"
+    yield f"  {training(plan)}"
     for step in plan.steps:
         yield f"  [{_MARKS[step.state]}] {step.name:<8} {_latest(step)}{step.what}"
-        for command in _commands(plan, step):
+        for command in commands(plan, step):
             yield f"{'':15}{command}"
 
 
@@ -68,17 +68,17 @@ def to_markdown(plans: Sequence[Departure], today: date) -> str:
     for plan in leaving:
         found += [f"## {_code(str(plan.tenant.job.tuned_model))}", ""]
         found += [
-            f"It {_gentle(_last_day(plan))}.",
+            f"It {_gentle(last_day(plan))}.",
             "",
-            f"There is {_gentle(_training(plan))}.",
+            f"There is {_gentle(training(plan))}.",
             "",
         ]
         for step in plan.steps:
             mark = "x" if step.state is State.DONE else " "
             said = _gentle(f"{_latest(step)}{step.what}")
             found.append(f"- [{mark}] **{step.name}** ({step.state}): {said}")
-            if commands := list(_commands(plan, step)):
-                found += ["", "  ```sh", *(f"  {command}" for command in commands), "  ```", ""]
+            if typed := list(commands(plan, step)):
+                found += ["", "  ```sh", *(f"  {command}" for command in typed), "  ```", ""]
         found.append("")
     return "\n".join(found).rstrip() + "\n"
 
@@ -110,7 +110,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines_[0], "|" + " --- |" * len(head), *lines_[1:], ""]
 
 
-def _commands(plan: Departure, step: Step) -> Iterator[str]:
+def commands(plan: Departure, step: Step) -> Iterator[str]:
     """What to type for a step, and for its alternatives."""
     if not step.command or not step.state.is_open:
         return
@@ -189,7 +189,8 @@ def _ends(plan: Departure) -> date | None:
     return plan.tenant.serving.day if plan.tenant.serving else None
 
 
-def _last_day(plan: Departure) -> str:
+def last_day(plan: Departure) -> str:
+    """Until when the model answers, and who says so."""
     serving = plan.tenant.serving
     if serving is None:
         return "ends on a day that nobody told"
@@ -201,7 +202,7 @@ def _last_day(plan: Departure) -> str:
     return f"stops answering on {serving.day}, in {plan.days_left} days {said}"
 
 
-def _training(plan: Departure) -> str:
+def training(plan: Departure) -> str:
     """Until when, and where, the same training can be done."""
     tenant = plan.tenant
     told = [f"at {tenant.job.provider} {_at_home(plan)}"]

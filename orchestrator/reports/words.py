@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import timedelta
 
 # What a spreadsheet reads as the start of a formula (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -79,6 +80,15 @@ def points(value: float) -> str:
 def signed(value: float) -> str:
     """A difference in points, with its sign."""
     return f"{100 * value:+.1f}"
+
+
+def age(span: timedelta) -> str:
+    """A span of time in its largest unit."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def warnings(arms: Iterable[Mapping[str, Any]]) -> list[str]:

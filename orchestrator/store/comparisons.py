@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
-from orchestrator.domain.answerbook import Earlier, ScoredRow
+from orchestrator.domain.answerbook import Earlier, KeptReport, ScoredRow
 from orchestrator.domain.canonical import digest
 from orchestrator.domain.comparison import Comparison
 from orchestrator.domain.errors import UsageError
@@ -198,6 +198,22 @@ class ComparisonStore:
             query = query.where(comparison_rows.c.job_id == job_id)
         return self._finished(query)
 
+    def page(
+        self, *, first: int, many: int, job_id: str | None = None
+    ) -> tuple[list[Comparison], int]:
+        """Some finished comparisons, newest first, and how many there are in all."""
+        of_job = () if job_id is None else (comparison_rows.c.job_id == job_id,)
+        found = self._finished(
+            select(comparison_rows.c.result)
+            .where(*of_job)
+            .order_by(comparison_rows.c.created_at.desc(), comparison_rows.c.id.desc())
+            .offset(first)
+            .limit(many)
+        )
+        count = select(func.count()).where(comparison_rows.c.status == _DONE, *of_job)
+        with reading(self._engine) as connection:
+            return found, int(connection.execute(count).scalar_one())
+
     def latest(self, job_id: str) -> Comparison | None:
         """The newest finished comparison of a job."""
         found = self._finished(
@@ -246,6 +262,37 @@ class ComparisonStore:
                     body=dict(report),
                 )
             )
+
+    def reports(
+        self, *, first: int, many: int, job_id: str | None = None
+    ) -> tuple[list[KeptReport], int]:
+        """Some reports that were written, newest first, and how many there are in all."""
+        of_job = () if job_id is None else (report_rows.c.job_id == job_id,)
+        columns = [report_rows.c[name] for name in KeptReport._fields]
+        query = (
+            select(*columns)
+            .where(*of_job)
+            .order_by(report_rows.c.created_at.desc(), report_rows.c.id.desc())
+            .offset(first)
+            .limit(many)
+        )
+        count = select(func.count()).select_from(report_rows).where(*of_job)
+        with reading(self._engine) as connection:
+            found = [KeptReport(**row) for row in connection.execute(query).mappings()]
+            return found, int(connection.execute(count).scalar_one())
+
+    def report(self, report_id: str) -> Mapping[str, Any]:
+        """A report as it was written.
+
+        Raises:
+            UsageError: there is none of that id.
+        """
+        query = select(report_rows.c.body).where(report_rows.c.id == report_id)
+        with reading(self._engine) as connection:
+            body: Mapping[str, Any] | None = connection.execute(query).scalar()
+        if body is None:
+            raise UsageError(f"There is no report '{report_id}'.", hint="ftctl report JOB")
+        return body
 
     def _finished(self, query: Select[Any]) -> list[Comparison]:
         with reading(self._engine) as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain import failpoints
@@ -18,7 +18,7 @@ from orchestrator.domain.job import (
     MetricPoint,
     Transition,
 )
-from orchestrator.domain.ledger import Step
+from orchestrator.domain.ledger import JobPage, Step
 from orchestrator.domain.spending import Budgets
 from orchestrator.store.job_values import (
     checkpoint_row,
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Engine, RowMapping, Select, Table
+    from sqlalchemy import ColumnElement, Engine, RowMapping, Select, Table
     from sqlalchemy.engine import Connection
 
-    from orchestrator.domain.ledger import History
+    from orchestrator.domain.ledger import History, JobFilter
     from orchestrator.domain.move import Move
     from orchestrator.domain.spending import Spending
 
@@ -144,6 +144,24 @@ class SqlJobStore:
         if training is not None:
             query = query.where(job_rows.c.training == training)
         return self._jobs(query)
+
+    def page(self, wanted: JobFilter, *, first: int, many: int) -> JobPage:
+        """Some jobs, newest first: `many` of them from number `first`, 0 being the newest."""
+        where = _where(wanted)
+        some = select(job_rows).where(*where).order_by(job_rows.c.created_at.desc(), job_rows.c.id)
+        jobs = self._jobs(some.offset(first).limit(many))
+        count = select(func.count().label("count")).select_from(job_rows).where(*where)
+        return JobPage(jobs, int(self._read(count)[0]["count"]))
+
+    def tuned(self) -> Sequence[Job]:
+        """Jobs that have a tuned model, newest first."""
+        query = select(job_rows).where(job_rows.c.tuned_model.is_not(None))
+        return self._jobs(query.order_by(job_rows.c.created_at.desc(), job_rows.c.id))
+
+    def providers(self) -> Sequence[str]:
+        """The profiles that jobs were made with, sorted."""
+        query = select(job_rows.c.provider).distinct().order_by(job_rows.c.provider)
+        return [row["provider"] for row in self._read(query)]
 
     def due(self, statuses: Iterable[JobStatus], at: datetime) -> Sequence[Job]:
         """Jobs in one of these states whose next poll is not later than `at`, newest first."""
@@ -255,10 +273,11 @@ class SqlJobStore:
         query = select(event_rows.c.key).where(event_rows.c.job_id == job_id)
         return {row["key"] for row in self._read(query)}
 
-    def events(self, job_id: str) -> Sequence[JobEvent]:
-        """Oldest first."""
+    def events(self, job_id: str, *, newest: int | None = None) -> Sequence[JobEvent]:
+        """Oldest first; only the newest so many."""
         query = select(event_rows).where(event_rows.c.job_id == job_id)
-        rows = self._read(query.order_by(event_rows.c.at, event_rows.c.id))
+        query = query.order_by(event_rows.c.at.desc(), event_rows.c.id.desc()).limit(newest)
+        rows = reversed(self._read(query))
         names = ("key", "at", "level", "message", "source", "data")
         return [JobEvent(**{name: row[name] for name in names}) for row in rows]
 
@@ -333,6 +352,20 @@ class SqlJobStore:
             if new:
                 connection.execute(insert(table), list(new.values()))
             return len(new)
+
+
+def _where(wanted: JobFilter) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if wanted.status is not None:
+        where.append(job_rows.c.status == str(wanted.status))
+    if wanted.provider:
+        where.append(job_rows.c.provider == wanted.provider)
+    if wanted.text:
+        columns = ("id", "remote_id", "model", "tuned_model", "suffix")
+        where.append(
+            or_(*(job_rows.c[name].icontains(wanted.text, autoescape=True) for name in columns))
+        )
+    return where
 
 
 def _alone_with(connection: Connection, job_id: str) -> None:

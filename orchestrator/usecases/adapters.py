@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.adapter import History
     from orchestrator.domain.adapter_manifest import Manifest
+    from orchestrator.domain.answerbook import Comparisons
     from orchestrator.domain.comparison import Comparison
     from orchestrator.usecases.adapter_registry import Registry
 
@@ -69,6 +70,17 @@ def promote(
     move = replace(move, gate=gate, manifest=sha256(content))
     _append(registry, history, move)
     return Moved(alias, version, move)
+
+
+def gate_openers(
+    registry: Registry, store: Comparisons, task: str, version: str, wanted: str | None = None
+) -> Sequence[Comparison]:
+    """What may open the gate: the comparison that was named, or those of the version's job."""
+    if wanted is not None:
+        return [store.find(wanted)]
+    history = registry.repo.history(task)
+    job = read_manifest(registry.repo.manifest(history, history.resolve(version))).job
+    return store.all(job["id"] if job else None)
 
 
 def rollback(registry: Registry, task: str, *, alias: str = CHAMPION, reason: str = "") -> Moved:

@@ -25,6 +25,7 @@ def rows_of(
     part: str | None = None,
     arms: Sequence[str] = (),
     limit: int | None = None,
+    skip: int = 0,
 ) -> list[dict[str, Any]]:
     """Rows with every arm's answer and score.
 
@@ -36,6 +37,7 @@ def rows_of(
         part: only rows of this slice.
         arms: only these arms' answers; all when empty.
         limit: so many rows at most.
+        skip: leave out so many first.
 
     Raises:
         UsageError: no such arm, no such slice, or the comparison kept no rows.
@@ -51,7 +53,8 @@ def rows_of(
     _known([*shown, baseline], scores)
     pair = scores[comparison.decisive.candidate], scores[baseline]
     wanted = [row for row in sorted(pair[0]) if outcome in {None, _outcome(row, *pair)}]
-    samples = _of_slice(store.samples(comparison.id, wanted), part, comparison)[:limit]
+    end = None if limit is None else skip + limit
+    samples = _of_slice(store.samples(comparison.id, wanted), part, comparison)[skip:end]
     numbers = [sample.row for sample in samples]
     answers = {name: store.answers(comparison.id, name, numbers) for name in shown}
     return [

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.signature import SIGNATURE, signed
-from orchestrator.hooks.receiver import Bounds, Door, Receiver
+from orchestrator.hooks.bounded import Bounds
+from orchestrator.hooks.receiver import Door, Receiver
 
 KEY = b"k" * 32
 CLOCK = ManualClock()
