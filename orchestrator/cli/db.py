@@ -9,6 +9,7 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.errors import ExitCode
+from orchestrator.wiring import databases
 
 
 @click.group(epilog="\b\nExample:\n  ftctl db status\n  ftctl db upgrade")
@@ -22,7 +23,7 @@ def db() -> None:
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show which schema the database has, and which one this ftctl needs."""
     app = wiring.app(ctx)
-    have, want = wiring.database_revisions(app)
+    have, want = databases.revisions(app)
     if as_json:
         print_json({"database": have, "needed": want, "current": have == want})
         return
@@ -36,7 +37,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def upgrade(ctx: click.Context, as_json: bool) -> None:
     """Bring an older database to this version, after a backup beside it."""
-    before, after, copy = wiring.upgrade_database(wiring.app(ctx))
+    before, after, copy = databases.upgrade(wiring.app(ctx))
     if as_json:
         print_json({"before": before, "after": after, "backup": str(copy) if copy else None})
         return
@@ -53,7 +54,7 @@ def backup(ctx: click.Context, target: Path, as_json: bool) -> None:
     """Copy the database while others write to it; the copy is checked."""
     if target.exists():
         raise click.UsageError(f"{target} exists; name a new file.")
-    wiring.backup_database(wiring.app(ctx), target)
+    databases.backup(wiring.app(ctx), target)
     if as_json:
         print_json({"backup": str(target)})
     else:
@@ -71,14 +72,14 @@ def restore(ctx: click.Context, source: Path, as_json: bool) -> None:
     it was made are not in it: look for them in the database that was kept.
     """
     app = wiring.app(ctx)
-    kept, rows = wiring.restore_database(app, source)
+    kept, rows = databases.restore(app, source)
     if as_json:
         print_json({"restored": str(source), "kept": str(kept) if kept else None, "rows": rows})
         return
     click.echo(f"restored {source}: {rows.get('jobs', 0)} jobs")
     if kept:
         click.echo(f"the database before: {kept}")
-    have, want = wiring.database_revisions(app)
+    have, want = databases.revisions(app)
     say("next: ftctl sync" if have == want else "next: ftctl db upgrade")
 
 
@@ -90,7 +91,7 @@ def check(ctx: click.Context, as_json: bool) -> int:
 
     Exit code: 0 sound; 5 not.
     """
-    found = wiring.check_database(wiring.app(ctx))
+    found = databases.check(wiring.app(ctx))
     if as_json:
         print_json({"ok": not found.problems, "problems": found.problems, "rows": found.rows})
     else:

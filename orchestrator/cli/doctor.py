@@ -13,6 +13,7 @@ from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.domain.errors import ConfigurationError, ExitCode, FtctlError
 from orchestrator.domain.prices import STALE_DAYS
+from orchestrator.wiring import databases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ def _configuration(app: wiring.App) -> Iterator[Finding]:
 
 
 def _database(app: wiring.App) -> Iterator[Finding]:
-    facts = wiring.database_facts(app)
+    facts = databases.facts(app)
     if facts.remote:
         yield Finding(
             "database", _BAD, f"lies on a network file system ({facts.remote})",
@@ -96,11 +97,11 @@ def _database(app: wiring.App) -> Iterator[Finding]:
     if not facts.exists:
         yield Finding("database", _GOOD, "not made yet; the first command makes it")
         return
-    have, want = wiring.database_revisions(app)
+    have, want = databases.revisions(app)
     if have not in {None, want}:
         yield Finding("database", _BAD, f"schema {have}, needed {want}", "ftctl db upgrade")
         return
-    problems = wiring.check_database(app).problems
+    problems = databases.check(app).problems
     yield Finding(
         "database", _BAD if problems else _GOOD,
         problems[0] if problems else f"schema {want}, sound", "ftctl db restore FILE",
@@ -108,7 +109,7 @@ def _database(app: wiring.App) -> Iterator[Finding]:
 
 
 def _files(app: wiring.App) -> Iterator[Finding]:
-    facts = wiring.database_facts(app)
+    facts = databases.facts(app)
     for path in facts.exposed[:5]:
         yield Finding("files", _BAD, f"{path} can be read by others", f"chmod 600 {path}")
     if not facts.exposed:
@@ -153,8 +154,8 @@ def _worker(_app: wiring.App) -> Iterator[Finding]:
 
 
 def _deployments(app: wiring.App) -> Iterator[Finding]:
-    facts = wiring.database_facts(app)
-    if not facts.exists or len(set(wiring.database_revisions(app))) > 1:
+    facts = databases.facts(app)
+    if not facts.exists or len(set(databases.revisions(app))) > 1:
         return
     from orchestrator.cli import tell_deployments as telling
 

@@ -44,7 +44,7 @@ In ftctl.toml:
 @json_option
 def serve(host: str, port: int, dialect: str, as_json: bool) -> None:
     """Answer as a fine-tuning host would, until interrupted; forget everything after."""
-    from orchestrator import wiring
+    from orchestrator.wiring import servers
 
     def ready(url: str) -> None:
         if as_json:
@@ -53,4 +53,4 @@ def serve(host: str, port: int, dialect: str, as_json: bool) -> None:
             click.echo(url)
         say("The simulator answers there; press Ctrl-C to end it.")
 
-    wiring.serve_simulator(host, port, dialect, on_ready=ready)
+    servers.serve_simulator(host, port, dialect, on_ready=ready)

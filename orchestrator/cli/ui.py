@@ -10,6 +10,7 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.profile import is_loopback
+from orchestrator.wiring import servers
 
 EXAMPLE = """\b
 Example:
@@ -75,6 +76,6 @@ def ui(
             webbrowser.open(link)
 
     try:
-        wiring.serve_pages((host, port), site, on_ready=ready)
+        servers.serve_pages((host, port), site, on_ready=ready)
     finally:
         site.close()

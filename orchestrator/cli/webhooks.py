@@ -7,6 +7,7 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.profile import is_loopback
+from orchestrator.wiring import servers
 
 EXAMPLE = """\b
 Example:
@@ -48,4 +49,4 @@ def serve(ctx: click.Context, profile: str, host: str, port: int, as_json: bool)
             say("this is plain http: let only a proxy with TLS reach it")
         say("webhooks are taken in there; Ctrl-C ends it")
 
-    wiring.serve_webhooks(wiring.app(ctx), profile, (host, port), on_ready=ready, say=say)
+    servers.serve_webhooks(wiring.app(ctx), profile, (host, port), on_ready=ready, say=say)

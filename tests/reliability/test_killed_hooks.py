@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import wiring
+from orchestrator.wiring import servers
 from tests.reliability import world
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
@@ -93,7 +93,7 @@ def serving(ours: world.Installation, failpoint: str) -> Iterator[tuple[int, str
     pid = os.fork()
     if pid == 0:
         try:
-            wiring.serve_webhooks(
+            servers.serve_webhooks(
                 ours.app(failpoint), "host", ("127.0.0.1", 0), say=lambda _: None,
                 on_ready=lambda url: os.close(writable) if os.write(writable, url.encode()) else None,
             )  # fmt: skip

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urlencode
 
-from orchestrator import wiring
 from orchestrator.ui.access import Gatekeeper
 from orchestrator.ui.site import Site
+from orchestrator.wiring import servers
 from tests.conftest import Ftctl
 
 
@@ -131,7 +131,7 @@ def served(ftctl: Ftctl, *, names: frozenset[str] = frozenset()) -> Iterator[Ser
     site = Site(app, Gatekeeper(app.clock.now, names=names), ftctl.home, lines.append)
     links: queue.Queue[str] = queue.Queue()
     thread = threading.Thread(
-        target=wiring.serve_pages,
+        target=servers.serve_pages,
         args=(("127.0.0.1", 0), site),
         kwargs={"on_ready": lambda url: links.put(site.listens(url)), "stop": stop},
     )

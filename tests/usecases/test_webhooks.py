@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import wiring
 from orchestrator.domain.job import Job, JobStatus
 from orchestrator.domain.signature import secrets_of
 from orchestrator.hooks.receiver import Door, Receiver
+from orchestrator.wiring import servers
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.providers.description import faults
@@ -49,7 +49,7 @@ def listening(ftctl: Ftctl, profile: str = "host") -> Iterator[Listening]:
     urls: queue.Queue[str] = queue.Queue()
     stop, app = threading.Event(), ftctl.app()
     thread = threading.Thread(
-        target=wiring.serve_webhooks,
+        target=servers.serve_webhooks,
         args=(app, profile, ("127.0.0.1", 0)),
         kwargs={"on_ready": urls.put, "say": lines.put, "stop": stop},
     )

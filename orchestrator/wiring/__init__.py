@@ -1,4 +1,4 @@
-"""The one module that names concrete classes. Everything here is made on first use."""
+"""The one package that names concrete classes. Everything here is made on first use."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import signal
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator import config
 from orchestrator.domain import failpoints
 from orchestrator.domain.clock import Clock, SystemClock
-from orchestrator.domain.errors import ConfigurationError, LocalStateError, MissingCredentials
+from orchestrator.domain.errors import ConfigurationError, MissingCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,9 +42,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.retrieval import Passage, Retriever
     from orchestrator.domain.spending import Spendings
     from orchestrator.domain.tariff import Tariff
-    from orchestrator.domain.web import WebRequest, WebResponse
     from orchestrator.store.comparisons import ComparisonStore
-    from orchestrator.store.health import Facts, Health
     from orchestrator.usecases.adapter_registry import Registry
     from orchestrator.usecases.adapter_serving import AdapterServer
     from orchestrator.usecases.allowance import Vault
@@ -588,60 +586,6 @@ def capabilities_of(application: App, job: Job) -> Capabilities:
     return capabilities(Profile(name=job.provider, kind=job.kind, home=settings.home))
 
 
-def upgrade_database(application: App) -> tuple[str | None, str, Path | None]:
-    """Back up and upgrade: revision before, revision after, backup."""
-    from orchestrator.store.database import upgrade
-
-    return upgrade(application.settings.database_url, application.clock.now())
-
-
-def backup_database(application: App, target: Path) -> None:
-    """Copy the database while others write."""
-    from orchestrator.store.database import backup
-
-    backup(application.settings.database_url, target)
-
-
-def restore_database(application: App, source: Path) -> tuple[Path | None, Mapping[str, int]]:
-    """Put a backup in the database's place: where the old one lies, and rows by table."""
-    from orchestrator.store import health, locks
-
-    lock = application.settings.home / "locks" / "sync.lock"
-    with locks.exclusive(lock) as ours:
-        if not ours:
-            raise LocalStateError("A pass of sync is under way.", hint="try again in a minute")
-        url, now = application.settings.database_url, application.clock.now()
-        kept, found = health.restore(url, source, now)
-    return kept, found.rows
-
-
-def check_database(application: App) -> Health:
-    """Read every page of the database and every reference in it."""
-    from orchestrator.store import health
-
-    return health.check(application.settings.database_url)
-
-
-def database_facts(application: App) -> Facts:
-    """What the database stands on: library, journal, disk, file modes. Makes nothing."""
-    from orchestrator.store import health
-
-    return health.facts(application.settings.database_url, application.settings.home)
-
-
-def database_revisions(application: App) -> tuple[str | None, str]:
-    """The schema that the database has, and the one this program needs."""
-    from orchestrator.store import migrations
-    from orchestrator.store.database import connect, translated
-
-    engine = connect(application.settings.database_url)
-    try:
-        with translated(application.settings.database_url):
-            return migrations.current(engine), migrations.head()
-    finally:
-        engine.dispose()
-
-
 def refuse_closed(application: App, profile: Profile) -> None:
     """Refuse where the account is known to be closed; without its key that cannot be known.
 
@@ -674,13 +618,6 @@ def rehearse_budget(application: App, intent: Intent) -> None:
         refuse_over_budget(intent, application.spendings, budgets, application.clock.now())
 
 
-def serve_simulator(host: str, port: int, dialect: str, *, on_ready: Callable[[str], None]) -> None:
-    """Serve a provider that costs nothing, until interrupted; `on_ready` is told its base URL."""
-    from providers.simulator import serve_simulator as serve
-
-    serve(host, port, dialect, on_ready=on_ready)
-
-
 def export_merged(application: App, adapter: Path, base: str, out: Path, *, gguf: bool) -> None:
     """Merge an adapter into its base model, in a process of the worker's package.
 
@@ -691,106 +628,3 @@ def export_merged(application: App, adapter: Path, base: str, out: Path, *, gguf
     from providers.embedded import export_merged as export
 
     export(adapter, base, out, gguf=gguf, cache=application.settings.home / "worker")
-
-
-def serve_webhooks(
-    application: App,
-    profile: str,
-    where: tuple[str, int],
-    *,
-    on_ready: Callable[[str], None],
-    say: Callable[[str], None],
-    stop: threading.Event | None = None,
-) -> None:
-    """Take in signed webhooks of a profile's account until told to stop.
-
-    Args:
-        application: the wired application.
-        profile: whose secret they are signed with, and whose jobs they are about.
-        where: address and port; 0 takes a free one.
-        on_ready: is told the URL once the port is bound.
-        say: is told a line for each webhook, from several threads.
-        stop: set it to end; SIGTERM and SIGINT do, too.
-
-    Raises:
-        MissingCredentials: there is no secret.
-        OSError: the port cannot be had.
-    """
-    from orchestrator.hooks.receiver import Door, Receiver
-    from orchestrator.usecases.webhooks import LookOut, hear
-
-    keys = _webhook_keys(application.settings, profile)
-    ledger, provider = application.ledger(say), application.provider(profile)
-    inbox, stop = application.inbox, stop or threading.Event()
-    with LookOut(provider, ledger, idle=lambda: application.tell_others(say)) as look_out:
-
-        def take(webhook_id: str, said: Mapping[str, Any]) -> None:
-            heard = hear(webhook_id, said, inbox, provider.account, ledger)
-            say(heard.line)
-            if heard.job_id is not None:
-                look_out.add(heard.job_id)
-
-        door = Door(keys=keys, clock=application.clock, take=take, say=say)
-        with Receiver(where, door) as receiver, _until_signalled(stop):
-            receiver.start()
-            on_ready(receiver.url)
-            stop.wait()
-
-
-def serve_pages(
-    where: tuple[str, int],
-    answer: Callable[[WebRequest], WebResponse],
-    *,
-    on_ready: Callable[[str], None],
-    stop: threading.Event | None = None,
-) -> None:
-    """Answer browsers until told to stop.
-
-    Args:
-        where: address and port; 0 takes a free one.
-        answer: makes every answer, in several threads at once.
-        on_ready: is told the URL once the port is bound, before anything is answered.
-        stop: set it to end; SIGTERM and SIGINT do, too.
-
-    Raises:
-        OSError: the port cannot be had.
-    """
-    from orchestrator.hooks.pages import PageServer
-
-    stop = stop or threading.Event()
-    with PageServer(where, answer) as server, _until_signalled(stop):
-        on_ready(server.url)
-        server.start()
-        stop.wait()
-
-
-def _webhook_keys(settings: Settings, profile: str) -> tuple[bytes, ...]:
-    from orchestrator.domain.signature import secrets_of
-
-    settings.profile(profile)
-    variable, found = settings.webhook_secret(profile)
-    where = variable or "the credentials file"
-    keys = secrets_of(found or "", where)
-    if not keys:
-        raise MissingCredentials(
-            f"There is no webhook secret for '{profile}'.",
-            hint=f"export {variable}=whsec_..."
-            if variable
-            else f'webhook_secret_env = "..." under [providers.{profile}]',
-        )
-    return keys
-
-
-@contextlib.contextmanager
-def _until_signalled(stop: threading.Event) -> Iterator[None]:
-    """A wish to end sets the event; nothing is cut off in its middle."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    wishes = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(each, lambda *_: stop.set()) for each in wishes]
-    try:
-        yield
-    finally:
-        for each, handler in zip(wishes, before, strict=True):
-            signal.signal(each, handler)
