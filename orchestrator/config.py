@@ -95,14 +95,28 @@ class Settings:
             ConfigurationError: no such profile, or a table that makes no sense.
         """
         own = self._own_profiles().get(name)
-        table = {**_BUILT_IN.get(name, {}), **(own or {})}
         if own is None and name not in _BUILT_IN:
             known = ", ".join(self.profile_names())
             raise ConfigurationError(
                 f"There is no provider profile '{name}'; known are {known}.",
                 hint=f'add [providers.{name}] with kind = "openai", "azure" or "peft" to ftctl.toml',
             )
-        return self._resolved(name, table)
+        return self._resolved(name, self._merged(name))
+
+    def _merged(self, name: str) -> dict[str, Any]:
+        """A profile's own table over the built-in one of that name."""
+        own = self._own_profiles().get(name, {})
+        table = {**_BUILT_IN.get(name, {}), **own}
+        if "base_url" in own and table.get("embedded"):
+            if own.get("embedded"):
+                raise ConfigurationError(
+                    f"[providers.{name}] in {self.config_file} has a base_url and embedded = true:"
+                    " the embedded worker chooses its own address.",
+                    hint="leave one of the two away",
+                )
+            # A worker elsewhere takes the place of the embedded one.
+            table["embedded"] = False
+        return table
 
     def table(self, name: str) -> Mapping[str, Any]:
         """A top-level table of ftctl.toml; empty when it is not there."""
@@ -180,7 +194,7 @@ class Settings:
 
         `PROFILE-webhook` in the credentials file.
         """
-        table = {**_BUILT_IN.get(profile, {}), **self._own_profiles().get(profile, {})}
+        table = self._merged(profile)
         variable = table.get("webhook_secret_env")
         return variable, self._secret(f"{profile}-webhook", variable)
 

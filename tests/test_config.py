@@ -35,6 +35,14 @@ def test_a_table_of_ones_own_wins_over_the_built_in_one(tmp_path):
     )
 
 
+def test_a_worker_elsewhere_takes_the_place_of_the_embedded_one(tmp_path):
+    url = '[providers.local]\nbase_url = "https://gpu-box.example/v1"\n'
+    profile = loaded(tmp_path, url).profile("local")
+    assert (profile.kind, profile.embedded) == ("peft", False)
+    with pytest.raises(ConfigurationError, match="leave one|chooses its own address"):
+        loaded(tmp_path, url + "embedded = true\n").profile("local")
+
+
 def test_another_account_is_not_sent_to_the_first_ones_host(tmp_path):
     toml = '[providers.second]\nkind = "openai"\napi_key_env = "SECOND"\n'
     settings = loaded(tmp_path, toml, OPENAI_BASE_URL="https://first.example", SECOND="k")
