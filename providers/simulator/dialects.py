@@ -115,7 +115,7 @@ _DIALECTS = {
         min_rows=1,
         metadata_filter=True,
         idempotency_key=True,
-        methods=("supervised", "dpo"),
+        methods=("supervised", "dpo", "reinforcement"),
     ),
 }
 

@@ -63,7 +63,7 @@ def test_a_grader_that_makes_no_sense_is_refused(spec: str):
 def test_every_grader_has_a_name():
     plain = {"contains", "exact", "json-fields", "normalised", "regex", "token-f1"}
     overlaps = {"fuzzy", "rouge-l", "rouge-1", "rouge-2", "chrf", "bleu"}
-    others = {"tool-calls", "python", "judge", "file", "json-schema"}
+    others = {"tool-calls", "python", "judge", "judge-arms", "file", "json-schema"}
     assert set(grader_names()) == plain | overlaps | others
 
 
