@@ -7,6 +7,7 @@ clear no and a connection that never was is an unknown outcome.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from orchestrator.domain.errors import (
 from providers.refusal import explain_nothing, is_html, one_line, read, winding_down
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -80,14 +81,8 @@ class Border:
             ProviderRejected, CredentialsRefused: no.
             TryLater: no answer, an answer that is none, or too many requests.
         """
-        import openai
-
-        try:
+        with self._translated():
             response = call().http_response
-        except openai.APIStatusError as error:
-            raise self._said(self.refusal(error.response)) from self._clean_error(error)
-        except openai.APIConnectionError as error:
-            raise self._unreachable(error) from error
         return self.json(response)
 
     def content(self, call: Callable[[], Any]) -> bytes:
@@ -97,15 +92,9 @@ class Border:
             ProviderRejected, CredentialsRefused: no.
             TryLater: no answer, or a page instead of a file.
         """
-        import openai
-
-        try:
+        with self._translated():
             response: httpx2.Response = call().http_response
             body = response.read()
-        except openai.APIStatusError as error:
-            raise self._said(self.refusal(error.response)) from self._clean_error(error)
-        except openai.APIConnectionError as error:
-            raise self._unreachable(error) from error
         if "html" in response.headers.get("content-type", ""):
             raise self._not_json("HTML")
         return body
@@ -149,18 +138,10 @@ class Border:
             ProviderRejected, CredentialsRefused, TryLater: as for `answer`.
         """
         import httpx2
-        import openai
 
         try:
-            response = call().http_response
-            try:
+            with self._translated(), contextlib.closing(call().http_response) as response:
                 return use(response)
-            finally:
-                response.close()
-        except openai.APIStatusError as error:
-            raise self._said(self.refusal(error.response)) from self._clean_error(error)
-        except openai.APIConnectionError as error:
-            raise self._unreachable(error) from error
         except httpx2.HTTPError as error:
             said = one_line(str(error)) or type(error).__name__
             raise ProviderUnreachable(f"{self.name} broke off: {said}.") from error
@@ -173,21 +154,28 @@ class Border:
             TryLater: no answer, a page instead of a file, or a line that broke on the way.
         """
         import httpx2
-        import openai
 
         try:
-            with call() as response:
+            with self._translated(), call() as response:
                 if "text/html" in response.headers.get("content-type", ""):
                     raise self._not_a("HTML", "a file")
                 return sum(sink.write(chunk) for chunk in response.iter_bytes(_CHUNK))
-        except openai.APIStatusError as error:
-            raise self._said(self.refusal(error.response)) from self._clean_error(error)
-        except openai.APIConnectionError as error:
-            raise self._unreachable(error) from error
         except httpx2.TransportError as error:
             raise ProviderUnreachable(
                 f"{self.name} broke off in the middle of a file: {type(error).__name__}."
             ) from error
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What the SDK raises for a call that may be repeated, as ours."""
+        import openai
+
+        try:
+            yield
+        except openai.APIStatusError as error:
+            raise self._said(self.refusal(error.response)) from self._clean_error(error)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
 
     def in_doubt(self, why: str) -> OutcomeUnknown:
         """There may be a job."""

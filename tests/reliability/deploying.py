@@ -23,9 +23,8 @@ from orchestrator.domain import failpoints
 from orchestrator.usecases import following, undeploying
 from tests.reliability import world
 from tests.reliability.torture import machine, told
-from tests.reliability.trials import CRON, KILLED
+from tests.reliability.trials import CRON, KILLED, WAYS
 
-LATE_SECONDS = 540
 PASSES = 5
 MOST_ASKED = 3
 ARM = """arm_endpoint = "{root}"
@@ -36,18 +35,7 @@ account = "simulated"
 """
 # How the host answers the first PUT.
 MODES: dict[str, dict[str, Any] | None] = {
-    "ok": None,
-    "drop_before": {},
-    "drop_after_accept": {},
-    "error_500": {},
-    "error_500_after_accept": {},
-    "rate_limited": {},
-    "half_body": {},
-    "html_200": {},
-    "no_id": {},
-    "unknown_status": {},
-    "slow": {"seconds": 2 * world.TIMEOUT},
-    "late": {"seconds": LATE_SECONDS},
+    **WAYS,
     "refuse": {"status": 400, "code": "InsufficientQuota", "message": "no quota"},
 }
 ONLY = {

@@ -24,7 +24,8 @@ MOST_PASSES = 12
 # Within the settle time of ten minutes, and later than two passes.
 LATE_SECONDS = 540
 
-MODES: dict[str, dict[str, Any] | None] = {
+# How a host may answer, whatever it is asked.
+WAYS: dict[str, dict[str, Any] | None] = {
     "ok": None,
     "drop_before": {},
     "drop_after_accept": {},
@@ -37,6 +38,9 @@ MODES: dict[str, dict[str, Any] | None] = {
     "unknown_status": {},
     "slow": {"seconds": 2 * world.TIMEOUT},
     "late": {"seconds": LATE_SECONDS},
+}
+MODES: dict[str, dict[str, Any] | None] = {
+    **WAYS,
     "refuse": {"status": 400, "code": "invalid_model", "message": "no such model"},
     "locked_out": {"status": 401, "code": "invalid_api_key", "message": "no"},
 }
