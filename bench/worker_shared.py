@@ -119,6 +119,7 @@ def endless(base: BaseModel, place: Path) -> BaseModel:
     What ended them is a token like any other there; one that no answer holds takes its place.
     """
     folder = place / f"endless-{base.name}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(base.location, folder)
     for name in ("config.json", "generation_config.json"):
         settings = json.loads((folder / name).read_text())
