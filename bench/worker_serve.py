@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from ftctl_worker.bases import BaseModel
 
 REQUESTS, TOKENS = 32, 24
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180
 WORKER = Path(__file__).resolve().parents[1] / "worker"
+# Without bounds its cache takes whatever memory there is.
+_BATCHING = ("--continuous-batching", "--cb-num-blocks", "256", "--cb-max-batch-tokens", "1024")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -81,7 +83,7 @@ def serve_table(base: BaseModel, place: Path, repeats: int) -> list[str]:
     commands = {
         "ftctl-worker": (ours, Path(model.location).name),
         "transformers serve": ([*theirs, "--port"], model.location),
-        "... continuous batching": ([*theirs, "--continuous-batching", "--port"], model.location),
+        "... continuous batching": ([*theirs, *_BATCHING, "--port"], model.location),
     }
     lines = [
         title,
