@@ -35,17 +35,17 @@ from sqlalchemy import func, insert, select
 from orchestrator import config, wiring
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.ids import new_token
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.store.job_values import to_row
 from orchestrator.store.tables import job_rows
-from orchestrator.usecases.sync import sync
+from orchestrator.usecases.jobs.sync import sync
 from providers.simulator import Simulator
 from tests.factories import DIGEST, a_dataset, a_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.jobs.job import Job
 
 ENDED_SHARE = 100
 PASSES = 8

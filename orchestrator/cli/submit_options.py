@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.job import Hyperparameters, JobOptions, Wandb
+from orchestrator.domain.jobs.job import Hyperparameters, JobOptions, Wandb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

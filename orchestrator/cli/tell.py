@@ -8,20 +8,20 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table, printable
-from orchestrator.domain.evacuation import recording_name
-from orchestrator.domain.job import JobStatus, Origin
-from orchestrator.domain.lifecycle import WARN_DAYS
-from orchestrator.domain.spending import Purpose, SpendingState
-from orchestrator.domain.usd import money, usd_json
+from orchestrator.domain.jobs.evacuation import recording_name
+from orchestrator.domain.jobs.job import JobStatus, Origin
+from orchestrator.domain.jobs.lifecycle import WARN_DAYS
+from orchestrator.domain.money.spending import Purpose, SpendingState
+from orchestrator.domain.money.usd import money, usd_json
 from orchestrator.reports.words import age
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
-    from orchestrator.domain.lifecycle import Ending, Lifecycle
-    from orchestrator.domain.move import Move, ParityPlan
-    from orchestrator.domain.spending import Spending
+    from orchestrator.domain.jobs.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
+    from orchestrator.domain.jobs.lifecycle import Ending, Lifecycle
+    from orchestrator.domain.jobs.move import Move, ParityPlan
+    from orchestrator.domain.money.spending import Spending
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NEXT = {
@@ -102,7 +102,7 @@ def ending_soon(jobs: Iterable[Job], lifecycle: Lifecycle, now: datetime) -> str
 
 def ways_out(job: Job, lifecycle: Lifecycle, now: datetime) -> list[str]:
     """What to do when the provider no longer trains for the account at all."""
-    from orchestrator.usecases.lifetimes import closed_job
+    from orchestrator.usecases.jobs.lifetimes import closed_job
 
     advice = closed_job(lifecycle, job, now.date()) if job.status is JobStatus.REJECTED else None
     return [advice.message, f"ways out: {advice.hint}"] if advice else []

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.job import (
+from orchestrator.domain.jobs.job import (
     Hyperparameters,
     JobOptions,
     JobStatus,
     Method,
     RemoteError,
 )
-from orchestrator.domain.recipe import RateMeaning
+from orchestrator.domain.jobs.recipe import RateMeaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
-    from orchestrator.domain.job import Checkpoint, JobEvent
+    from orchestrator.domain.jobs.job import Checkpoint, JobEvent
 
 
 class TokenCarrier(StrEnum):

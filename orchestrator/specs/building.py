@@ -6,9 +6,9 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.dataset import Split
-from orchestrator.domain.job import Hyperparameters, Method
-from orchestrator.domain.spec import (
+from orchestrator.domain.jobs.dataset import Split
+from orchestrator.domain.jobs.job import Hyperparameters, Method
+from orchestrator.domain.jobs.spec import (
     MIXED,
     CompareSpec,
     DataSpec,

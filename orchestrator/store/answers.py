@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping, Table
     from sqlalchemy.engine import Connection
 
-    from orchestrator.domain.answerbook import Kept
+    from orchestrator.domain.comparing.answerbook import Kept
 
 # SQLite takes no more than 32,766 bound values in one statement; older builds 999.
 _MOST_BOUND = 500

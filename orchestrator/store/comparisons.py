@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
-from orchestrator.domain.answerbook import Earlier, KeptReport, ScoredRow
 from orchestrator.domain.canonical import digest
-from orchestrator.domain.comparison import Comparison
+from orchestrator.domain.comparing.answerbook import Earlier, KeptReport, ScoredRow
+from orchestrator.domain.comparing.comparison import Comparison
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.ids import new_id
 from orchestrator.store.answers import (
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Engine, Select
 
-    from orchestrator.domain.answerbook import Kept
     from orchestrator.domain.chat import ChatAnswer
+    from orchestrator.domain.comparing.answerbook import Kept
 
 _RUNNING, _DONE = "running", "done"
 

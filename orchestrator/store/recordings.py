@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
-from orchestrator.domain.answerbook import Recording
+from orchestrator.domain.comparing.answerbook import Recording
 from orchestrator.domain.errors import UsageError
 from orchestrator.store.answers import (
     ANSWER_COLUMNS,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from orchestrator.domain.answerbook import Kept
     from orchestrator.domain.chat import ChatAnswer
+    from orchestrator.domain.comparing.answerbook import Kept
 
 
 class RecordingStore:

@@ -23,37 +23,37 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from orchestrator.config import Settings
-    from orchestrator.domain.adapter_ports import AdapterRepo
-    from orchestrator.domain.answerbook import Recordings
+    from orchestrator.domain.adapters.ports import AdapterRepo
     from orchestrator.domain.archive import Archive
-    from orchestrator.domain.arm import Arm
-    from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
-    from orchestrator.domain.hosting import Hosted
+    from orchestrator.domain.comparing.answerbook import Recordings
+    from orchestrator.domain.comparing.arm import Arm
+    from orchestrator.domain.comparing.retrieval import Passage, Retriever
     from orchestrator.domain.inbox import Inbox
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.jobs.deployment import DeploymentHost, DeploymentStore
+    from orchestrator.domain.jobs.job import Job
+    from orchestrator.domain.jobs.lifecycle import Lifecycle
+    from orchestrator.domain.jobs.move import Moves
+    from orchestrator.domain.jobs.notification import Courier, Outbox
+    from orchestrator.domain.jobs.pipeline import Pipelines
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
-    from orchestrator.domain.lifecycle import Lifecycle
-    from orchestrator.domain.move import Moves
-    from orchestrator.domain.notification import Courier, Outbox
-    from orchestrator.domain.pipeline import Pipelines
-    from orchestrator.domain.prices import PriceBook
+    from orchestrator.domain.money.hosting import Hosted
+    from orchestrator.domain.money.prices import PriceBook
+    from orchestrator.domain.money.spending import Spendings
+    from orchestrator.domain.money.tariff import Tariff
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
-    from orchestrator.domain.retrieval import Passage, Retriever
-    from orchestrator.domain.spending import Spendings
-    from orchestrator.domain.tariff import Tariff
     from orchestrator.store.comparisons import ComparisonStore
-    from orchestrator.usecases.adapter_registry import Registry
-    from orchestrator.usecases.adapter_serving import AdapterServer
-    from orchestrator.usecases.allowance import Vault
-    from orchestrator.usecases.arms import Host
-    from orchestrator.usecases.deploying import Yard
-    from orchestrator.usecases.evacuate import Registry as Tenants
-    from orchestrator.usecases.evaluation import Evaluation, Shop
-    from orchestrator.usecases.intent import Intent
-    from orchestrator.usecases.ledger import Ledger
+    from orchestrator.usecases.adapters.registry import Registry
+    from orchestrator.usecases.adapters.serving import AdapterServer
+    from orchestrator.usecases.comparing.allowance import Vault
+    from orchestrator.usecases.comparing.arms import Host
+    from orchestrator.usecases.comparing.evaluation import Evaluation, Shop
+    from orchestrator.usecases.comparing.till import Till
+    from orchestrator.usecases.hosting.deploying import Yard
+    from orchestrator.usecases.jobs.intent import Intent
+    from orchestrator.usecases.jobs.ledger import Ledger
+    from orchestrator.usecases.moving.evacuate import Registry as Tenants
     from orchestrator.usecases.notifying import Told
-    from orchestrator.usecases.till import Till
 
 
 @dataclass
@@ -161,7 +161,7 @@ class App:
 
     def shop(self) -> Shop:
         """The parts that comparisons are made with."""
-        from orchestrator.usecases.evaluation import Shop
+        from orchestrator.usecases.comparing.evaluation import Shop
 
         return Shop(
             prices=self.prices,
@@ -180,8 +180,8 @@ class App:
 
     @contextlib.contextmanager
     def _till(self, job: Job | None, wanted: Evaluation, title: str) -> Iterator[Till]:
-        from orchestrator.usecases.allowance import allowance
-        from orchestrator.usecases.till import Till
+        from orchestrator.usecases.comparing.allowance import allowance
+        from orchestrator.usecases.comparing.till import Till
 
         with allowance(
             self.vault(),
@@ -199,7 +199,7 @@ class App:
 
     def _admit(self, job: Job, arms: Sequence[Arm]) -> None:
         """Refuse arms whose model answers only after it is deployed, and is not."""
-        from orchestrator.usecases.deployment_plan import must_answer
+        from orchestrator.usecases.hosting.deployment_plan import must_answer
 
         if not capabilities(self.settings.profile(job.provider)).needs_deployment:
             return
@@ -213,7 +213,7 @@ class App:
         Raises:
             ConfigurationError: the setting makes no sense.
         """
-        from orchestrator.usecases.adapter_registry import Registry
+        from orchestrator.usecases.adapters.registry import Registry
 
         return Registry(
             repo=adapter_repo(self.settings),
@@ -231,7 +231,7 @@ class App:
 
     def yard(self, say: Callable[[str], None] | None = None) -> Yard:
         """The parts that deployments are worked on with."""
-        from orchestrator.usecases.deploying import Yard
+        from orchestrator.usecases.hosting.deploying import Yard
 
         return Yard(
             ledger=self.ledger(say),
@@ -242,7 +242,8 @@ class App:
 
     def tariff(self, profile: str, base_model: str, sku: str) -> Tariff:
         """What a SKU means for the bill of a profile, by the dated files."""
-        from orchestrator.usecases import dated, deployment_plan
+        from orchestrator.usecases.hosting import deployment_plan
+        from orchestrator.usecases.jobs import dated
 
         able = capabilities(self.settings.profile(profile))
         tiers = dated.newest_tiers(able.prices or "")
@@ -263,7 +264,7 @@ class App:
 
     def served(self, profile: str) -> Mapping[str, str]:
         """Which deployment answers for which tuned model of a profile."""
-        from orchestrator.domain.deployment import Served, serving
+        from orchestrator.domain.jobs.deployment import Served, serving
 
         return Served(
             self.settings.profile(profile).deployments,
@@ -321,8 +322,8 @@ class App:
         Raises:
             ConfigurationError: a row of `[[prices]]` in ftctl.toml makes no sense.
         """
-        from orchestrator.domain.own_rows import own_prices
-        from orchestrator.usecases.dated import newest_prices
+        from orchestrator.domain.money.own_rows import own_prices
+        from orchestrator.usecases.jobs.dated import newest_prices
 
         rows, file = self.settings.rows("prices"), self.settings.config_file
         return newest_prices().with_own(own_prices(rows, file))
@@ -334,8 +335,8 @@ class App:
         Raises:
             ConfigurationError: a row of `[[lifecycle]]` in ftctl.toml makes no sense.
         """
-        from orchestrator.domain.own_rows import own_dates
-        from orchestrator.usecases.dated import newest_lifecycle
+        from orchestrator.domain.money.own_rows import own_dates
+        from orchestrator.usecases.jobs.dated import newest_lifecycle
 
         rows, file = self.settings.rows("lifecycle"), self.settings.config_file
         return newest_lifecycle().with_own(own_dates(rows, file))
@@ -367,7 +368,7 @@ class App:
         Raises:
             ConfigurationError: no such profile, no key, or its package is not installed.
         """
-        from orchestrator.usecases.arms import Host
+        from orchestrator.usecases.comparing.arms import Host
 
         provider = self.provider(profile)
         kind = self.settings.profile(profile).kind
@@ -375,8 +376,8 @@ class App:
 
     def pin(self, profile: str, model: str) -> str:
         """A model's name that cannot come to mean another one while answers to it are kept."""
-        from orchestrator.domain.adapter_names import may_move
-        from orchestrator.domain.adapter_ports import AdapterHost
+        from orchestrator.domain.adapters.names import may_move
+        from orchestrator.domain.adapters.ports import AdapterHost
 
         if not may_move(model):
             return model
@@ -385,7 +386,7 @@ class App:
 
     def ledger(self, say: Callable[[str], None] | None = None) -> Ledger:
         """The parts that submit and sync work with."""
-        from orchestrator.usecases.ledger import Ledger, silent
+        from orchestrator.usecases.jobs.ledger import Ledger, silent
 
         self._enrol()
         return Ledger(
@@ -402,7 +403,7 @@ class App:
 
     def hosted(self) -> Sequence[Hosted]:
         """What stood at a host, and stands."""
-        from orchestrator.domain.hosting import Hosted
+        from orchestrator.domain.money.hosting import Hosted
 
         return [
             Hosted(
@@ -419,7 +420,7 @@ class App:
 
     def leaving(self) -> Tenants:
         """What a plan of leaving is made from."""
-        from orchestrator.usecases.evacuate import Registry as Tenants
+        from orchestrator.usecases.moving.evacuate import Registry as Tenants
 
         return Tenants(
             jobs=self.jobs,
@@ -441,7 +442,7 @@ class App:
 
     def vault(self) -> Vault:
         """Where evaluations reserve their money."""
-        from orchestrator.usecases.allowance import Vault
+        from orchestrator.usecases.comparing.allowance import Vault
 
         return Vault(
             spendings=self.spendings,
@@ -592,7 +593,7 @@ def refuse_closed(application: App, profile: Profile) -> None:
     Raises:
         AnswerIsNo: the provider has refused the account before, and not accepted it since.
     """
-    from orchestrator.usecases.lifetimes import refuse_closed as refuse
+    from orchestrator.usecases.jobs.lifetimes import refuse_closed as refuse
 
     lifecycle = application.lifecycle
     if profile.kind in lifecycle.closed_codes and profile.api_key and application.has_ledger:
@@ -611,7 +612,7 @@ def rehearse_budget(application: App, intent: Intent) -> None:
     Raises:
         BudgetExceeded, Unpriced: to record the intent would be refused.
     """
-    from orchestrator.usecases.funding import refuse_over_budget
+    from orchestrator.usecases.jobs.funding import refuse_over_budget
 
     budgets = application.settings.budgets()
     if budgets.covers(intent.provider):

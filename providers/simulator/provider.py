@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError
-from orchestrator.domain.job import JobStatus, Method
+from orchestrator.domain.jobs.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import address
 from providers.deployed import served_as
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from orchestrator.domain.chat import ChatRequest
-    from orchestrator.domain.deployment import DeploymentHost
+    from orchestrator.domain.jobs.deployment import DeploymentHost
     from orchestrator.domain.profile import Profile
     from providers.connection import Address
     from providers.retry import Retry

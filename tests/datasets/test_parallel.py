@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.datasets.parallel import Part, parts_of, scan_in_parts
-from orchestrator.datasets.scanning import Checks, Scan
+from orchestrator.datasets.checking.parallel import Part, parts_of, scan_in_parts
+from orchestrator.datasets.checking.scanning import Checks, Scan
 
 TORTURE = Path(__file__).parents[1] / "data" / "datasets" / "torture"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.datasets.duplicates import Seen
-from orchestrator.datasets.finding import Severity
-from orchestrator.datasets.validation import Validation, validate
+from orchestrator.datasets.checking.validation import Validation, validate
+from orchestrator.datasets.content.duplicates import Seen
+from orchestrator.datasets.findings.finding import Severity
 
 TORTURE = Path(__file__).parents[1] / "data" / "datasets" / "torture"
 MANIFEST: list[dict[str, Any]] = json.loads((TORTURE / "MANIFEST.json").read_text())["files"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.domain import failpoints
-from orchestrator.domain.job import JobStatus
-from orchestrator.usecases import submit, sync
+from orchestrator.domain.jobs.job import JobStatus
+from orchestrator.usecases.jobs import submit, sync
 
 
 def post_before_save() -> None:

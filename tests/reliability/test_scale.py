@@ -14,9 +14,9 @@ from orchestrator import config, wiring
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import ProviderUnreachable, RateLimited
 from orchestrator.domain.ids import new_token
-from orchestrator.domain.job import Job, JobStatus
-from orchestrator.usecases.polling import FAILURES, after_failure, next_poll
-from orchestrator.usecases.sync import Pass, sync
+from orchestrator.domain.jobs.job import Job, JobStatus
+from orchestrator.usecases.jobs.polling import FAILURES, after_failure, next_poll
+from orchestrator.usecases.jobs.sync import Pass, sync
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import DIGEST, a_dataset, a_job

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 import orchestrator.store.comparison_tables  # noqa: F401  registers its tables
-from orchestrator.domain.arm import Plan, Progress
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.comparison import Comparison, Word
+from orchestrator.domain.comparing.arm import Plan, Progress
+from orchestrator.domain.comparing.comparison import Comparison, Word
+from orchestrator.domain.comparing.sample import text_of
 from orchestrator.domain.errors import (
     AnswerIsNo,
     DatasetInvalid,
@@ -27,16 +28,15 @@ from orchestrator.domain.errors import (
     TryLater,
     UsageError,
 )
-from orchestrator.domain.job import Job, JobStatus
-from orchestrator.domain.sample import text_of
+from orchestrator.domain.jobs.job import Job, JobStatus
 from orchestrator.store.comparisons import ComparisonStore
 from orchestrator.store.database import connect
 from orchestrator.store.metadata import metadata
 from orchestrator.store.tables import dataset_rows, job_rows
-from orchestrator.usecases.arms import ArmContext, make_arms
-from orchestrator.usecases.compare import compare, expected_detectable, token_limit
-from orchestrator.usecases.samples import read_samples, said, select
-from orchestrator.usecases.shots import choose_shots
+from orchestrator.usecases.comparing.arms import ArmContext, make_arms
+from orchestrator.usecases.comparing.compare import compare, expected_detectable, token_limit
+from orchestrator.usecases.comparing.samples import read_samples, said, select
+from orchestrator.usecases.comparing.shots import choose_shots
 
 CLOCK = ManualClock()
 JOB = Job(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.job import Method
+from orchestrator.domain.jobs.job import Method
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import chat_file
