@@ -142,7 +142,7 @@ def _home(key: str, rules: Mapping[str, Any]) -> str | None:
     """Where a key belongs that stands in the wrong place."""
     if key in rules["properties"]:
         return f"at the top: {key}:"
-    for name in ("hyperparameters", "lora", "data", "compare", "budget", "sweep"):
+    for name in ("hyperparameters", "lora", "worker", "data", "compare", "budget", "sweep"):
         if key in rules["$defs"][name]["properties"]:
             return f"under {name}: {key}:"
     return None

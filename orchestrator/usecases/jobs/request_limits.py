@@ -37,6 +37,10 @@ FLAGS: Mapping[str, str] = {
     "metadata": "--metadata",
     "integrations": "--wandb",
     "trainingType": "--training-type",
+    "lora": "--lora",
+    "engine": "--worker",
+    "tuning": "--worker",
+    "worker": "--worker",
 }
 OUR_PAIRS = 1
 

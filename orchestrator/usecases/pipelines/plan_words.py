@@ -69,7 +69,8 @@ def _training(training: Training) -> dict[str, Any]:
         "validation_rows": validation.dataset.rows if validation else None,
         "uploaded": training.uploaded,
         "hyperparameters": training.plan.request.hyperparameters.as_wire(),
-        "lora": dict(training.point.lora),
+        "lora": dict(training.point.own.get("lora", {})),
+        "worker": {name: value for name, value in training.point.own.items() if name != "lora"},
         "estimate": training.plan.estimate_json(),
     }
 
@@ -103,7 +104,9 @@ def _gate(planned: PlannedComparison) -> str:
 
 def _training_lines(training: Training) -> list[str]:
     plan = training.plan
-    chosen = {**plan.request.hyperparameters.as_wire(), **training.point.lora}
+    own = dict(training.point.own)
+    lora = own.pop("lora", {})
+    chosen = {**plan.request.hyperparameters.as_wire(), **own, **lora}
     knobs = ", ".join(f"{name}={value}" for name, value in chosen.items())
     job = f" (job {training.job.id}, {training.job.status})" if training.job else ""
     lines = [f"  {training.step:<24} {training.state}{job}"]
