@@ -115,7 +115,7 @@ def _bounds(rule: Mapping[str, Any]) -> str:
     if low is not None and high is not None:
         return f" from {low} to {high}"
     if low is not None:
-        return f" from {low}"
+        return f" from {low}" + (f" to below {below}" if below is not None else "")
     if above is not None and below is not None:
         return f" between {above} and {below}"
     return f" above {above}" if above is not None else ""

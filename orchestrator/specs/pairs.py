@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
@@ -64,4 +65,6 @@ def _example(rule: dict[str, Any]) -> str:
     if "default" in rule:
         examples.append(rule["default"])
     value = examples[0] if examples else "VALUE"
-    return value if isinstance(value, str) else json.dumps(value)
+    return (
+        value if isinstance(value, str) else shlex.quote(json.dumps(value, separators=(",", ":")))
+    )

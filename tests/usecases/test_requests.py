@@ -135,6 +135,8 @@ def test_every_method_is_asked_for_as_openai_describes_it(
         ("supervised", ("--worker", "engine=trl"), "takes no --worker", "leave --worker away"),
         ("supervised", ("--lora", "r"), "no pair", "--lora KEY=VALUE"),
         ("supervised", ("--lora", "r=8", "--lora", "r=4"), "given twice", "leave"),
+        ("supervised", ("--lora", "dropout=2"), "from 0 to below 1", "--lora dropout=0.05"),
+        ("supervised", ("--lora", "target_modules=q"), "a list", """'["q_proj","v_proj"]'"""),
         ("supervised", ("--lora", "rank=8"), "not 'rank'", ""),
         ("supervised", ("--lora", "r=eight"), "must be a whole number from 1", "--lora r=8"),
         ("supervised", ("--worker", "engin=trl"), "not 'engin'", "--worker engine=trl"),

@@ -38,9 +38,20 @@ FLAGS: Mapping[str, str] = {
     "integrations": "--wandb",
     "trainingType": "--training-type",
     "lora": "--lora",
-    "engine": "--worker",
-    "tuning": "--worker",
-    "worker": "--worker",
+    **dict.fromkeys(
+        (
+            "engine",
+            "tuning",
+            "learning_rate",
+            "early_stopping_patience",
+            "gpus",
+            "shard",
+            "gradient_checkpointing",
+            "max_completion_tokens",
+            "worker",
+        ),
+        "--worker",
+    ),
 }
 OUR_PAIRS = 1
 
