@@ -153,6 +153,14 @@ class Wandb:
         return {"type": "wandb", "wandb": told}
 
 
+def knobs(chosen: Mapping[str, Any]) -> list[str]:
+    """What was chosen, as `name=value`; the keys of a table within stand for themselves."""
+    told: list[str] = []
+    for name, value in chosen.items():
+        told += knobs(value) if isinstance(value, dict) else [f"{name}={value}"]
+    return told
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
     """What a request carries beside data, model and hyperparameters.
