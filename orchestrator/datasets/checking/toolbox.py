@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from orchestrator.datasets.files.strict import kind_of, read_strictly
+from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.records import DeclaredFunction, DeclaredTool
 
@@ -151,7 +151,7 @@ def _arguments(
     if parsed.flaws or not parsed.text:
         why = parsed.flaws[0].code.replace("-", " ") if parsed.flaws else "it is empty"
         yield Flaw("arguments-not-json", where, {"reason": why})
-    elif isinstance(parsed.value, str) and _holds_object(parsed.value):
+    elif holds_object(parsed.value):
         yield Flaw("arguments-encoded-twice", where)
     elif not isinstance(parsed.value, dict):
         yield Flaw("arguments-not-object", where, {"found": kind_of(parsed.value)})
@@ -170,10 +170,6 @@ def _repeated_names(listed: list[DeclaredFunction], functions: bool) -> Iterator
         if tool.name in seen:
             yield Flaw("tool-name-repeats", f"/{index}{inner}/name", {"name": tool.name})
         seen.add(tool.name)
-
-
-def _holds_object(text: str) -> bool:
-    return isinstance(read_strictly(text.encode("utf-8", "surrogatepass")).value, dict)
 
 
 def disagreement(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> str | None:
