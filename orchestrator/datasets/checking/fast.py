@@ -189,7 +189,7 @@ def bytes_around(roles: tuple[type, ...]) -> int:
 
     In order are: instructions first, then users and assistants in turn, an assistant last.
     """
-    turns = roles[1:] if roles and roles[0] in {System, Developer} else roles
+    turns = roles[1:] if roles and roles[0] is System else roles
     if not turns or len(turns) % 2 or set(turns[::2]) != {User}:
         return 0
     if set(turns[1::2]) != {Assistant}:
@@ -241,8 +241,8 @@ def _turns(messages: Sequence[Message], declared: Declared) -> int:
 
 _BEFORE: dict[type, frozenset[type | None]] = {
     System: frozenset({None}),
-    Developer: frozenset({None}),
-    User: frozenset({None, System, Developer, Assistant}),
+    Developer: frozenset(),  # Not every target knows it.
+    User: frozenset({None, System, Assistant}),
     Assistant: frozenset({User, Tool}),
     Function: frozenset(),
 }
