@@ -182,6 +182,7 @@ def warm() -> Iterator[Path]:
             # Loads the client and all that it loads on the way; a thread would not survive.
             cli.run(["providers", "check", "host"], obj=ours.app())
             cli.run(submission(ours), obj=ours.app())
+            cli.run(["sync"], obj=ours.app())
         yield template
 
 

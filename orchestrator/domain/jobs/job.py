@@ -92,7 +92,7 @@ class Origin(StrEnum):
     ADOPTED = "adopted"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Hyperparameters:
     """The knobs of training; None leaves the choice to the provider ("auto").
 
@@ -153,7 +153,7 @@ class Wandb:
         return {"type": "wandb", "wandb": told}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobOptions:
     """What a request carries beside data, model and hyperparameters.
 
@@ -204,7 +204,7 @@ class RemoteError:
     param: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One training request as the ledger knows it.
 
