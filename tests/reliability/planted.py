@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,19 @@ from orchestrator.domain.ledger import Step
 from orchestrator.store import jobs as job_store
 from orchestrator.store.tables import job_rows
 from orchestrator.usecases.jobs import submit, sync
+
+
+@contextlib.contextmanager
+def undone(plant: Callable[[], Any] | None) -> Iterator[None]:
+    """Plant a bug, or none, in this process for as long as the block runs."""
+    kept = [(module, dict(vars(module))) for module in (submit, sync)]
+    if plant is not None:
+        plant()
+    try:
+        yield
+    finally:
+        for module, names in kept:
+            vars(module).update(names)
 
 
 def post_before_save() -> None:
