@@ -92,7 +92,7 @@ class Origin(StrEnum):
     ADOPTED = "adopted"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Hyperparameters:
     """The knobs of training; None leaves the choice to the provider ("auto").
 
@@ -161,7 +161,7 @@ def knobs(chosen: Mapping[str, Any]) -> list[str]:
     return told
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobOptions:
     """What a request carries beside data, model and hyperparameters.
 
@@ -212,7 +212,7 @@ class RemoteError:
     param: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One training request as the ledger knows it.
 

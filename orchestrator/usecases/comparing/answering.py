@@ -216,6 +216,14 @@ def _ask(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[Answer
     for call in calls:
         waiting.setdefault(call.key, []).append(call)
     queue = deque(waiting)
+    # What came and is not kept yet. The threads write it, for Ctrl-C may strike the one that asks
+    # between handing out a call and noting that it did.
+    paid: dict[str, ChatAnswer] = {}
+
+    def send(key: str) -> ChatAnswer:
+        paid[key] = answer = _send(desk, waiting[key][0])
+        return answer
+
     with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="ask") as pool:
         under_way: dict[Future[ChatAnswer], str] = {}
         try:
@@ -224,21 +232,21 @@ def _ask(desk: Desk, calls: Sequence[Call], concurrency: int) -> Iterator[Answer
                     first = waiting[queue[0]][0]
                     if not desk.till.admits(queue[0], first.arm, first.request):
                         break
-                    under_way[pool.submit(_send, desk, first)] = queue.popleft()
+                    key = queue.popleft()
+                    under_way[pool.submit(send, key)] = key
                 if not under_way:
                     raise desk.till.exhausted()
                 finished, _ = wait(under_way, return_when=FIRST_COMPLETED)
                 landed = [a for f in finished for a in _land(desk, waiting[under_way[f]], f)]
                 _keep(desk, landed)
                 for future in finished:
-                    del under_way[future]
+                    paid.pop(under_way.pop(future), None)
                 yield from landed
         finally:
             # Reached on Ctrl-C and on errors, too: what is under way is paid, so it is kept.
-            wait(under_way)
-            for future, key in under_way.items():
-                if future.exception() is None:
-                    _keep(desk, [Answered(call, future.result()) for call in waiting[key]])
+            pool.shutdown(cancel_futures=True)
+            for key, answer in paid.items():
+                _keep(desk, [Answered(call, answer) for call in waiting[key]])
 
 
 def _send(desk: Desk, call: Call) -> ChatAnswer:
