@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.canonical import digest
@@ -13,8 +12,7 @@ from orchestrator.domain.comparing.comparison import ArmResult, Comparison, Diff
 from orchestrator.domain.comparing.corpus import Corpus, Rows, compare_corpora
 from orchestrator.domain.comparing.difference import Pair, compare_labels, compare_scores, family
 from orchestrator.domain.errors import AnswerIsNo
-from orchestrator.grading.metrics import labels_of, macro_f1
-from orchestrator.grading.text import normalise
+from orchestrator.grading.metrics import macro_f1
 from orchestrator.usecases.comparing.conclusions import (
     interval,
     noise_of,
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.comparing.arm import Arm, Plan
     from orchestrator.grading.grader import CorpusGrader
+    from orchestrator.usecases.comparing.facts import Facts
     from orchestrator.usecases.comparing.samples import SampleSet
     from orchestrator.usecases.comparing.sheets import Sheet
 
@@ -50,17 +49,13 @@ class Analysis:
     """
 
     samples: SampleSet
+    facts: Facts
     arms: Sequence[Arm]
     sheets: Mapping[str, Sheet]
     metric: str
     places: Sequence[int]
     plan: Plan
     whole: CorpusGrader | None = None
-
-    @cached_property
-    def known_labels(self) -> frozenset[str]:
-        """The labels of a classification task; empty when it is none."""
-        return labels_among(self.samples)
 
     def comparison(
         self, identity: str, job_id: str | None, created_at: str, fixed: Mapping[str, object]
@@ -115,19 +110,13 @@ class Analysis:
             latencies={a.name: spread(self.sheets[a.name].latencies) for a in self.arms},
         )
 
-    def slice_of(self, place: int) -> str | None:
-        """The part of the task a sample belongs to: what the row says, else its label."""
-        sample = self.samples.samples[place]
-        if sample.slice is not None or not self.known_labels:
-            return sample.slice
-        return normalise(sample.reference)
-
     @property
     def _grouped(self) -> bool:
-        return self.samples.samples[0].group is not None
+        return self.facts.groups is not None
 
     def _groups(self, places: Sequence[int]) -> list[str]:
-        return [self.samples.samples[place].group or "" for place in places]
+        groups = self.facts.groups or ()
+        return [groups[place] for place in places]
 
     def _pairs(self) -> list[tuple[str, str]]:
         return [
@@ -154,9 +143,8 @@ class Analysis:
         return compare_scores(pair, alpha=self.plan.alpha, margin=margin, seed=self.plan.seed)
 
     def _pair(self, candidate: str, baseline: str, metric: str, places: Sequence[int]) -> Pair:
-        read = (lambda s: s.overlaps(places)) if metric == "token_f1" else None
         new, old = self.sheets[candidate], self.sheets[baseline]
-        primary = read is None or self.metric == "token_f1"
+        primary = metric == self.metric
         return Pair(
             candidate=candidate,
             baseline=baseline,
@@ -203,7 +191,7 @@ class Analysis:
         ]
         corpora = [self._of_corpora(new, old, self.whole) for new, old in self._pairs()]
         found = family(overlaps, alpha) + family([d for d in corpora if d is not None], alpha)
-        if not self.known_labels:
+        if not self.facts.labels:
             return found
         references = self._references()
         labels = [
@@ -237,12 +225,12 @@ class Analysis:
         )
 
     def _references(self) -> list[str]:
-        return [normalise(self.samples.samples[place].reference) for place in self.places]
+        return [self.facts.references[place] for place in self.places]
 
     def _slices(self, candidate: str, baseline: str) -> list[Difference]:
         by_slice: dict[str, list[int]] = {}
         for place in self.places:
-            name = self.slice_of(place)
+            name = self.facts.slice_of(place)
             if name is not None:
                 by_slice.setdefault(name, []).append(place)
         if len(by_slice) < 2:
@@ -287,7 +275,7 @@ class Analysis:
             latency_p95=resampling.quantile(ordered, 0.95),
             truncated=sheet.truncated,
             outside=sum(n for (_, label), n in counts.items() if label == _OUTSIDE)
-            if self.known_labels
+            if self.facts.labels
             else None,
             confusion=_rows_of(counts),
             provider=arm.provider,
@@ -299,16 +287,11 @@ class Analysis:
         )
 
     def _confusion(self, arm: Arm) -> Counter[tuple[str, str]]:
-        if not self.known_labels:
+        if not self.facts.labels:
             return Counter()
         given = self.sheets[arm.name].labels(self.places)
-        named = [label if label in self.known_labels else _OUTSIDE for label in given]
+        named = [label if label in self.facts.labels else _OUTSIDE for label in given]
         return Counter(zip(self._references(), named, strict=True))
-
-
-def labels_among(samples: SampleSet) -> frozenset[str]:
-    """The labels of a classification task; empty when the references are no labels."""
-    return frozenset(labels_of([sample.reference for sample in samples.samples]) or ())
 
 
 def _rows_of(counts: Counter[tuple[str, str]]) -> list[list[Any]]:
