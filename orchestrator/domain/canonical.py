@@ -38,21 +38,21 @@ def canonical_chat(messages: Sequence[Mapping[str, Any]]) -> str:
     return f"[{','.join(map(_message, messages))}]"
 
 
-def canonical_text(text: str) -> str:
-    """What `canonical` gives for a text; examples that stand in every prompt are written once."""
-    return _short(text) if len(text) < _SHORT else encode_basestring_ascii(text)
-
-
 def _message(message: Mapping[str, Any]) -> str:
     role, content = message.get("role"), message.get("content")
-    if len(message) == 2 and isinstance(role, str) and isinstance(content, str):
-        return f'{{"content":{canonical_text(content)},"role":{canonical_text(role)}}}'
-    return canonical(dict(message))
+    if len(message) != 2 or not isinstance(role, str) or not isinstance(content, str):
+        return canonical(dict(message))
+    return _short(role, content) if len(content) < _SHORT else _plain(role, content)
 
 
-@lru_cache(maxsize=1024)
-def _short(text: str) -> str:
-    return encode_basestring_ascii(text)
+def _plain(role: str, content: str) -> str:
+    return (
+        f'{{"content":{encode_basestring_ascii(content)},"role":{encode_basestring_ascii(role)}}}'
+    )
+
+
+# Examples stand in every prompt of an arm, and are written once.
+_short = lru_cache(maxsize=1024)(_plain)
 
 
 def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.canonical import digest
-from orchestrator.domain.comparing import power, resampling
+from orchestrator.domain.comparing import adequacy, resampling
 from orchestrator.domain.comparing.comparison import ArmResult, Comparison, Difference, Noise
 from orchestrator.domain.comparing.corpus import Corpus, Rows, compare_corpora
 from orchestrator.domain.comparing.difference import Pair, compare_labels, compare_scores, family
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _FEWEST_IN_A_SLICE = 10
 _NEAR_NAMED = 20
 _OUTSIDE = "(none of the labels)"
-# Exact rows for parity are enumerated up to about this many; beyond it the formula is close enough.
-_MOST_EXACT = 1500
 
 
 @dataclass(frozen=True)
@@ -69,11 +67,11 @@ class Analysis:
             raise AnswerIsNo("No sample was answered by every arm.")
         if self._grouped and len(set(self._groups(self.places))) < 2:
             raise AnswerIsNo("All rows are of one group, which decides nothing.")
-        results = [self._result(arm) for arm in self.arms]
+        alpha, results = self.plan.alpha, [self._result(arm) for arm in self.arms]
         noise = self._noise()
-        differences = family([self._difference(*pair) for pair in self._pairs()], self.plan.alpha)
+        differences = family([self._difference(*pair) for pair in self._pairs()], alpha)
         if noise is not None and self.plan.margin is not None and self.plan.margin < noise.floor:
-            differences = [without_parity(d, self.plan.alpha) for d in differences]
+            differences = [without_parity(d, alpha) for d in differences]
         best = self._best(results)
         candidate = next(arm.name for arm in self.arms if arm.candidate)
         baseline = self.plan.source or self.plan.baseline or best
@@ -101,8 +99,11 @@ class Analysis:
             near_leaked=len(self.samples.near),
             near_dropped=self.samples.near_dropped,
             near_rows=[list(found) for found in self.samples.near[:_NEAR_NAMED]],
-            detectable=self._detectable(decisive),
-            parity_rows=self._parity_rows(decisive),
+            detectable=adequacy.detectable(decisive, alpha=alpha),
+            parity_rows=adequacy.rows_for_parity(decisive, decisive.parity.margin, alpha=alpha)
+            if decisive.parity
+            else None,
+            rows_needed=adequacy.rows_for(decisive, alpha=alpha),
             source=self.plan.source,
             baseline=self.plan.baseline,
             noise=noise,
@@ -166,21 +167,6 @@ class Analysis:
         names = [wanted] if wanted else [arm.name for arm in self.arms if not arm.candidate]
         variances = self.sheets[names[0]].variances(self.places)
         return noise_of_repeats(names[0], variances) if variances else None
-
-    def _detectable(self, decisive: Difference) -> float | None:
-        discordance = (decisive.won + decisive.lost) / decisive.n
-        return power.detectable(decisive.decided_by, discordance, alpha=self.plan.alpha)
-
-    def _parity_rows(self, decisive: Difference) -> int | None:
-        if decisive.parity is None:
-            return None
-        # Without any discordant row the share is still not known to be 0.
-        discordance = max(decisive.won + decisive.lost, 1) / decisive.n
-        margin = decisive.parity.margin
-        rough = power.rows_for_scores(margin, discordance, alpha=2 * self.plan.alpha)
-        if rough > _MOST_EXACT:
-            return round(rough)
-        return power.rows_for_parity(margin, discordance, alpha=self.plan.alpha)
 
     def _secondary(self) -> list[Difference]:
         alpha, seed = self.plan.alpha, self.plan.seed

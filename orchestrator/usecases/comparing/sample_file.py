@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+_DICTS = {dict}
 _CONVERSATION = frozenset(
     {"messages", "tools", "input", "preferred_output", "non_preferred_output"}
 )
@@ -144,7 +145,7 @@ class SampleFile(Sequence[Sample]):
     def _sample(self, number: int, line: bytes) -> Sample:
         row = _row(self._path, number, line)
         messages = _messages(row)
-        if not messages or not all(isinstance(m, dict) for m in messages):
+        if set(map(type, messages)) != _DICTS:
             raise _invalid(self._path, number, "has no chat messages")
         last = messages[-1]
         if last.get("role") != "assistant" or len(messages) < 2:
@@ -152,7 +153,7 @@ class SampleFile(Sequence[Sample]):
         tools = row.get("tools")
         return Sample(
             row=number,
-            messages=[_prompt_message(m) for m in messages[:-1]],
+            messages=list(map(_prompt_message, messages[:-1])),
             reference=text_of(last) or calls_text(last.get("tool_calls")),
             slice=_field(row, self._by.slice),
             group=_field(row, self._by.group),

@@ -8,7 +8,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.canonical import canonical_chat, canonical_text
+from orchestrator.domain.canonical import canonical, canonical_chat
 from orchestrator.domain.comparing.sample import Sample, text_of
 from orchestrator.domain.errors import DatasetInvalid
 from orchestrator.usecases.comparing.near_rows import Near, NearRows
@@ -194,7 +194,7 @@ def _digest(samples: Iterable[Sample]) -> str:
 
 
 def _canonical(sample: Sample) -> str:
-    return f"[{canonical_chat(sample.messages)},{canonical_text(sample.reference)}]"
+    return f"[{canonical_chat(sample.messages)},{canonical(sample.reference)}]"
 
 
 def _of_those(near: Sequence[Near], kept: Sequence[Sample]) -> list[Near]:
