@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftctl_worker.bases import BaseModel
+from ftctl_worker.job import JobStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +68,7 @@ class TunedModels:
         """Forget a name, and remove the weights nobody else names; False where there was none."""
         with self._database.write() as connection:
             row = connection.execute(
-                "DELETE FROM models WHERE name = ? RETURNING folder", (name,)
+                "DELETE FROM models WHERE name = ? RETURNING folder, job_id", (name,)
             ).fetchone()
             if row is None:
                 return False
@@ -75,4 +77,15 @@ class TunedModels:
             ).fetchone()
         if shared is None:
             shutil.rmtree(self._home.models / row["folder"], ignore_errors=True)
+        self._tidy(row["job_id"])
         return True
+
+    def _tidy(self, job_id: str) -> None:
+        """Remove the empty folder of a job that makes no more models."""
+        with self._database.read() as connection:
+            (status,) = connection.execute(
+                "SELECT status FROM jobs WHERE id = ?", (job_id,)
+            ).fetchone()
+        if JobStatus(status).is_final:
+            with contextlib.suppress(OSError):  # it holds other models, or is gone
+                (self._home.models / job_id).rmdir()
