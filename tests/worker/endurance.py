@@ -34,7 +34,7 @@ _LONG = {"n_epochs": 50, "batch_size": 1}
 # After so many rounds every kind of work was done once and what is loaded lazily is loaded.
 _WARM_UP = 6
 _MOST_GROWTH = 0.10
-_FLAT = ("descriptors", "threads", "children", "left", "open_jobs")
+_FLAT = ("descriptors", "threads", "children", "left", "log", "open_jobs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,7 @@ class Sample:
     children: int
     left: int
     job_folders: int
+    log: int
     database: int
     open_jobs: int
 
@@ -258,6 +259,7 @@ def _sample(worker: Worker) -> Sample:
         children=len(_children(worker.process.pid)),
         left=len(files) - len(of_jobs),
         job_folders=sum(file.stat().st_size for file in of_jobs if file.is_file()),
+        log=worker.log.stat().st_size,
         database=database.stat().st_size,
         open_jobs=open_jobs,
     )

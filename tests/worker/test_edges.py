@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worker import servers
-from tests.worker.servers import TOKEN, Worker, colour_rows
+from tests.worker.servers import TOKEN, Worker, colour_rows, wait_for
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -174,6 +174,29 @@ def test_a_body_that_stalls_is_answered_and_its_connection_closed(hasty: Worker)
     assert list((hasty.home / "uploads").iterdir()) == []
     large = b"Content-Length: 99999999999\r\n\r\n"
     assert said(hasty, HEAD + large).startswith(b"HTTP/1.1 413 ")
+
+
+def hung_up(worker: Worker) -> int:
+    """Return how many clients the server has seen go away in the middle of a request."""
+    text = worker.http.get(worker.url.removesuffix("/v1") + "/metrics", headers=AUTH).text
+    lines = [line for line in text.splitlines() if 'status="499"' in line]
+    return sum(int(line.rpartition(" ")[2]) for line in lines)
+
+
+def test_who_hangs_up_in_the_middle_leaves_neither_a_file_nor_a_word_in_the_log(
+    worker: Worker,
+) -> None:
+    place = urlsplit(worker.url)
+    before, gone = worker.log.read_text(), hung_up(worker)
+    form = HEAD.replace(b"fine_tuning/jobs", b"files")
+    form += b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 500\r\n\r\n"
+    form += b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nsome'
+    for sent in (form, HEAD + b"Content-Length: 500\r\n\r\n{"):
+        with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
+            connection.sendall(sent)
+    wait_for(lambda: hung_up(worker) == gone + 2)
+    assert list((worker.home / "uploads").iterdir()) == []
+    assert worker.log.read_text() == before
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v1/mod", HEAD])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
@@ -97,6 +98,7 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
         ],
         exception_handlers={
             ApiError: _api_error,
+            ClientDisconnect: _gone,
             OSError: _storage_error,
             sqlite3.Error: _storage_error,
             400: _bad_request,
@@ -117,6 +119,11 @@ def _health(_request: Request) -> Response:
 def _api_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return _answer(error)
+
+
+def _gone(_request: Request, _error: Exception) -> Response:
+    # Nobody reads this; it is counted, and a client that hangs up is no error of the server's.
+    return Response(status_code=499)
 
 
 def _bad_request(_request: Request, error: Exception) -> Response:
