@@ -197,8 +197,8 @@ def _ran(ours: world.Installation, command: list[str]) -> tuple[int, str]:
 
 def _at_once(profile: Profile) -> Provider:
     """The provider, which tries again without waiting."""
-    provider: Any = providers.build(profile)
-    provider._retry = Retry(sleep=lambda _: None)
+    provider = providers.build(profile)
+    provider._retry = Retry(sleep=lambda _: None)  # type: ignore[attr-defined]
     return provider
 
 
