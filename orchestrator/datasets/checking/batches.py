@@ -141,7 +141,8 @@ def _pair_bytes(roles: tuple[type, ...]) -> int:
 
 
 def _prompt_bytes(roles: tuple[type, ...]) -> int:
-    if roles[-1] is not User or not _are_in_order(roles):
+    # OpenAI's description of a prompt knows developers, and no system.
+    if roles[0] is System or roles[-1] is not User or not _are_in_order(roles):
         return 0
     return _length(_empty(roles)) - 3 * len(roles) + 1
 
