@@ -11,6 +11,7 @@ import msgspec
 from orchestrator.datasets.dialects.conversion import Converted, convert_record
 from orchestrator.datasets.files.records_of import records_of
 from orchestrator.datasets.files.writing import written
+from orchestrator.datasets.records import Chat, Preference
 from orchestrator.domain.errors import DatasetInvalid
 
 if TYPE_CHECKING:
@@ -124,10 +125,28 @@ def _rows(
             if not options.allow_loss:
                 raise _refused(source, line, made)
             continue
+        encoded = _encoded(made.row)
+        if options.to is None and not _is_example(encoded):
+            _note(report.notes, "the row is no example yet; ftctl validate says why", line)
         report.written += 1
-        yield _encoded(made.row)
+        yield encoded
     if not report.written:
         raise DatasetInvalid(f"{source} has no record that became a row.")
+
+
+def _is_example(encoded: bytes) -> bool:
+    """Whether a row has the form that is trained on; what it means is for `validate` to say."""
+    for decode in (_CHAT, _PREFERENCE):
+        try:
+            decode(encoded)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            continue
+        return True
+    return False
+
+
+_CHAT = msgspec.json.Decoder(Chat).decode
+_PREFERENCE = msgspec.json.Decoder(Preference).decode
 
 
 def _encoded(row: dict[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ _SHAPE: Mapping[str, Kind] = {
     "foreign-dialect": Kind(
         _E,
         "This is a row of {dialect}, not of {expected}.",
-        "ftctl convert FILE --from {dialect} -o OUT.jsonl.",
+        "{mend}",
     ),
     "wrong-method": Kind(
         _E,
