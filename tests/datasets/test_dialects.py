@@ -367,3 +367,28 @@ def test_files_with_no_row_in_them_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(DatasetInvalid, match="no record that became a row"):
         convert_file(source, out, Options(allow_loss=True))
     assert not out.exists()
+
+
+def test_how_many_rows_a_note_is_true_of_is_counted_to_the_end(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"question": "a", "answer": "b"}\n' * 1200)
+    report = convert_file(source, out, Options())
+    (said,) = [many for what, many in report.told() if what.startswith("note")]
+    assert said == 1200
+    assert report.as_json()["notes"][0]["rows"] == 1200
+
+
+@pytest.mark.parametrize(
+    ("record", "hint"),
+    [
+        ({"a": "b"}, "--columns a,b"),
+        ({"prompt": Q, "chosen": A, "rejected": B}, "--method dpo keeps both"),
+        ({"messages": [USER], "reference": 4}, "--method reinforcement"),
+    ],
+)
+def test_the_hint_of_a_refusal_fits_it(record: Any, hint: str, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(json.dumps(record) + "\n")
+    with pytest.raises(DatasetInvalid) as refused:
+        convert_file(source, tmp_path / "out.jsonl", Options())
+    assert hint in str(refused.value.hint)
