@@ -392,3 +392,28 @@ def test_the_hint_of_a_refusal_fits_it(record: Any, hint: str, tmp_path: Path) -
     with pytest.raises(DatasetInvalid) as refused:
         convert_file(source, tmp_path / "out.jsonl", Options())
     assert hint in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("spread", [None, 1])
+def test_rows_inside_one_object_are_rows(spread: int | None, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.json", tmp_path / "out.jsonl"
+    rows = [{"question": Q, "answer": str(number)} for number in range(3)]
+    source.write_text(json.dumps({"version": "1", "data": rows}, indent=spread))
+    if spread is None:
+        (finding,) = validate(source, target="peft").findings
+        assert "writes each row in data" in finding.fix
+    report = convert_file(source, out, Options())
+    assert report.written == 3
+    (note,) = [note for note in report.notes if "list data" in note]
+    assert note.endswith("left out: version")
+    assert detect({"items": [HUMAN, GPT]}) == "sharegpt"  # Turns are no rows.
+    source.write_text(json.dumps({"items": [HUMAN, GPT]}))
+    assert convert_file(source, out, Options(), force=True).written == 1
+
+
+def test_a_row_that_was_encoded_twice_is_converted_and_told(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps(json.dumps({"messages": PLAIN})) + "\n")
+    report = convert_file(source, out, Options())
+    assert json.loads(out.read_text()) == {"messages": PLAIN}
+    assert "encoded twice" in "".join(report.notes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.dialects.detecting import detect
 from orchestrator.datasets.dialects.dialects import PREFERENCES
+from orchestrator.datasets.files.records_of import CONTAINERS, is_rows
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.domain.jobs.job import Method
 
@@ -30,7 +31,8 @@ def foreign_dialect(row: Mapping[str, Any], method: Method) -> Flaw | None:
         return None
     if difflib.get_close_matches("messages", row, n=1):
         return None
-    return Flaw("unknown-shape", "", {"keys": ", ".join(list(map(str, row))[:8])})
+    keys = ", ".join(list(map(str, row))[:8])
+    return Flaw("unknown-shape", "", {"keys": keys, "mend": _naming(row, method)})
 
 
 _OWN = {
@@ -40,12 +42,28 @@ _OWN = {
 }
 
 
+def _naming(row: Mapping[str, Any], method: Method) -> str:
+    """What can be done about a row nobody knows the shape of."""
+    if method is Method.REINFORCEMENT:
+        return _PROMPT
+    for key in CONTAINERS:
+        if is_rows(row.get(key)):
+            return f"ftctl convert FILE -o OUT.jsonl writes each row in {key} on a line."
+    return (
+        'Name what is asked and answered: ftctl convert FILE --user "{KEY}" --assistant "{KEY}" '
+        "-o OUT.jsonl."
+    )
+
+
+_PROMPT = "Write the prompt as messages, and what the grader needs beside them."
+
+
 def _mend(dialect: str, method: Method) -> str:
     """What can be done about a row of another dialect; only what works."""
     if dialect in _NOT_CONVERTIBLE:
         return f"Nothing converts it by itself: {_NOT_CONVERTIBLE[dialect]}."
     if method is Method.REINFORCEMENT:
-        return "Write the prompt as messages, and what the grader needs beside them."
+        return _PROMPT
     if method is Method.DPO:
         if dialect in PREFERENCES:
             return f"ftctl convert FILE --from {dialect} --method dpo -o OUT.jsonl."
