@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from orchestrator.datasets.files.reading import DAMAGED, opened, physical_lines
+from orchestrator.datasets.files.reading import DAMAGED, cut_lines, opened
 from orchestrator.datasets.findings.codes import CATALOGUE
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _columns(verdict: Validation) -> Mapping[_Place, int]:
         return {}
     try:
         with opened(path) as source:
-            for number, line in enumerate(physical_lines(source.stream), 1):
+            for number, line in enumerate(cut_lines(source.stream), 1):
                 for byte in wanted.pop(number, ()):
                     columns[number, byte] = len(line[: byte - 1].decode("utf-8", "replace")) + 1
                 if not wanted:

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.datasets.checking.validation import validate
+from orchestrator.datasets.converting import convert_file
+from orchestrator.datasets.dialects.conversion import Options
+from orchestrator.datasets.files import reading
 from orchestrator.datasets.files.mending import mend_file
+from orchestrator.datasets.tokens.showing import rows_between
+from orchestrator.domain.errors import DatasetInvalid
 
 TEXT = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}'
 ROW = TEXT.encode()
@@ -179,3 +184,17 @@ def test_every_cut_of_a_row_is_one_error_in_its_line() -> None:
         assert finding.code in {"truncated-row", "not-json", "not-utf-8", "bad-escape"}
         assert finding.column is not None
         assert 1 <= finding.column <= end + 1
+
+
+def test_a_line_too_long_to_be_read_is_one_line_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LONGEST_LINE", 1000)
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    long = ROW.replace(b"Hi", b"a" * 2_500_000)
+    source.write_bytes(ROW + b"\r\n" + long + b"\n" + ROW.replace(b"Hi", b"Hey") + b"\r\n")
+    assert [change.line for change in mend_file(source, out)] == [1, 3]
+    assert out.read_bytes() == ROW + b"\n" + long + b"\n" + ROW.replace(b"Hi", b"Hey") + b"\n"
+    assert rows_between(out, lines={3})[0].text == ROW.replace(b"Hi", b"Hey")
+    with pytest.raises(DatasetInvalid, match="line 2 has more than"):
+        convert_file(source, tmp_path / "converted.jsonl", Options())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from orchestrator.datasets.checking.limits import limits_of
 from orchestrator.datasets.checking.scanning import Checks, Listeners, Scan
 from orchestrator.datasets.content.duplicates import COMPARED_ROWS, verified
-from orchestrator.datasets.files.reading import opened, physical_lines
+from orchestrator.datasets.files.reading import cut_lines, opened
 from orchestrator.datasets.findings.codes import found
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.domain.jobs.job import Method
@@ -169,7 +169,7 @@ def _repeats(scan: Scan, source: Path | BinaryIO) -> Iterator[Repeat]:
         yield from repeats
         return
     with opened(source) as again:
-        yield from verified(repeats, physical_lines(again.stream))
+        yield from verified(repeats, cut_lines(again.stream))
 
 
 def _is_quiet(listeners: Listeners) -> bool:

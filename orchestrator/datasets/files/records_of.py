@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from orchestrator.datasets.files.columnar import is_columnar, read_columnar
-from orchestrator.datasets.files.reading import DAMAGED, opened, physical_lines
+from orchestrator.datasets.files.reading import (
+    DAMAGED,
+    LONGEST_LINE,
+    is_cut,
+    opened,
+    physical_lines,
+)
 from orchestrator.datasets.files.sniffing import BOM
 from orchestrator.datasets.files.strict import holds_object, read_strictly
 from orchestrator.datasets.files.tabular import Record, is_table, read_table
@@ -62,6 +68,9 @@ def _lines(stream: BinaryIO, path: Path) -> Iterator[Record]:
     decode = msgspec.json.Decoder().decode
     try:
         for number, line in enumerate(physical_lines(stream), 1):
+            if is_cut(line):
+                said = f"{path} line {number} has more than {LONGEST_LINE} bytes."
+                raise DatasetInvalid(said, hint=f"ftctl validate {path}")
             body = (line.removeprefix(BOM) if number == 1 else line).strip()
             if not body:
                 continue
