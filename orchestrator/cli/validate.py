@@ -159,7 +159,7 @@ def _check_all(
 ) -> list[Validation]:
     """The training files one by one, then those that must share no row with them."""
     from orchestrator.datasets.checking.near import NearDuplicates
-    from orchestrator.datasets.content.duplicates import Seen
+    from orchestrator.datasets.content.leaks import Seen
 
     seen = Seen(NearDuplicates(questions=True) if near else None) if held else None
     verdicts: list[Validation] = []
@@ -172,7 +172,7 @@ def _check_all(
                 sys.stdin.buffer if name == "-" else path,
                 split="train" if of_training else "validation",
                 training=None if of_training else seen,
-                on_typed=seen.add if seen and of_training else None,
+                remember=seen if of_training else None,
                 on_bytes=progress.advance,
             )
             verdict = _streamed(once, stream, name, path) if stream else once(keep=keep)

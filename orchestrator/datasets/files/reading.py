@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: The longest line that is read, in bytes. No target trains on a fraction of it.
 LONGEST_LINE = 32 << 20
-_BUFFER = 1 << 20
+_BUFFER, _BLOCK = 1 << 20, 1 << 17
 
 
 class BrokenZstd(Exception):
@@ -45,7 +45,7 @@ class Source:
     """
 
     name: str
-    stream: BinaryIO
+    stream: io.BufferedReader[Any]
     bytes: int | None = None
     packed: bool = False
     refusal: Finding | None = None
@@ -89,6 +89,22 @@ def cut_lines(stream: BinaryIO) -> Iterator[bytes]:
 def is_cut(line: bytes) -> bool:
     """Whether a line goes on beyond what was read of it."""
     return len(line) >= LONGEST_LINE and not line.endswith(b"\n")
+
+
+def blocks(stream: io.BufferedReader[Any]) -> Iterator[bytes]:
+    """Many lines at once, each with its LF; only a line over LONGEST_LINE comes in pieces.
+
+    Before damage to a packed stream, every whole line before it comes.
+    """
+    while block := stream.read1(_BLOCK):
+        if not block.endswith(b"\n"):
+            begun = len(block) - block.rfind(b"\n") - 1
+            try:
+                block += stream.readline(max(LONGEST_LINE - begun, 1))
+            except DAMAGED:
+                yield block[: len(block) - begun]
+                raise
+        yield block
 
 
 def skip_rest_of_line(stream: BinaryIO) -> None:
