@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities, Provider
     from orchestrator.store.comparisons import ComparisonStore
+    from orchestrator.store.drafts import Drafts
     from orchestrator.usecases.adapters.registry import Registry
     from orchestrator.usecases.adapters.serving import AdapterServer
     from orchestrator.usecases.comparing.allowance import Vault
@@ -102,6 +103,13 @@ class App:
         from orchestrator.store.datasets import SqlDatasetStore
 
         return SqlDatasetStore(self.engine, self.settings.home / "datasets")
+
+    @cached_property
+    def drafts(self) -> Drafts:
+        """Folders for what is made on the way."""
+        from orchestrator.store.drafts import Drafts
+
+        return Drafts(self.settings.home / "drafts")
 
     @cached_property
     def archive(self) -> Archive:
@@ -219,7 +227,7 @@ class App:
             repo=adapter_repo(self.settings),
             clock=self.clock,
             by=_actor(),
-            staging=self.settings.home / "staging",
+            stage=self.drafts.folder,
         )
 
     @cached_property
@@ -389,6 +397,7 @@ class App:
         from orchestrator.usecases.jobs.ledger import Ledger, silent
 
         self._enrol()
+        self.drafts.sweep()
         return Ledger(
             jobs=self.jobs,
             datasets=self.datasets,
@@ -396,6 +405,7 @@ class App:
             dates=self.model_dates,
             clock=self.clock,
             provider=self.provider,
+            drafts=self.drafts.folder,
             claim=self.claim,
             budgets=self.settings.budgets(),
             say=say or silent,

@@ -199,7 +199,8 @@ def _at_once(profile: Profile) -> Provider:
     """The provider, which tries again without waiting."""
     provider: Any = providers.build(profile)
     provider._retry = Retry(sleep=lambda _: None)
-    return provider
+    made: Provider = provider
+    return made
 
 
 def _chatted(app: wiring.App) -> int:
