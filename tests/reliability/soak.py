@@ -165,8 +165,10 @@ class Soak:
     def storm(self) -> None:
         """The host wishes for silence, again and again."""
         if not self.hung:
-            wish = self.chance.choice((30, 600, 3600))
-            self.host.control("faults", route="*", fault="rate_limited", retry_after=wish, times=6)
+            wish, times = self.chance.choice(((30, 9), (600, 6), (3600, 3)))
+            self.host.control(
+                "faults", route="*", fault="rate_limited", retry_after=wish, times=times
+            )
             self.counts["storms of 429"] += 1
 
     def new_key(self) -> None:
@@ -224,12 +226,9 @@ class Soak:
 
     def finish(self) -> None:
         """Everything is well again; all that was begun comes to its end."""
-        self.full = self.hung and 1
+        self.hung, self.full, self.deaf = min(self.hung, 1), 1, 1
         self._abate()
-        self.full = self.deaf = 0
-        for name in ("ballast", "deaf"):
-            (self.ours.home / name).unlink(missing_ok=True)
-        for _ in range(PASSES_A_DAY):
+        for _ in range(3 * PASSES_A_DAY):
             self.one_quiet()
             if self.counts["quiet"] % 24 == 0:
                 self._review()
@@ -354,6 +353,7 @@ def _reckoning(soak: Soak) -> dict[str, Any]:
     untold = _untold(soak)
     return {
         "passed": not (soak.bad or twice or lost or ghosts or open_ or untold) and flat,
+        "flat": flat,
         "simulated days": round(soak.counts["passes"] / PASSES_A_DAY, 1),
         "jobs": len(rows),
         "fates": dict(Counter(status for _, _, status, _ in rows)),
@@ -380,7 +380,7 @@ def _untold(soak: Soak) -> int:
 
 def furnish(home: Path, host: world.Host, template: Path) -> None:
     """A profile, a receiver of notifications, a training file and an empty ledger."""
-    settings = world.CONFIG.format(kind="openai", url=host.url, timeout=world.TIMEOUT, settle=600)
+    settings = world.CONFIG.format(kind="openai", url=host.url, timeout=1, settle=600)
     # A month of hundreds of jobs; the budget is tried elsewhere.
     (home / "ftctl.toml").write_text(settings.replace("budget_usd_per_month = 100", "") + NOTIFY)
     chat_file(home / "train.jsonl")
