@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -71,7 +70,7 @@ def plan_pipeline(document: Document, spec: Spec, workshop: Workshop) -> Iterato
         SpecInvalid: everything that is wrong, at once; nothing was sent.
     """
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftctl-spec-")))
+        folder = stack.enter_context(workshop.ledger.drafts())
         yield _Planner(document, spec, workshop, stack, folder).plan()
 
 
@@ -255,6 +254,7 @@ class _Planner:
                 self.workshop.shop.prices,
                 self.workshop.shop.lifecycle,
                 self.workshop.ledger.clock.now(),
+                drafts=self.workshop.ledger.drafts,
             )
         )
         made_here = [str(path) for path in files.names]
