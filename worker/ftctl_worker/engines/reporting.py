@@ -8,9 +8,11 @@ import json
 import math
 import shutil
 import time
+import zipfile
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
 from ftctl_worker import adapters
@@ -219,10 +221,29 @@ class Reporter(TrainerCallback):
 
 
 def last_state(folder: Path) -> Path | None:
-    """Return the newest state that is whole; its file trainer_state.json is written last."""
-    whole = [file.parent for file in folder.glob("checkpoint-*/trainer_state.json")]
+    """Return the newest state that is whole; its file trainer_state.json is written last.
+
+    A machine that lost its power may have the names of files, but not all of what is in them.
+    """
+    written = [file.parent for file in folder.glob("checkpoint-*/trainer_state.json")]
+    whole = [place for place in written if all(map(_is_whole, place.iterdir()))]
     numbered = {int(place.name.rpartition("-")[2]): place for place in whole}
     return numbered[max(numbered)] if numbered else None
+
+
+def _is_whole(file: Path) -> bool:
+    """Tell whether a file of a stored state was written to its end, as far as its kind shows it."""
+    try:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as stored:
+                return bool(stored.keys())
+        if file.suffix in {".pt", ".pth", ".bin"}:
+            return zipfile.is_zipfile(file)
+        if file.suffix == ".json":
+            json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, SafetensorError, ValueError):
+        return False
+    return True
 
 
 def _write_history(folder: Path, metrics: list[dict[str, float]]) -> None:
