@@ -86,7 +86,7 @@ class FileRoutes:
     def delete(self, request: Request) -> Response:
         """Delete one file."""
         file = self._find(request)
-        self._files.delete(file.id)
+        self._disk.make_room(lambda: self._files.delete(file.id))
         return JSONResponse({"id": file.id, "object": "file", "deleted": True})
 
     def content(self, request: Request) -> Response:
