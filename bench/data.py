@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from orchestrator.datasets.explain import validator_of
-from orchestrator.datasets.parallel import parts_of, scan_part
-from orchestrator.datasets.scanning import Checks
-from orchestrator.datasets.validation import validate
-from orchestrator.domain.job import Method
+from orchestrator.datasets.checking.explain import validator_of
+from orchestrator.datasets.checking.parallel import parts_of, scan_part
+from orchestrator.datasets.checking.scanning import Checks
+from orchestrator.datasets.checking.validation import validate
+from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,7 +287,7 @@ class Bench:
 
     def peak(self, path: Path) -> float:
         code = (
-            "import resource, sys, pathlib; from orchestrator.datasets.validation import validate;"
+            "import resource, sys, pathlib; from orchestrator.datasets.checking.validation import validate;"
             "validate(pathlib.Path(sys.argv[1]), count_tokens=False);"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )

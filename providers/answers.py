@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.chat import ChatAnswer
 from orchestrator.domain.errors import ProviderUnreachable
 from orchestrator.domain.housekeeping import Permission
-from orchestrator.domain.job import Checkpoint, JobEvent, Method, RemoteError
+from orchestrator.domain.jobs.job import Checkpoint, JobEvent, Method, RemoteError
 from orchestrator.domain.provider import RemoteFile, RemoteJob, RemoteModel, TokenCarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.domain.job import JobStatus
+    from orchestrator.domain.jobs.job import JobStatus
 
     Raw = Mapping[str, Any]
 

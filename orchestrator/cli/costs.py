@@ -10,11 +10,11 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.domain.errors import ExitCode, UsageError
-from orchestrator.domain.spending import month_of
-from orchestrator.domain.usd import money
+from orchestrator.domain.money.spending import month_of
+from orchestrator.domain.money.usd import money
 
 if TYPE_CHECKING:
-    from orchestrator.usecases.costs import Line, Statement, Total
+    from orchestrator.usecases.deciding.costs import Line, Statement, Total
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 EVERY = "all"
@@ -37,8 +37,8 @@ def costs(
     Budgets are `usd_per_month` under [budget], and `budget_usd_per_month` under [providers.NAME],
     in ftctl.toml. What has no price is listed as unpriced, and is in no sum.
     """
-    from orchestrator.usecases import costs as counting
-    from orchestrator.usecases.allowance import release_dead
+    from orchestrator.usecases.comparing.allowance import release_dead
+    from orchestrator.usecases.deciding import costs as counting
 
     app = wiring.app(ctx)
     release_dead(app.vault())

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.output import json_option, print_json, say
-from orchestrator.domain.dataset import Split
 from orchestrator.domain.errors import ExitCode, UsageError
-from orchestrator.domain.job import Method
+from orchestrator.domain.jobs.dataset import Split
+from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,9 +75,9 @@ def convert(
     Bedrock, Mistral and Harmony, JSON arrays, CSV, TSV and Parquet. What a row would lose is named, and
     refused without --allow-loss.
     """
-    from orchestrator.datasets.conversion import Options
     from orchestrator.datasets.converting import convert_file
-    from orchestrator.datasets.writing import spooled
+    from orchestrator.datasets.dialects.conversion import Options
+    from orchestrator.datasets.files.writing import spooled
 
     given = {"system": system, "user": user, "assistant": assistant, **_maps(maps)}
     options = Options(
@@ -152,8 +152,8 @@ def split(
     are labels every split gets its share of each. --group-by keeps the rows of one document, user
     or conversation together; the key is not written.
     """
+    from orchestrator.datasets.files.writing import spooled
     from orchestrator.datasets.splitting import cut, read_rows, write_splits
-    from orchestrator.datasets.writing import spooled
 
     sizes = _sizes(train, validation, test)
     with spooled(source) as path:
@@ -187,7 +187,7 @@ def _maps(maps: Sequence[str]) -> dict[str, str]:
 
 
 def _templates(given: dict[str, str | None]) -> Any:
-    from orchestrator.datasets.tabular import Templates
+    from orchestrator.datasets.files.tabular import Templates
 
     user, assistant = given["user"], given["assistant"]
     if user is None and assistant is None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.datasets.codes import CATALOGUE
+from orchestrator.datasets.findings.codes import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.datasets.finding import Finding
-    from orchestrator.datasets.validation import Validation
+    from orchestrator.datasets.checking.validation import Validation
+    from orchestrator.datasets.findings.finding import Finding
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}

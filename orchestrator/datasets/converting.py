@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from orchestrator.datasets.conversion import Converted, convert_record
-from orchestrator.datasets.records_of import records_of
-from orchestrator.datasets.writing import written
+from orchestrator.datasets.dialects.conversion import Converted, convert_record
+from orchestrator.datasets.files.records_of import records_of
+from orchestrator.datasets.files.writing import written
 from orchestrator.domain.errors import DatasetInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from orchestrator.datasets.conversion import Options
-    from orchestrator.datasets.tabular import Templates
+    from orchestrator.datasets.dialects.conversion import Options
+    from orchestrator.datasets.files.tabular import Templates
 
 _LINES_HELD = 1000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.dataset import Split
-from orchestrator.domain.spec import MIXED
+from orchestrator.domain.jobs.dataset import Split
+from orchestrator.domain.jobs.spec import MIXED
 from orchestrator.specs.building import sweep_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.domain.dataset import Dataset, Upload
 from orchestrator.domain.errors import LocalStateError
+from orchestrator.domain.jobs.dataset import Dataset, Upload
 from orchestrator.store.disks import private_folder
 from orchestrator.store.reading import reading
 from orchestrator.store.tables import dataset_rows, upload_rows

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, or_, select, update
 
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.notification import Notification, State, notification_id
+from orchestrator.domain.jobs.notification import Notification, State, notification_id
 from orchestrator.store.answers import chunks, insert_new
 from orchestrator.store.notification_tables import notification_rows, subscriber_rows
 from orchestrator.store.reading import reading
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping, Select
     from sqlalchemy.engine import Connection
 
-    from orchestrator.domain.notification import Subscriber
+    from orchestrator.domain.jobs.notification import Subscriber
 
 # PostgreSQL may commit a lower id after a higher one. No transaction takes this long, so what is
 # older has been seen whole.

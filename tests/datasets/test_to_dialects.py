@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.datasets.conversion import Options, convert_record
-from orchestrator.datasets.to_dialects import TARGETS
+from orchestrator.datasets.dialects.conversion import Options, convert_record
+from orchestrator.datasets.dialects.to_dialects import TARGETS
 from orchestrator.domain.errors import UsageError
 
 PLAIN: dict[str, Any] = {

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from orchestrator.domain.model_names import family
-from orchestrator.domain.powered import powered_mean
+from orchestrator.domain.comparing.powered import powered_mean
+from orchestrator.domain.jobs.model_names import family
 
 
 def test_a_case_worked_by_hand():

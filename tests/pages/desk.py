@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from orchestrator.datasets.demo_tasks import TASKS
-from orchestrator.domain.dataset import Split
+from orchestrator.domain.jobs.dataset import Split
 from orchestrator.resources import data
 
 GRADER = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.domain.adapter import History, Move
+from orchestrator.domain.adapters.adapter import History, Move
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import (
     ConfigurationError,
@@ -18,10 +18,10 @@ from orchestrator.domain.errors import (
     FtctlError,
     ProviderUnreachable,
 )
-from orchestrator.usecases.adapter_copies import pull
-from orchestrator.usecases.adapter_push import Origin, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapters import promote
+from orchestrator.usecases.adapters.aliases import promote
+from orchestrator.usecases.adapters.copies import pull
+from orchestrator.usecases.adapters.push import Origin, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
 from providers.adapter_hub import HubRepo
 from tests.conftest import Ftctl
 from tests.factories import adapter_folder, safetensors

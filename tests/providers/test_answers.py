@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import ProviderUnreachable
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from providers import answers
 
 WORDS = {"queued": JobStatus.QUEUED}

@@ -18,10 +18,10 @@ from orchestrator.domain.errors import (
     ProviderUnreachable,
 )
 from orchestrator.store.adapter_folder import FolderRepo
-from orchestrator.usecases.adapter_push import Origin, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapter_serving import Served, serve_to, wanted_names
-from orchestrator.usecases.adapters import promote, remove
+from orchestrator.usecases.adapters.aliases import promote, remove
+from orchestrator.usecases.adapters.push import Origin, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
+from orchestrator.usecases.adapters.serving import Served, serve_to, wanted_names
 from providers.vllm import VllmServer
 from tests.conftest import Ftctl
 from tests.factories import adapter_folder

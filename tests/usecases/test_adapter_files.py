@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import AdapterRefused
-from orchestrator.usecases.adapter_files import check_files, check_weights
+from orchestrator.usecases.adapters.files import check_files, check_weights
 from tests.conftest import Ftctl
 from tests.factories import adapter_folder, safetensors
 

@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.adapter import Action, History, Move
-from orchestrator.domain.adapter_manifest import Manifest
-from orchestrator.domain.adapter_names import check_alias, check_task, parse_address
-from orchestrator.domain.adapter_ports import AdapterRepo
+from orchestrator.domain.adapters.adapter import Action, History, Move
+from orchestrator.domain.adapters.manifest import Manifest
+from orchestrator.domain.adapters.names import check_alias, check_task, parse_address
+from orchestrator.domain.adapters.ports import AdapterRepo
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import AnswerIsNo, Conflict, LocalStateError, UsageError
 from orchestrator.store.adapter_folder import FolderRepo
-from orchestrator.usecases.adapter_copies import fetch, mirror, pull
-from orchestrator.usecases.adapter_push import Origin, Pushed, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapter_verify import verify
-from orchestrator.usecases.adapters import promote, remove, rollback
+from orchestrator.usecases.adapters.aliases import promote, remove, rollback
+from orchestrator.usecases.adapters.copies import fetch, mirror, pull
+from orchestrator.usecases.adapters.push import Origin, Pushed, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
+from orchestrator.usecases.adapters.verify import verify
 from providers.adapter_hub import HubRepo
 from tests.factories import a_job, adapter_folder
 from tests.providers.hub import TOKEN, LoopbackHub

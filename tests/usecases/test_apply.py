@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from orchestrator import resources
-from orchestrator.datasets.mixing import mix
-from orchestrator.domain.job import JobStatus, MetricPoint
+from orchestrator.datasets.files.mixing import mix
+from orchestrator.domain.jobs.job import JobStatus, MetricPoint
 from orchestrator.specs.writing import to_yaml
 from tests.conftest import Ftctl, Outcome
 

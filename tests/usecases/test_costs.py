@@ -14,10 +14,10 @@ import jsonschema
 import pytest
 
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.spending import Budgets, SpendingState
-from orchestrator.domain.usd import MICROS
+from orchestrator.domain.money.spending import Budgets, SpendingState
+from orchestrator.domain.money.usd import MICROS
 from orchestrator.resources import schema
-from orchestrator.usecases.allowance import Vault, allowance, release_dead
+from orchestrator.usecases.comparing.allowance import Vault, allowance, release_dead
 from providers.simulator import Simulator
 from tests.conftest import Ftctl, Outcome
 from tests.factories import chat_file

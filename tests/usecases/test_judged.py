@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 
 from orchestrator.domain.chat import ChatRequest
-from orchestrator.domain.job import Job
+from orchestrator.domain.comparing.sample import text_of
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.provider import Provider
-from orchestrator.domain.sample import text_of
 from orchestrator.resources import schema
 from tests.conftest import Ftctl
 from tests.usecases.comparing import LABELS, Host, row, tuned_job, write

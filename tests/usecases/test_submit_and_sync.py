@@ -13,12 +13,12 @@ import pytest
 
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import RateLimited, UsageError
-from orchestrator.domain.job import Job, JobStatus
-from orchestrator.usecases import control
-from orchestrator.usecases.intent import Intent, PreparedFile
-from orchestrator.usecases.submit import record
-from orchestrator.usecases.submit import submit as send
-from orchestrator.usecases.sync import Pass, sync
+from orchestrator.domain.jobs.job import Job, JobStatus
+from orchestrator.usecases.jobs import control
+from orchestrator.usecases.jobs.intent import Intent, PreparedFile
+from orchestrator.usecases.jobs.submit import record
+from orchestrator.usecases.jobs.submit import submit as send
+from orchestrator.usecases.jobs.sync import Pass, sync
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_job, chat_file

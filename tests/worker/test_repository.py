@@ -18,9 +18,9 @@ from ftctl_worker import adapters
 
 from orchestrator.domain.clock import ManualClock
 from orchestrator.store.adapter_folder import FolderRepo
-from orchestrator.usecases.adapter_push import Origin, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapters import promote, remove, rollback
+from orchestrator.usecases.adapters.aliases import promote, remove, rollback
+from orchestrator.usecases.adapters.push import Origin, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
 from tests.worker import servers
 from tests.worker.servers import Worker
 from tests.worker.test_lora import adapted
