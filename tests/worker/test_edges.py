@@ -216,7 +216,8 @@ def test_who_sends_and_waits_is_not_cut_off(hasty: Worker) -> None:
         model="mini", training_file=hasty.upload(colour_rows()), hyperparameters={"n_epochs": 1}
     )
     assert hasty.wait_job(job.id).status == "succeeded"
-    answer = hasty.client.chat.completions.create(
+    patient = hasty.client.with_options(timeout=240)
+    answer = patient.chat.completions.create(
         model="mini", messages=[{"role": "user", "content": "a long answer"}], max_tokens=100
     )
     assert answer.choices

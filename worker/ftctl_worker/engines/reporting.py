@@ -93,7 +93,8 @@ class Reporter(TrainerCallback):
         self._close(state, control)
         if not math.isfinite(logs["loss"]):
             raise TrainingDivergedError
-        named = {_NAMES[name]: round(float(logs[name]), 6) for name in logs if name in _NAMES}
+        told = {name: value for name, value in logs.items() if value is not None}
+        named = {_NAMES[name]: round(float(told[name]), 6) for name in told if name in _NAMES}
         self._open = {"step": state.global_step, **named}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
