@@ -36,6 +36,7 @@ torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count t
 	$(BIN)/python -m tests.reliability.deploying
 	FTCTL_EXAMPLES=$(N) $(BIN)/python -m pytest -n 0 tests/reliability/test_stateful.py
 	$(BIN)/python -m tests.worker.kills --kills 50 --seed $(SEED)
+	$(BIN)/python -m tests.worker.endurance --minutes 30 --seed $(SEED)
 
 check: lint types layers docs site test ## exactly what CI runs
 
