@@ -51,7 +51,7 @@ def plain_texts(row: Chat, line: bytes) -> list[str] | None:
         The text of every message; None says nothing about the row.
     """
     messages = row.messages
-    (shortest,) = bytes_around([messages], of_a_chat)
+    shortest = bytes_around([messages], of_a_chat)
     if not shortest:
         return None
     texts: list[str] = list(map(_contents, messages))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import compress, repeat
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -47,7 +47,10 @@ _RECORDS: dict[Method, type[Chat | Preference | Reinforcement]] = {
 
 
 # How the lines of a block start that are decoded at one go.
-_STARTS = {Method.SUPERVISED: b'\n{"messages"', Method.DPO: b'\n{"input"'}
+_STARTS = {
+    Method.SUPERVISED: methodcaller("startswith", b'{"messages"'),
+    Method.DPO: methodcaller("startswith", b'{"input"'),
+}
 #: Rows that are looked at together where all of a block are not plain.
 _SOME = 16
 
@@ -91,14 +94,19 @@ class RowReader:
             lines: the same, without them.
         """
         rows = self._decode_all(block, lines)
-        plain = list(map(_has_no_tools, rows))
-        if all(plain):
+        if self._have_no_tools(rows):
             return self._plain(rows, lines)
+        plain = list(map(_has_no_tools, rows))
         sifted = iter(self._plain(list(compress(rows, plain)), list(compress(lines, plain))))
         return [
             next(sifted) if is_plain else self._with_tools(row, line)
             for row, line, is_plain in zip(rows, lines, plain, strict=True)
         ]
+
+    def _have_no_tools(self, rows: Sequence[Any]) -> bool:
+        if self._method is Method.SUPERVISED and None not in rows:
+            return list(map(_tools, rows)).count(UNSET) == len(rows)
+        return all(map(_has_no_tools, rows))
 
     def accept(self, line: bytes) -> Row | None:
         """The row of a line that surely has no flaw; None says nothing about it.
@@ -126,8 +134,8 @@ class RowReader:
         What is many rows in as many lines, and every line starts as no part of a row does, is a row
         in each line. A reinforcement row may hold anything, also what looks like a row.
         """
-        start = _STARTS.get(self._method)
-        if start and block.startswith(start[1:]) and block.count(start) == len(lines) - 1:
+        starts = _STARTS.get(self._method)
+        if starts and all(map(starts, lines)):
             try:
                 rows: list[Row] = self._decoder.decode_lines(block)
             except (ValueError, RecursionError):
@@ -157,7 +165,9 @@ class RowReader:
             texts = texts_of_pairs(rows, lines)
         else:
             texts = texts_of_prompts(rows, lines)
-        return texts is not None and self._is_clean(b"\n".join(lines), texts)
+        return texts is not None and (
+            self._look is None or self._is_clean(b"\n".join(lines), texts)
+        )
 
     def read(self, line: bytes) -> Reading:
         """Read one line, with or without its line end, without a byte-order mark.
@@ -249,7 +259,7 @@ class _ToolsRefused(Exception):
     """The tools array is not what the schema asks for."""
 
 
-_content = attrgetter("content")
+_content, _tools = attrgetter("content"), attrgetter("tools")
 
 
 def _has_no_tools(row: Row | None) -> bool:
