@@ -21,7 +21,7 @@ from orchestrator.datasets.checking.rules import row_flaws
 from orchestrator.datasets.checking.toolbox import Toolbox
 from orchestrator.datasets.content.keys import keys_and_colons
 from orchestrator.datasets.content.suspects import looker
-from orchestrator.datasets.content.texts import is_unremarkable
+from orchestrator.datasets.content.texts import are_unremarkable
 from orchestrator.datasets.dialects.dialects import foreign_dialect
 from orchestrator.datasets.files.strict import kind_of, read_strictly
 from orchestrator.datasets.findings.finding import Flaw
@@ -203,7 +203,7 @@ class RowReader:
         return self._look is None or (
             not self._look(line)
             and texts == list(map(str.strip, texts))
-            and (all(map(str.isascii, texts)) or all(map(is_unremarkable, texts)))
+            and are_unremarkable(texts)
         )
 
     def _judge(self, row: Row, declared: Declared | None) -> Reading:
