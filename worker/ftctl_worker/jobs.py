@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.errors import QueueFullError, ReusedKeyError
 from ftctl_worker.history import add_event
-from ftctl_worker.job import IdempotencyKey, Job, JobDraft, JobError, JobStatus
+from ftctl_worker.job import (
+    FINISHED,
+    UPDATED,
+    IdempotencyKey,
+    Job,
+    JobDraft,
+    JobError,
+    JobStatus,
+)
 from ftctl_worker.job import find_job as _find
 from ftctl_worker.job import insert_job as _insert
 from ftctl_worker.job import job_of as _job
@@ -208,6 +216,14 @@ class JobStore:
             level="warn",
         )
 
+    def model_folders(self, job_id: str) -> set[str]:
+        """Return the folders, below that of all models, which have a name by this job."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT folder FROM models WHERE job_id = ?", (job_id,)
+            ).fetchall()
+        return {row["folder"] for row in rows}
+
     def running(self) -> list[Job]:
         """Return the jobs that are running, oldest first."""
         with self._database.read() as connection:
@@ -240,8 +256,8 @@ class JobStore:
     ) -> bool:
         with self._database.write() as connection:
             changed = connection.execute(
-                "UPDATE jobs SET status = :status, error = :error, updated_at = :now,"  # noqa: S608
-                " finished_at = CAST(:now AS INTEGER), estimated_finish = NULL"
+                f"UPDATE jobs SET status = :status, error = :error, {UPDATED}, {FINISHED},"  # noqa: S608
+                " estimated_finish = NULL"
                 f" WHERE id = :id AND {_ALIVE}"
                 " AND (:attempt IS NULL OR attempt = :attempt)",
                 {
@@ -269,7 +285,7 @@ class JobStore:
     ) -> bool:
         with self._database.write() as connection:
             changed = connection.execute(
-                f"UPDATE jobs SET {assignments}, updated_at = :now WHERE {condition}",  # noqa: S608
+                f"UPDATE jobs SET {assignments}, {UPDATED} WHERE {condition}",  # noqa: S608
                 {**values, "now": time.time()},
             ).rowcount
             if changed:

@@ -17,7 +17,6 @@ from orchestrator.datasets.records import (
     Answer,
     Assistant,
     Chat,
-    Developer,
     System,
     User,
 )
@@ -156,7 +155,8 @@ def _of_a_pair(roles: tuple[type, ...]) -> int:
 
 
 def _of_a_prompt(roles: tuple[type, ...]) -> int:
-    if roles[-1] is not User or not _are_in_order(roles):
+    # OpenAI's description of a prompt knows developers, and no system.
+    if roles[0] is System or roles[-1] is not User or not _are_in_order(roles):
         return 0
     return _length(_empty(roles)) - 3 * len(roles) + 1
 
@@ -171,7 +171,8 @@ def _length(value: object) -> int:
 
 def _are_in_order(roles: tuple[type, ...]) -> bool:
     """Instructions first, then users and assistants in turn."""
-    turns = roles[1:] if roles[0] in {System, Developer} else roles
+    # Not every target knows developers: the rules look at them.
+    turns = roles[1:] if roles[0] is System else roles
     return bool(turns) and set(turns[::2]) == {User} and set(turns[1::2]) <= {Assistant}
 
 

@@ -158,8 +158,8 @@ def _turns(messages: Sequence[Message], declared: Declared) -> int:
 
 _BEFORE: dict[type, frozenset[type | None]] = {
     System: frozenset({None}),
-    Developer: frozenset({None}),
-    User: frozenset({None, System, Developer, Assistant}),
+    Developer: frozenset(),  # Not every target knows it.
+    User: frozenset({None, System, Assistant}),
     Assistant: frozenset({User, Tool}),
     Function: frozenset(),
 }

@@ -23,7 +23,7 @@ from orchestrator.datasets.content.keys import keys_and_colons
 from orchestrator.datasets.content.suspects import looker
 from orchestrator.datasets.content.texts import are_unremarkable
 from orchestrator.datasets.dialects.dialects import foreign_dialect
-from orchestrator.datasets.files.strict import kind_of, read_strictly
+from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.records import (
     Chat,
@@ -234,6 +234,8 @@ class RowReader:
         parsed = read_strictly(line)
         if not parsed.readable:
             return Reading(None, parsed.flaws)
+        if holds_object(parsed.value):
+            return Reading(None, [Flaw("row-encoded-twice")])
         if not isinstance(parsed.value, dict):
             return Reading(None, [Flaw("row-not-object", "", {"found": kind_of(parsed.value)})])
         if other := foreign_dialect(parsed.value, self._method):

@@ -132,8 +132,10 @@ def _looked_at(name: str, stream: io.BufferedReader[Any], size: int | None) -> S
         try:
             stream = io.BufferedReader(_unpacked(stream, packing), _BUFFER)
             head = stream.peek(HEAD)[:HEAD]
+            refusal = container_finding(head, "")  # An archive inside, or packed twice.
         except ImportError:
-            refusal = found("compressed", format="Zstandard (the extra `zstd` reads it)")
+            extra = "pip install 'ftctl[zstd]', or unpack it"
+            refusal = found("compressed", format="Zstandard", mend=extra)
         except (*DAMAGED, OSError) as error:
             refusal = found("broken-gzip", reason=str(error))
     packed = packing is not None

@@ -40,9 +40,18 @@ def found(
     return Finding(
         code=code,
         severity=severity or kind.severity,
-        message=kind.message.format_map(fields),
-        fix=kind.fix.format_map(fields),
+        message=_printable(kind.message.format_map(fields)),
+        fix=_printable(kind.fix.format_map(fields)),
         line=line,
         column=column,
-        pointer=pointer,
+        pointer=_printable(pointer),
+    )
+
+
+def _printable(text: str) -> str:
+    """What a row says cannot steer a terminal, nor stop a report half-way: half a surrogate pair."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )

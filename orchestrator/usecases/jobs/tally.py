@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain.jobs.job import JobEvent
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A job that is elsewhere than before this pass."""
+    """A job that is elsewhere than before this pass.
+
+    Attributes:
+        job: without the provider's raw answer, which lies in the ledger: a pass may hold thousands.
+    """
 
     job: Job
     before: JobStatus
@@ -68,7 +72,7 @@ class Tally:
     def note(self, before: Job, after: Job) -> None:
         """Remember a job that is elsewhere now."""
         if after.status is not before.status:
-            self.changes.append(Change(job=after, before=before.status))
+            self.changes.append(Change(job=replace(after, raw=None), before=before.status))
 
 
 def total(tallies: Sequence[Tally]) -> Pass:

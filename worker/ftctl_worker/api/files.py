@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from ftctl_worker import strictjson
 from ftctl_worker.api import answers
 from ftctl_worker.api.forms import UploadForm, read_upload
 from ftctl_worker.api.requests import known_page, read_limit
@@ -130,24 +131,36 @@ def _purpose(form: UploadForm) -> str:
 
 
 def _expiry(form: UploadForm) -> int | None:
-    anchor, seconds = (
-        form.fields.get("expires_after[anchor]"),
-        form.fields.get("expires_after[seconds]"),
-    )
-    if anchor is None and seconds is None:
+    given_in_parts = "expires_after" not in form.fields
+    anchor, seconds = _bracketed(form) if given_in_parts else _as_json(form)
+    if anchor is None and seconds is None and given_in_parts:
         return None
     if anchor != "created_at":
         raise BadRequestError(
             "'expires_after.anchor' must be 'created_at'.", param="expires_after.anchor"
         )
     low, high = EXPIRY_SECONDS
-    given = int(seconds) if seconds and re.fullmatch(r"[0-9]{1,8}", seconds) else 0
+    given = int(str(seconds)) if re.fullmatch(r"[0-9]{1,8}", str(seconds)) else 0
     if not low <= given <= high:
         raise BadRequestError(
             f"'expires_after.seconds' must be an integer from {low} to {high}.",
             param="expires_after.seconds",
         )
     return given
+
+
+def _bracketed(form: UploadForm) -> tuple[object, object]:
+    return form.fields.get("expires_after[anchor]"), form.fields.get("expires_after[seconds]")
+
+
+def _as_json(form: UploadForm) -> tuple[object, object]:
+    """Read the one field that clients send who write an object of a form as JSON."""
+    try:
+        given = strictjson.loads(form.fields["expires_after"])
+    except strictjson.JsonRefusedError:
+        given = None
+    given = given if isinstance(given, dict) else {}
+    return given.get("anchor"), given.get("seconds")
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ftctl_worker.lookup import Lookup
+    from ftctl_worker.tuned_models import TunedModel
 
 __all__ = ["ModelRoutes"]
 
@@ -48,6 +49,8 @@ class ModelRoutes:
     def retrieve(self, request: Request) -> Response:
         """Describe one model."""
         name: str = request.path_params["model"]
+        if (tuned := self._lookup.tuned.get(name)) is not None:
+            return JSONResponse(_tuned(tuned))
         for model in self._all():
             if model["id"] == name:
                 return JSONResponse(model)
@@ -67,10 +70,14 @@ class ModelRoutes:
         for base in self._lookup.catalog.available():
             yield {**answers.model(base.name, created=0, owner="base"), **facts(base)}
         for model in self._lookup.tuned.all():
-            yield answers.model(model.name, created=model.created_at, owner="ftctl")
+            yield _tuned(model)
         for name, version in self._lookup.versions():
             said = answers.model(name, created=version.created_at, owner="adapters")
             yield {**said, "root": version.name, "parent": version.base}
+
+
+def _tuned(model: TunedModel) -> answers.Answer:
+    return answers.model(model.name, created=model.created_at, owner="ftctl")
 
 
 def _unknown(name: str) -> NotFoundError:

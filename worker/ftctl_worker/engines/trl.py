@@ -14,7 +14,7 @@ from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from ftctl_worker import adapters
-from ftctl_worker.engines.reporting import Reporter, last_state, state_folder
+from ftctl_worker.engines.reporting import Reporter, last_state
 from ftctl_worker.graders.grader import GradingError, fields_of
 from ftctl_worker.loading import device
 from ftctl_worker.preparation import grader_of, load, plan_passes, read
@@ -57,7 +57,7 @@ def train_with(
     plan = plan_passes([material], loaded)
     torch.manual_seed(job.seed)
     model = attach(loaded, material.defaults)
-    folder = state_folder(home, job.id)
+    folder = home.trainer_state(job.id)
     reporter = Reporter(
         job, ledger, home, stop, epochs=material.chosen.n_epochs, patience=material.patience
     )
