@@ -7,6 +7,7 @@ at closely, so being too careful costs time and never a finding.
 
 from __future__ import annotations
 
+import functools
 from itertools import chain, compress
 from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any
@@ -14,17 +15,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from orchestrator.datasets.records import (
+    ROLES,
     Answer,
     Assistant,
     Chat,
+    Developer,
     System,
     User,
 )
+from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from orchestrator.datasets.records import Message, Preference, Reinforcement
+
+    Measure = Callable[[tuple[type, ...]], int]
 
 #: How a line starts whose writer puts a space after every comma and colon.
 SPACED = b'{"messages": [{"role": "'
@@ -36,14 +42,17 @@ _is_spaced_pair = methodcaller("startswith", b'{"input": ' + SPACED)
 _texts_buffer, _rows_buffer = bytearray(), bytearray()
 
 
-def texts_of_chats(turns: Sequence[Sequence[Message]], lines: Sequence[bytes]) -> list[str] | None:
+def texts_of_chats(
+    turns: Sequence[Sequence[Message]], lines: Sequence[bytes], measure: Measure
+) -> list[str] | None:
     """The texts of rows that surely are plain turns, none of them blank; None says nothing.
 
     Args:
         turns: the messages of each row.
         lines: the bytes they were read from, without line ends.
+        measure: of such rows.
     """
-    around = bytes_around(turns, of_a_chat)
+    around = bytes_around(turns, measure)
     texts = _texts(chain.from_iterable(turns)) if around else None
     if texts is None:
         return None
@@ -53,10 +62,12 @@ def texts_of_chats(turns: Sequence[Sequence[Message]], lines: Sequence[bytes]) -
     return texts if not spare or _are_escapes(spare, turns, lines) else None
 
 
-def texts_of_pairs(rows: Sequence[Preference], lines: Sequence[bytes]) -> list[str] | None:
+def texts_of_pairs(
+    rows: Sequence[Preference], lines: Sequence[bytes], measure: Measure
+) -> list[str] | None:
     """The same of preference pairs without tools, whose two answers differ."""
     asked = [row.input.messages for row in rows]
-    around = bytes_around(asked, _of_a_pair)
+    around = bytes_around(asked, measure)
     if not around:
         return None
     answers = [(*row.preferred_output, *row.non_preferred_output) for row in rows]
@@ -70,10 +81,12 @@ def texts_of_pairs(rows: Sequence[Preference], lines: Sequence[bytes]) -> list[s
     return texts if not spare or _are_escapes(spare, turns, lines) else None
 
 
-def texts_of_prompts(rows: Sequence[Reinforcement], lines: Sequence[bytes]) -> list[str] | None:
+def texts_of_prompts(
+    rows: Sequence[Reinforcement], lines: Sequence[bytes], measure: Measure
+) -> list[str] | None:
     """The same of prompts without tools, whatever other keys their rows have."""
     turns = [row.messages for row in rows]
-    around = bytes_around(turns, _of_a_prompt)
+    around = bytes_around(turns, measure)
     if not around:
         return None
     texts = _texts(chain.from_iterable(turns))
@@ -97,9 +110,7 @@ def has_single_keys(line: bytes) -> bool:
         return False
 
 
-def bytes_around(
-    turns: Sequence[Sequence[Message]], measure: Callable[[tuple[type, ...]], int]
-) -> int:
+def bytes_around(turns: Sequence[Sequence[Message]], measure: Measure) -> int:
     """The fewest bytes around the texts of rows, in one list of them; 0 when one is not in order.
 
     Args:
@@ -119,11 +130,7 @@ def bytes_around(
     return total
 
 
-def _known(
-    known: dict[tuple[type, ...], int],
-    roles: tuple[type, ...],
-    measure: Callable[[tuple[type, ...]], int],
-) -> int:
+def _known(known: dict[tuple[type, ...], int], roles: tuple[type, ...], measure: Measure) -> int:
     around = known.get(roles)
     if around is None:
         if len(known) > _MOST_REMEMBERED:
@@ -136,15 +143,31 @@ _measured: dict[object, dict[tuple[type, ...], int]] = {}
 _MOST_REMEMBERED = 1000
 
 
-def of_a_chat(roles: tuple[type, ...]) -> int:
-    if not roles or roles[-1] is not Assistant or not _are_in_order(roles):
-        return 0
+@functools.cache
+def measure_of(method: Method, roles: frozenset[str] | None) -> Measure:
+    """What tells the fewest bytes around the texts of one row; 0 when its turns are not in order.
+
+    Args:
+        method: what the rows are for.
+        roles: that the target takes; None where it names none.
+    """
+    first = {role for role in (System, Developer) if roles is None or ROLES[role] in roles}
+    last = Assistant if method is Method.SUPERVISED else User
+
+    def measure(turns: tuple[type, ...]) -> int:
+        said = turns[1:] if turns[0] in first else turns
+        if not said or set(said[::2]) != {User} or not set(said[1::2]) <= {Assistant}:
+            return 0
+        return _of[method](turns) if turns[-1] is last else 0
+
+    return measure
+
+
+def _of_a_chat(roles: tuple[type, ...]) -> int:
     return _length(Chat(messages=_empty(roles))) - 3 * len(roles) + 1
 
 
 def _of_a_pair(roles: tuple[type, ...]) -> int:
-    if roles[-1] is not User or not _are_in_order(roles):
-        return 0
     answers = [Answer(role="assistant", content="")]
     pair = {
         "input": {"messages": _empty(roles)},
@@ -155,10 +178,14 @@ def _of_a_pair(roles: tuple[type, ...]) -> int:
 
 
 def _of_a_prompt(roles: tuple[type, ...]) -> int:
-    # OpenAI's description of a prompt knows developers, and no system.
-    if roles[0] is System or roles[-1] is not User or not _are_in_order(roles):
-        return 0
     return _length(_empty(roles)) - 3 * len(roles) + 1
+
+
+_of = {
+    Method.SUPERVISED: _of_a_chat,
+    Method.DPO: _of_a_pair,
+    Method.REINFORCEMENT: _of_a_prompt,
+}
 
 
 def _empty(roles: tuple[type, ...]) -> list[Message]:
@@ -167,13 +194,6 @@ def _empty(roles: tuple[type, ...]) -> list[Message]:
 
 def _length(value: object) -> int:
     return len(msgspec.json.encode(value))
-
-
-def _are_in_order(roles: tuple[type, ...]) -> bool:
-    """Instructions first, then users and assistants in turn."""
-    # Not every target knows developers: the rules look at them.
-    turns = roles[1:] if roles[0] is System else roles
-    return bool(turns) and set(turns[::2]) == {User} and set(turns[1::2]) <= {Assistant}
 
 
 def _texts(messages: Iterable[Message | Answer]) -> list[str] | None:

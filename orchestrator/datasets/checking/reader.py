@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from orchestrator.datasets.checking.batches import (
     has_single_keys,
+    measure_of,
     texts_of_chats,
     texts_of_pairs,
     texts_of_prompts,
@@ -82,6 +83,7 @@ class RowReader:
         self._method = method
         self._limits = limits
         self._toolbox = Toolbox()
+        self._measure = measure_of(method, limits.roles)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_RECORDS[method])
 
     def accept_all(self, block: bytes, lines: Sequence[bytes]) -> Sequence[Row | None]:
@@ -117,7 +119,7 @@ class RowReader:
         if isinstance(row, Chat):
             if row.tools is not UNSET:
                 return self._with_tools(row, line)
-            texts = plain_texts(row, line)
+            texts = plain_texts(row, line, self._measure)
             return row if texts is not None and self._is_clean(line, texts) else None
         return row if row is not None and self._are_plain([row], [line]) else None
 
@@ -160,11 +162,11 @@ class RowReader:
         if None in rows:
             return False
         if self._method is Method.SUPERVISED:
-            texts = texts_of_chats([row.messages for row in rows], lines)
+            texts = texts_of_chats([row.messages for row in rows], lines, self._measure)
         elif self._method is Method.DPO:
-            texts = texts_of_pairs(rows, lines)
+            texts = texts_of_pairs(rows, lines, self._measure)
         else:
-            texts = texts_of_prompts(rows, lines)
+            texts = texts_of_prompts(rows, lines, self._measure)
         return texts is not None and (
             self._look is None or self._is_clean(b"\n".join(lines), texts)
         )

@@ -60,7 +60,7 @@ def _asked(row: Chat) -> int:
     *said, _ = map(_contents, row.messages)
     try:
         return hash(tuple(map(_folded, said)))
-    except TypeError:  # Parts, or no content at all.
+    except AttributeError:  # Parts, or no content at all.
         return hash(tuple(_folded("\0".join(said_in(each))) for each in row.messages[:-1]))
 
 
