@@ -73,6 +73,7 @@ bench-worker: $(STAMPS)/dev ## measure the worker against TRL and HF Trainer, in
 	$(PIP) install --quiet -c constraints.txt -e './worker[trl]' && $(BIN)/python bench/worker.py
 
 bench-data: $(STAMPS)/dev ## measure the dataset tools against parsers and peers
+	$(PIP) install --quiet --upgrade --target build/peers -r bench/peers.txt
 	$(BIN)/python bench/data.py
 
 clean: ## remove everything that make made

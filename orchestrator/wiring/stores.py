@@ -107,7 +107,6 @@ class Stores:
     def comparisons(self) -> ComparisonStore:
         """Comparisons, answers and reports."""
         from orchestrator.store.comparisons import ComparisonStore
-    from orchestrator.store.drafts import Drafts
 
         return ComparisonStore(self.engine)
 
