@@ -243,6 +243,8 @@ class Comparison:
         rows_needed: rows that find a difference of 5 points with 80 % power, varying as these do.
         margin_after: a comparison of the same rows that had a result before this margin was fixed.
         spent: dollars paid in this run; None when a price is not known. `asked` calls were made.
+        asked_for: in the words of a spec's `compare`, with the test file; empty when not known.
+        facts: everything that makes two comparisons of a job the same.
         groups: how many groups the rows fall into, where they depend on each other.
     """
 
@@ -279,6 +281,8 @@ class Comparison:
     spent: float | None = None
     asked: int = 0
     latencies: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    asked_for: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def decisive(self) -> Difference:
