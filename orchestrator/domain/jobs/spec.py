@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.jobs.measurement import Measurement
 from orchestrator.domain.jobs.job import Hyperparameters, Method
+from orchestrator.domain.jobs.measurement import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

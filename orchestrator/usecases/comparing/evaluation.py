@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.canonical import digest
 from orchestrator.domain.comparing.arm import Plan
-from orchestrator.domain.jobs.measurement import Measurement
 from orchestrator.domain.errors import UsageError
+from orchestrator.domain.jobs.measurement import Measurement
 from orchestrator.grading.grader import ModelGrader
 from orchestrator.grading.registry import grader_for, make_grader
 from orchestrator.specs.building import arm_from, grader_from
