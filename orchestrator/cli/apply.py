@@ -141,6 +141,7 @@ def _workshop(ctx: click.Context) -> Workshop:
             job, provider, ledger, fast=app.settings.profile(job.provider).embedded
         ),
         show=progress.answers(),
+        deployments=lambda job_id: app.deployments.all(job_id=job_id),
         costs=app.settings.table("costs"),
         version=__version__,
     )

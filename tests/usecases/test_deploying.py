@@ -536,3 +536,20 @@ class TestNotifications:
         azure.wait(minutes=10)
         azure("sync")
         assert self.told(heard) == []
+
+
+class TestReport:
+    def hosting(self, azure: Azure) -> dict[str, Any]:
+        report = azure("report", azure.job, "--out", str(azure.ftctl.home / "out"), "--json").json
+        return dict(report["costs"]["hosting_month"])
+
+    def test_the_hosting_line_goes_by_the_tier_that_is_deployed(self, azure: Azure):
+        usual = self.hosting(azure)
+        stood = azure.stand("--sku", "DeveloperTier")
+        free = self.hosting(azure)
+        assert usual["usd"] > 1000
+        assert free["usd"] == 0
+        assert (
+            f"deployed as {stood['name']} (DeveloperTier), which the host ends after 24 h"
+            in (free["note"])
+        )

@@ -352,6 +352,7 @@ class _Application:
             now=ledger.clock.now(),
             costs=self.workshop.costs,
             version=self.workshop.version,
+            deployments=self.workshop.deployments(job.id),
         )
 
     def _summary(self) -> Summary:
