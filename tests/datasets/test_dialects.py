@@ -321,7 +321,8 @@ def test_no_record_raises_whatever_it_is(data: st.DataObject) -> None:
     before = json.dumps(record)
     for method in (Method.SUPERVISED, Method.DPO):
         options = Options(method=method, allow_loss=True, system="Be brief.")
-        made = convert_record(json.loads(before), options)
+        made = convert_record(record, options)
+        assert json.dumps(record) == before, "the record was changed on the way"
         assert (made.row is None) == bool(made.refusal)
         assert json.dumps(made.row)
         validate(io.BytesIO(before.encode()), method=method, count_tokens=False)

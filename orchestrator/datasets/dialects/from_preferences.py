@@ -18,6 +18,7 @@ def from_openai_pair(record: dict[str, Any]) -> Turned:
     row = {key: record[key] for key in keys}
     if not isinstance(row["input"], dict) or not isinstance(row["input"].get("messages"), list):
         raise Unconvertible("its input has no list of messages")
+    row["input"] = {**row["input"], "messages": [*row["input"]["messages"]]}
     return Turned(row=row, losses=others_of(record, keys))
 
 
