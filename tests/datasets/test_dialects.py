@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from pathlib import Path
@@ -308,7 +309,7 @@ def damaged(value: Any, draw: Any) -> Any:
             keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
             key = draw(st.sampled_from(keys))
             if depth == steps - 1:
-                holder[key] = draw(st.sampled_from(JUNK))
+                holder[key] = copy.deepcopy(draw(st.sampled_from(JUNK)))
             else:
                 holder = holder[key]
     return value
