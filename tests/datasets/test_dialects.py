@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.datasets.checking.validation import validate
 from orchestrator.datasets.converting import convert_file
@@ -290,6 +293,40 @@ def test_what_has_no_answer_is_refused_by_its_name(record: Any, dialect: str) ->
     made = convert_record(record, Options(allow_loss=True))
     assert made.row is None
     assert made.dialect == dialect
+
+
+JUNK: list[Any] = [None, True, 0, 0.5, "", "x", [], {}, ["x"], {"a": 1}, [None], [[]], "{}", "[1]"]
+
+
+def damaged(value: Any, draw: Any) -> Any:
+    """A record with something else in one or two places."""
+    value = json.loads(json.dumps(value))
+    for _ in range(draw(st.integers(1, 2))):
+        holder, steps = value, draw(st.integers(1, 4))
+        for depth in range(steps):
+            if not isinstance(holder, dict | list) or not holder:
+                break
+            keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+            key = draw(st.sampled_from(keys))
+            if depth == steps - 1:
+                holder[key] = copy.deepcopy(draw(st.sampled_from(JUNK)))
+            else:
+                holder = holder[key]
+    return value
+
+
+@settings(max_examples=500, deadline=None)
+@given(data=st.data())
+def test_no_record_raises_whatever_it_is(data: st.DataObject) -> None:
+    record = damaged(data.draw(st.sampled_from(EVERY)), data.draw)
+    before = json.dumps(record)
+    for method in (Method.SUPERVISED, Method.DPO):
+        options = Options(method=method, allow_loss=True, system="Be brief.")
+        made = convert_record(record, options)
+        assert json.dumps(record) == before, "the record was changed on the way"
+        assert (made.row is None) == bool(made.refusal)
+        assert json.dumps(made.row)
+        validate(io.BytesIO(before.encode()), method=method, count_tokens=False)
 
 
 EVERY = [entry["record"] for entry in ZOO]

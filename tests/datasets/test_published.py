@@ -154,3 +154,9 @@ def test_the_mend_mends(row: Any, mend: str) -> None:
 def test_an_output_is_the_assistants() -> None:
     (finding,) = checked(pair(preferred_output=[USER]), method="dpo").findings
     assert (finding.pointer, finding.fix) == ("/preferred_output/0/role", "Write assistant.")
+
+
+@pytest.mark.parametrize("tools", [None, "x", {}, [FUNCTION], [{"type": "function"}], [1]])
+def test_tools_of_a_prompt_are_looked_at(tools: Any) -> None:
+    assert not checked(chat(USER, answer="4", tools=tools), method="reinforcement").ok
+    assert checked(chat(USER, answer="4", tools=[TOOL]), method="reinforcement").ok

@@ -87,7 +87,7 @@ def texts_of_prompts(
     """The same of prompts without tools, whatever other keys their rows have."""
     turns = [row.messages for row in rows]
     around = bytes_around(turns, measure)
-    if not around:
+    if not around or any(row.tools is not msgspec.UNSET for row in rows):
         return None
     texts = _texts(chain.from_iterable(turns))
     if texts is None or not _holds_nothing_else(turns, around):

@@ -130,7 +130,8 @@ def _finished(turned: Turned, dialect: str, options: Options) -> Converted:
         return Converted(dialect=dialect, losses=turned.losses, refusal=refusal)
     row = turned.row
     messages = row["input"]["messages"] if "input" in row else row["messages"]
-    if options.system is not None and messages and messages[0]["role"] not in _INSTRUCTIONS:
+    first = messages[0] if messages and isinstance(messages[0], dict) else {}
+    if options.system is not None and str(first.get("role")) not in _INSTRUCTIONS:
         messages.insert(0, {"role": "system", "content": options.system})
     made = Converted(row=row, dialect=dialect, losses=turned.losses, notes=turned.notes)
     return made if options.to is None else _written_as(made, row, options)

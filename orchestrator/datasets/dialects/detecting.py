@@ -83,7 +83,9 @@ def _sharegpt(row: Mapping[str, Any]) -> str:
     turns = [turn for turn in row["conversations"] if isinstance(turn, dict)]
     if any("train" in turn or "train_detail" in turn for turn in turns):
         return "axolotl.train_flags"
-    answers = [turn for turn in turns if turn.get("from", turn.get("role")) in _ANSWERING]
+    answers = [
+        turn for turn in turns if str(turn.get("from", turn.get("role"))).lower() in _ANSWERING
+    ]
     if any(_TAGGED.search(str(turn.get("value", turn.get("content")))) for turn in answers):
         return "sharegpt.hermes"
     return "sharegpt"

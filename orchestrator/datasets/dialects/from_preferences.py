@@ -16,6 +16,9 @@ def from_openai_pair(record: dict[str, Any]) -> Turned:
     """OpenAI's own pairs as they are."""
     keys = ("input", "preferred_output", "non_preferred_output")
     row = {key: record[key] for key in keys}
+    if not isinstance(row["input"], dict) or not isinstance(row["input"].get("messages"), list):
+        raise Unconvertible("its input has no list of messages")
+    row["input"] = {**row["input"], "messages": [*row["input"]["messages"]]}
     return Turned(row=row, losses=others_of(record, keys))
 
 
