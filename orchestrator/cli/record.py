@@ -93,7 +93,7 @@ def record(
     _refuse_undeployed(app, provider, model)
     model = app.pin(provider, model)
     plan = Plan(
-        max_tokens=max_tokens or token_limit([s.reference for s in samples.samples]),
+        max_tokens=max_tokens or token_limit(s.reference for s in samples.samples),
         concurrency=concurrency,
         repeats=repeats,
         temperature=temperature,

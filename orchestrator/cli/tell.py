@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table, printable
 from orchestrator.domain.jobs.evacuation import recording_name
-from orchestrator.domain.jobs.job import JobStatus, Origin
+from orchestrator.domain.jobs.job import JobStatus, Origin, knobs
 from orchestrator.domain.jobs.lifecycle import WARN_DAYS
 from orchestrator.domain.money.spending import Purpose, SpendingState
 from orchestrator.domain.money.usd import money, usd_json
@@ -228,7 +228,7 @@ def _one_line(text: str) -> str:
 
 
 def _facts(job: Job) -> list[tuple[str, object]]:
-    knobs = ", ".join(f"{name}={value}" for name, value in job.hyperparameters.as_wire().items())
+    chosen = ", ".join(knobs(job.hyperparameters.as_wire()))
     error = job.error
     return [
         ("provider", job.provider),
@@ -238,7 +238,7 @@ def _facts(job: Job) -> list[tuple[str, object]]:
         ("remote id", job.remote_id),
         ("remote status", job.remote_status),
         ("method", job.method),
-        ("hyperparameters", knobs or "auto"),
+        ("hyperparameters", chosen or "auto"),
         ("options", ", ".join(_options(job))),
         ("training data", job.training[:12] if job.training else "not in the store"),
         ("trained tokens", job.trained_tokens),
@@ -284,8 +284,7 @@ def _options(job: Job) -> list[str]:
     chosen = job.options.as_json()
     grader = chosen.pop("grader", None)
     told = [f"grader={grader.get('name')} ({grader.get('type')})"] if grader else []
-    told += [f"{key}={value}" for key, value in chosen.pop("metadata", {}).items()]
-    return told + [f"{name}={value}" for name, value in chosen.items()]
+    return told + knobs(chosen.pop("metadata", {})) + knobs(chosen)
 
 
 def _curves(metrics: Sequence[MetricPoint]) -> dict[str, list[MetricPoint]]:

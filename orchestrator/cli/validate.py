@@ -159,7 +159,7 @@ def _check_all(
 ) -> list[Validation]:
     """The training files one by one, then those that must share no row with them."""
     from orchestrator.datasets.checking.near import NearDuplicates
-    from orchestrator.datasets.content.duplicates import Seen
+    from orchestrator.datasets.content.leaks import Seen
 
     seen = Seen(NearDuplicates(questions=True) if near else None) if held else None
     verdicts: list[Validation] = []
@@ -172,7 +172,7 @@ def _check_all(
                 sys.stdin.buffer if name == "-" else path,
                 split="train" if of_training else "validation",
                 training=None if of_training else seen,
-                on_typed=seen.add if seen and of_training else None,
+                remember=seen if of_training else None,
                 on_bytes=progress.advance,
             )
             verdict = _streamed(once, stream, name, path) if stream else once(keep=keep)
@@ -248,8 +248,12 @@ def _mend(files: Sequence[Path], out: Path, *, force: bool) -> None:
 
     if len(files) != 1 or str(files[0]) == "-":
         raise UsageError("--fix mends one file.", hint="ftctl validate FILE --fix OUT.jsonl")
+    lines: dict[str, list[int]] = {}
     for change in mend_file(files[0], out, force=force):
-        say(f"line {change.line}: {change.what}")
+        lines.setdefault(change.what, []).append(change.line)
+    for what, where in lines.items():
+        more = f" (and in {len(where) - 1} more line(s))" if where[1:] else ""
+        say(f"line {where[0]}: {what}{more}")
 
 
 def _write_sarif(path: Path, verdicts: Sequence[Validation], *, force: bool) -> None:

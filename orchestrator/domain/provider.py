@@ -56,7 +56,7 @@ class Capabilities:
         delete_job: the record of a job can be deleted.
         training_types: where and how a job may run, in the provider's words, and the tiers of each.
         rate: what its learning-rate multiplier multiplies.
-        lora: the shape of the adapter may be asked for.
+        own_options: takes what only a worker of ours knows (engine, tuning, lora, ...).
         prices: the name under which the price file lists it; None when it bills nothing itself.
         model_dates: its list of models says when each of them ends.
     """
@@ -80,7 +80,7 @@ class Capabilities:
     delete_job: bool = False
     training_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rate: RateMeaning = RateMeaning.UNPUBLISHED
-    lora: bool = False
+    own_options: bool = False
     prices: str | None = None
     model_dates: bool = False
 

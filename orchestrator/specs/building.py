@@ -16,6 +16,7 @@ from orchestrator.domain.jobs.spec import (
     Spec,
     SweepSpec,
     TaskSpec,
+    own_options,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _task(name: str, table: Mapping[str, Any], top: Mapping[str, Any], folder: P
         name=name,
         data=_data(table["data"], folder),
         hyperparameters=_hyperparameters(top, table),
-        lora={**top.get("lora", {}), **table.get("lora", {})},
+        own=own_options(own_options({}, top), table),
         suffix=table.get("suffix") or (None if single else _suffix(top, name)),
         seed=table.get("seed", top.get("seed")),
         compare=_compare(compare, folder) if wanted else None,
@@ -89,7 +90,7 @@ def _mixed(top: Mapping[str, Any]) -> MixedSpec | None:
     return MixedSpec(
         balance=table.get("balance", False),
         hyperparameters=_hyperparameters(top, table),
-        lora={**top.get("lora", {}), **table.get("lora", {})},
+        own=own_options(own_options({}, top), table),
         suffix=table.get("suffix") or _suffix(top, MIXED),
         seed=table.get("seed", top.get("seed")),
     )

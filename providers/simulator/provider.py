@@ -122,8 +122,13 @@ def deployment_host(profile: Profile, *, retry: Retry | None = None) -> Deployme
 def _manners(profile: Profile) -> Dialect:
     """What the dialect can do; where none is named, the URL tells."""
     there = "azure" if (profile.base_url or "").rstrip("/").endswith("/openai/v1") else "openai"
-    deploys = _dialect(profile, there) == "azure"
-    return replace(DIALECT, capabilities=replace(DIALECT.capabilities, needs_deployment=deploys))
+    spoken = _dialect(profile, there)
+    able = replace(
+        DIALECT.capabilities,
+        needs_deployment=spoken == "azure",
+        own_options=spoken == "worker",
+    )
+    return replace(DIALECT, capabilities=able)
 
 
 def _inside(profile: Profile) -> SimulatedHost:

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.datasets.checking.validation import Validation, validate
 from orchestrator.datasets.content import suspects
-from orchestrator.datasets.content.duplicates import Seen
+from orchestrator.datasets.content.leaks import Seen
 from orchestrator.datasets.content.secrets import leaks_in
 from orchestrator.datasets.findings.finding import Finding
 from orchestrator.datasets.tokens.counting import OpenCounter, counter_of
@@ -114,13 +114,13 @@ def test_alike_rows_are_found_among_rows_and_between_files() -> None:
     found = [each for each in checked(rows, near=True).findings if each.code == "alike-row"]
     assert [each.line for each in found] == [2]
     seen = Seen(NearDuplicates(questions=True))
-    checked(rows[:1], on_typed=seen.add)
+    checked(rows[:1], remember=seen)
     leaks = checked(rows[1:], training=seen, split="validation").findings
     assert [each.line for each in leaks if each.code == "leaked-near-duplicate"] == [1]
 
 
 def test_equal_hashes_alone_are_no_repeats(tmp_path: Path) -> None:
-    from orchestrator.datasets.content.duplicates import Repeat, verified
+    from orchestrator.datasets.content.hashes import Repeat, verified
 
     lines = [b"a\n", b"b\n", b"a\r\n"]
     assert list(verified([Repeat(2, 1), Repeat(3, 1)], lines)) == [Repeat(3, 1)]

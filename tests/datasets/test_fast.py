@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.datasets.checking.checks import Checks
 from orchestrator.datasets.checking.limits import limits_of
 from orchestrator.datasets.checking.reader import RowReader
-from orchestrator.datasets.checking.scanning import Checks, Scan
+from orchestrator.datasets.checking.scanning import Scan
 from orchestrator.datasets.checking.validation import Validation, validate
 from orchestrator.domain.jobs.job import Method
 

@@ -178,8 +178,12 @@ def test_the_schema_knows_every_key_there_is():
     rules = spec_schema()
     knobs = set(rules["$defs"]["hyperparameters"]["properties"])
     assert knobs == {field.name for field in dataclasses.fields(Hyperparameters)}
-    assert set(rules["$defs"]["point"]["properties"]) == {*knobs, "lora"}
-    assert set(rules["$defs"]["sweep"]["properties"]["grid"]["properties"]) == {*knobs, "lora"}
+    assert set(rules["$defs"]["point"]["properties"]) == {*knobs, "lora", "worker"}
+    assert set(rules["$defs"]["sweep"]["properties"]["grid"]["properties"]) == {
+        *knobs,
+        "lora",
+        "worker",
+    }
     typed = {field.name for field in dataclasses.fields(Evaluation)}
     assert set(rules["$defs"]["compare"]["properties"]) - {"gate"} == typed - {
         "test",

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import event, insert
 
+from orchestrator.domain.comparing.answerbook import Scores
 from orchestrator.domain.jobs.job import (
     Checkpoint,
     Job,
@@ -374,7 +375,8 @@ class TestComparisons:
         app = ftctl.app()
         whole = app.comparisons.find(compared)
         samples = app.comparisons.samples(compared)
-        scores = app.comparisons.scores(compared)
+        kept = app.comparisons.scores(compared)
+        scores = {arm: Scores(list(by), list(by.values())) for arm, by in kept.items()}
         bad = [
             sample._replace(asked=HOSTILE, reference=HOSTILE, slice=HOSTILE) for sample in samples
         ]

@@ -47,8 +47,9 @@ def store(
     tensors = {}
     for name, parameter in parameters.items():
         tensors[name] = parameter.detach()
-        for moment in _MOMENTS:
-            tensors[f"{name}/{moment}"] = optimizer.state[parameter][moment]
+        # Nothing that was ever learned means no moments: equal rewards teach nothing.
+        moments = optimizer.state.get(parameter, {})
+        tensors |= {f"{name}/{moment}": moments[moment] for moment in _MOMENTS if moment in moments}
     draft = file.with_name(f".{file.name}")
     try:
         save_file(tensors, draft, metadata={"progress": json.dumps(asdict(progress))})
@@ -69,15 +70,17 @@ def restore(
     """
     try:
         with safe_open(file, framework="pt") as stored:
-            if not set(parameters) <= set(stored.keys()):
+            names = set(stored.keys())
+            if not set(parameters) <= names:
                 return Progress()
             for name, parameter in parameters.items():
                 with torch.no_grad():
                     parameter.copy_(stored.get_tensor(name))
-                optimizer.state[parameter] = {
-                    moment: stored.get_tensor(f"{name}/{moment}").to(parameter.device)
-                    for moment in _MOMENTS
-                }
+                if f"{name}/{_MOMENTS[0]}" in names:
+                    optimizer.state[parameter] = {
+                        moment: stored.get_tensor(f"{name}/{moment}").to(parameter.device)
+                        for moment in _MOMENTS
+                    }
             return Progress(**json.loads(stored.metadata()["progress"]))
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return Progress()

@@ -156,10 +156,12 @@ def _wrong_type(path: list[str | int], fault: _Fault) -> Flaw:
         return Flaw("message-not-object", pointer, {"found": found})
     if last == "weight":
         return Flaw("weight-value", pointer, {"found": _shown(fault.found)})
-    if code := _TYPE_CODES.get(str(last)):
-        return Flaw(code, pointer, {"found": found, "expected": _ROLES})
-    if fault.found is None:
+    if last == "role":
+        return Flaw("unknown-role", pointer, {"found": _shown(fault.found), "expected": _ROLES})
+    if fault.found is None and last not in _NEVER_NULL:
         return Flaw("null-value", pointer)
+    if code := _TYPE_CODES.get(str(last)):
+        return Flaw(code, pointer, {"found": found})
     expected = fault.expected
     names = [expected] if isinstance(expected, str) else expected
     words = " or ".join(_TYPE_WORDS[name] for name in names)
@@ -167,8 +169,25 @@ def _wrong_type(path: list[str | int], fault: _Fault) -> Flaw:
 
 
 _ROLES = "system, developer, user, assistant or tool"
+# Keys that must be there: null in their place is not mended by leaving them out.
+_NEVER_NULL = frozenset(
+    {
+        "messages",
+        "input",
+        "preferred_output",
+        "non_preferred_output",
+        "content",
+        "text",
+        "image_url",
+        "url",
+        "id",
+        "type",
+        "function",
+        "arguments",
+        "tool_call_id",
+    }
+)
 _TYPE_CODES = {
-    "role": "unknown-role",
     "content": "content-not-text",
     "arguments": "arguments-not-text",
     "image_url": "image-url-not-object",
@@ -188,23 +207,24 @@ def _wrong_value(path: list[str | int], fault: _Fault) -> Flaw:
     pointer, found, last = pointer_to(path), fault.found, path[-1] if path else None
     shown = _shown(found)
     if last == "role":
-        return Flaw("unknown-role", pointer, {"found": shown, "expected": _role_for(found)})
+        return Flaw("unknown-role", pointer, {"found": shown, "expected": _role_for(fault)})
     if last == "weight":
         return Flaw("weight-value", pointer, {"found": shown})
     if last == "type" and _is_part(path[:-1]):
         if found == "image_url":
             parent = pointer_to(path[:-1])
-            return Flaw("image-not-allowed", parent, {"role": "that is not a user"})
+            return Flaw("image-not-allowed", parent)
         return Flaw("unknown-part", pointer, {"found": shown, "expected": _choices(fault)})
     return Flaw("wrong-value", pointer, {"found": shown, "expected": _choices(fault)})
 
 
-def _role_for(found: object) -> str:
-    if not isinstance(found, str):
-        return _ROLES
-    if found.lower() in _ROLES_MEANT:
-        return _ROLES_MEANT[found.lower()]
-    return _ROLES
+def _role_for(fault: _Fault) -> str:
+    """The role that was meant, where it may stand; else all that may."""
+    allowed = fault.expected if isinstance(fault.expected, list) else [fault.expected]
+    meant = _ROLES_MEANT.get(str(fault.found).strip().lower())
+    if meant is not None and meant in allowed:
+        return meant
+    return _ROLES if len(allowed) > 1 else str(allowed[0])
 
 
 _ROLES_MEANT = {
@@ -247,8 +267,11 @@ def _other(path: list[str | int], fault: _Fault) -> Flaw:
         return Flaw("too-many-items", pointer, fields)
     if path and path[-1] == "name" and ("tools" in path or "functions" in path):
         return Flaw("tool-name", pointer, {"found": _shown(fault.found)})
-    expected = f"{fault.rule} {fault.expected}"
+    expected = _RULES.get(fault.rule, f"{fault.rule} {fault.expected}")
     return Flaw("wrong-value", pointer, {"found": _shown(fault.found), "expected": expected})
+
+
+_RULES = {"minLength": "one character or more", "maxLength": "a shorter text"}
 
 
 def _shown(value: object) -> str:

@@ -7,13 +7,14 @@ a finding.
 
 from __future__ import annotations
 
-from itertools import chain, repeat
-from operator import attrgetter, methodcaller
+from itertools import repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
 
+from orchestrator.datasets.checking.batches import SPACED, bytes_around, escapes
 from orchestrator.datasets.checking.toolbox import agrees, disagreement, flat_object
 from orchestrator.datasets.records import (
     Assistant,
@@ -26,37 +27,33 @@ from orchestrator.datasets.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
+    from orchestrator.datasets.checking.batches import Measure
     from orchestrator.datasets.checking.toolbox import Declared
     from orchestrator.datasets.records import Message
 
 #: The bytes of the shortest key there can be beside those that must be there: `,"name":""`.
 SHORTEST_KEY = 10
-#: How a line starts whose writer puts a space after every comma and colon.
-SPACED = b'{"messages": [{"role": "'
 _encode_into = msgspec.json.Encoder().encode_into
 _contents = attrgetter("content")
-_is_spaced = methodcaller("startswith", SPACED)
 # A buffer shrinks to what it holds: short rows and many rows at once would grow it anew each time.
 _buffer, _row_buffer = bytearray(), bytearray()
 
 
-def plain_texts(row: Chat, line: bytes) -> list[str] | None:
+def plain_texts(row: Chat, line: bytes, measure: Measure) -> list[str] | None:
     """The texts of a row that surely holds plain turns, in order, none of them blank.
 
     Args:
         row: the typed row.
         line: the bytes it was read from.
+        measure: of chats.
 
     Returns:
         The text of every message; None says nothing about the row.
     """
     messages = row.messages
-    roles = tuple(map(type, messages))
-    shortest = _shortest.get(roles)
-    if shortest is None:
-        shortest = _remember(roles)
+    shortest = bytes_around([messages], measure)
     if not shortest:
         return None
     texts: list[str] = list(map(_contents, messages))
@@ -67,51 +64,16 @@ def plain_texts(row: Chat, line: bytes) -> list[str] | None:
         _encode_into(texts, _buffer)
         spare = len(line) - len(_buffer) - shortest + 2
         if line.startswith(SPACED):
-            spare -= 4 * len(roles)
+            spare -= 4 * len(messages)
         if not _buffer.isascii():
             if not all(map(str.strip, texts)):
                 return None
-            spare -= _escapes(texts) if spare >= SHORTEST_KEY and line.isascii() else 0
+            spare -= escapes(texts) if spare >= SHORTEST_KEY and line.isascii() else 0
     except TypeError:  # Parts, or no content at all.
         return None
     if 0 <= spare < SHORTEST_KEY or _has_no_more_keys(row, line, spare):
         return texts
     return None
-
-
-def are_plain(turns: list[list[Message]], lines: list[bytes]) -> bool:
-    """Whether several rows surely hold plain turns, each in a line with its line feed.
-
-    One look at all of them costs less than half of a look at each.
-
-    Args:
-        turns: the messages of each row.
-        lines: the bytes they were read from.
-    """
-    known = _shortest.get
-    around = [known(tuple(map(type, messages)), 0) for messages in turns]
-    if 0 in around:  # Not in order, or not seen before.
-        around = [_remember(tuple(map(type, messages))) for messages in turns]
-        if 0 in around:
-            return False
-    messages = list(chain.from_iterable(turns))
-    texts: list[str] = list(map(_contents, messages))
-    try:
-        # The least of all texts starts with the least of all characters.
-        if min(texts) < "!" and not all(map(str.strip, texts)):
-            return False
-        _encode_into(texts, _buffer)
-    except TypeError:  # Parts, or no content at all.
-        return False
-    # Where one list of all texts has a comma, the lines have a line feed: all but one.
-    spare = sum(map(len, lines)) - len(_buffer) - sum(around) + 1
-    if spare and all(map(_is_spaced, lines)):
-        spare -= 4 * len(messages)
-    if _buffer.isascii():
-        return spare == 0
-    if spare and spare != _escapes(_escaped_texts(turns, lines)):
-        return False
-    return all(text.isascii() or text.strip() for text in texts)
 
 
 def has_plain_tools(row: Chat, declared: Declared, line: bytes) -> bool:
@@ -145,23 +107,6 @@ def _has_no_more_keys(row: Chat, line: bytes, spare: int) -> bool:
     )
 
 
-def _escaped_texts(turns: list[list[Message]], lines: list[bytes]) -> list[str]:
-    """The texts of those lines in which characters beyond ASCII can only be escapes."""
-    escaped = [row for row, line in zip(turns, lines, strict=True) if line.isascii()]
-    texts: Iterator[str] = map(_contents, chain.from_iterable(escaped))
-    return [text for text in texts if not text.isascii()]
-
-
-def _escapes(texts: list[str]) -> int:
-    """How many more bytes characters beyond ASCII take as escapes than as UTF-8."""
-    text = "".join(texts)
-    if text.isascii():
-        return 0
-    plain = len(text.encode("ascii", "ignore"))
-    units = len(text.encode("utf-16-le")) // 2 - plain
-    return 6 * units - (len(text.encode()) - plain)
-
-
 def _has_length(line: bytes, row: Chat, spaces: int) -> bool:
     """Whether a line has the length its row would be written with: no room for a second key.
 
@@ -173,7 +118,7 @@ def _has_length(line: bytes, row: Chat, spaces: int) -> bool:
     _encode_into(row, _row_buffer)
     end = (line[-1] == 10) + (line[-2] == 13)
     spare = len(line) - len(_row_buffer) - end - (spaces if line[12] == 32 else 0)
-    return spare == 0 or (spare == _escapes([_row_buffer.decode()]) and line.isascii())
+    return spare == 0 or (spare == escapes([_row_buffer.decode()]) and line.isascii())
 
 
 def _has_colons_of_keys(line: bytes, messages: Sequence[Message], weights: int) -> bool:
@@ -182,32 +127,6 @@ def _has_colons_of_keys(line: bytes, messages: Sequence[Message], weights: int) 
         return False
     colons = sum(map(str.count, map(_contents, messages), repeat(":")))
     return line.count(b":") == colons + 1 + 2 * len(messages) + weights
-
-
-def bytes_around(roles: tuple[type, ...]) -> int:
-    """The fewest bytes around texts, in a list of them, that are such turns; 0 when not in order.
-
-    In order are: instructions first, then users and assistants in turn, an assistant last.
-    """
-    turns = roles[1:] if roles and roles[0] in {System, Developer} else roles
-    if not turns or len(turns) % 2 or set(turns[::2]) != {User}:
-        return 0
-    if set(turns[1::2]) != {Assistant}:
-        return 0
-    turned = Chat(messages=[role(content="") for role in roles])
-    # Texts in their quotes with one byte between two of them.
-    return len(msgspec.json.encode(turned)) - 3 * len(roles) + 1
-
-
-_shortest: dict[tuple[type, ...], int] = {}
-_MOST_REMEMBERED = 1000
-
-
-def _remember(roles: tuple[type, ...]) -> int:
-    shortest = bytes_around(roles)
-    if len(_shortest) < _MOST_REMEMBERED:
-        _shortest[roles] = shortest
-    return shortest
 
 
 def _turns(messages: Sequence[Message], declared: Declared) -> int:
@@ -241,8 +160,8 @@ def _turns(messages: Sequence[Message], declared: Declared) -> int:
 
 _BEFORE: dict[type, frozenset[type | None]] = {
     System: frozenset({None}),
-    Developer: frozenset({None}),
-    User: frozenset({None, System, Developer, Assistant}),
+    Developer: frozenset(),  # Not every target knows it.
+    User: frozenset({None, System, Assistant}),
     Assistant: frozenset({User, Tool}),
     Function: frozenset(),
 }

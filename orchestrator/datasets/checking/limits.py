@@ -29,6 +29,7 @@ class Limits:
         max_file_bytes: size of the upload, in bytes.
         max_example_tokens: longest example that is read whole, in tokens.
         max_images_per_row: 0 where images are not taken.
+        roles: whose messages may stand in a prompt or a chat; None where the target names none.
         reinforcement_pause_usd: at what cost the host pauses a reinforcement job by itself.
         severities: code → the target's own severity.
     """
@@ -40,6 +41,7 @@ class Limits:
     max_file_bytes: int | None
     max_example_tokens: int | None
     max_images_per_row: int | None
+    roles: frozenset[str] | None
     reinforcement_pause_usd: float | None
     severities: Mapping[str, Severity]
 
@@ -63,6 +65,8 @@ def limits_of(target: str, method: Method = Method.SUPERVISED) -> Limits:
         )
     numbers: dict[str, Any] = known[target]
     reinforcement = method is Method.REINFORCEMENT
+    images = "max_images_per_row" + ("_dpo" if method is Method.DPO else "")
+    roles = numbers["roles"]["value"]
     return Limits(
         target=target,
         min_rows=numbers["min_rows"]["value"],
@@ -72,7 +76,8 @@ def limits_of(target: str, method: Method = Method.SUPERVISED) -> Limits:
         ),
         max_file_bytes=numbers["max_file_bytes"]["value"],
         max_example_tokens=numbers["max_example_tokens"]["value"],
-        max_images_per_row=numbers["max_images_per_row"]["value"],
+        max_images_per_row=numbers[images]["value"],
+        roles=None if roles is None else frozenset(roles[method.value]),
         reinforcement_pause_usd=numbers["reinforcement_pause_usd"]["value"],
         severities={code: Severity(word) for code, word in numbers["severities"].items()},
     )

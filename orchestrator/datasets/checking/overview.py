@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -11,12 +10,12 @@ from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.records import Assistant, Chat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from orchestrator.datasets.records import Row
 
-#: Rows that are looked at; the first ones tell enough.
-LOOKED_AT = 20_000
+#: Different answers from which on nobody takes them for classes, and no more are counted.
+_MOST_COUNTED = 10_000
 _MOST_CLASSES, _LONGEST_CLASS = 200, 100
 _RARE, _LEAST_SHARE = 5, 0.01
 _MINORITY = 0.001
@@ -36,17 +35,24 @@ class Overview:
         self._scripts: Counter[str] = Counter()
         self.rows = 0
 
-    def add(self, row: Row) -> None:
-        """Take a row."""
-        if self.rows >= LOOKED_AT or not isinstance(row, Chat):
-            return
-        self.rows += 1
-        last = row.messages[-1]
-        if not isinstance(last, Assistant) or not isinstance(last.content, str):
-            return
-        self._scripts[script_of(last.content)] += 1
-        if self._task == "classification":
-            self._answers[last.content.strip()[: _LONGEST_CLASS + 1]] += 1
+    def extend(self, rows: Sequence[Row]) -> None:
+        """Take rows."""
+        ends = [row.messages[-1] for row in rows if isinstance(row, Chat)]
+        self.rows += len(ends)
+        answers = [
+            end.content
+            for end in ends
+            if isinstance(end, Assistant) and isinstance(end.content, str)
+        ]
+        self._scripts.update(map(script_of, answers))
+        if self._task == "classification" and len(self._answers) <= _MOST_COUNTED:
+            self._answers.update(text.strip()[: _LONGEST_CLASS + 1] for text in answers)
+
+    def absorb(self, later: Overview) -> None:
+        """Take in the part that comes after."""
+        self.rows += later.rows
+        self._scripts.update(later._scripts)
+        self._answers.update(later._answers)
 
     def flaws(self) -> Iterator[Flaw]:
         """What is worth knowing of the file as a whole."""
@@ -64,7 +70,8 @@ class Overview:
     def _classes(self) -> Iterator[Flaw]:
         counted = self._answers.most_common()
         if len(counted) > _MOST_CLASSES or max(map(len, self._answers)) > _LONGEST_CLASS:
-            yield Flaw("answers-are-no-classes", "", {"answers": len(counted)})
+            many = f"over {_MOST_COUNTED:,}" if len(counted) > _MOST_COUNTED else len(counted)
+            yield Flaw("answers-are-no-classes", "", {"answers": many})
             return
         yield Flaw("class-balance", "", {"classes": _shares(dict(counted[:20]), self.rows)})
         for answer, rows in counted:
@@ -74,16 +81,27 @@ class Overview:
 
 def script_of(text: str) -> str:
     """The script that most letters at the start of a text are written in; empty for none."""
-    if text.isascii():
-        return "Latin" if any(map(str.isalpha, text[:200])) else ""
-    letters = Counter(_script(letter) for letter in text[:200] if letter.isalpha())
-    return letters.most_common(1)[0][0] if letters else ""
+    start = text[:_LOOKED_AT]
+    if start.isascii():
+        return "Latin" if start[:1].isalpha() or any(map(str.isalpha, start)) else ""
+    scripts = Counter(map(_SCRIPTS.__getitem__, start))
+    scripts.pop("", None)
+    return scripts.most_common(1)[0][0] if scripts else ""
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def _script(letter: str) -> str:
-    name = unicodedata.name(letter, "").split(" ", 1)[0].split("-", 1)[0]
-    return {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana"}.get(name, name.capitalize())
+class _Scripts(dict[str, str]):
+    """The script of each letter, once it was asked for; no script for what is no letter."""
+
+    def __missing__(self, letter: str) -> str:
+        name = unicodedata.name(letter, "") if letter.isalpha() else ""
+        word = name.split(" ", 1)[0].split("-", 1)[0]
+        script = {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana"}.get(word, word.capitalize())
+        if len(self) < _MOST_LETTERS:
+            self[letter] = script
+        return script
+
+
+_SCRIPTS, _MOST_LETTERS, _LOOKED_AT = _Scripts(), 1 << 14, 64
 
 
 def _shares(counts: dict[str, int], total: int) -> str:

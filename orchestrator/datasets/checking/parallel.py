@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from orchestrator.datasets.checking.scanning import Checks, Tallied
+    from orchestrator.datasets.checking.checks import Checks, Listeners
+    from orchestrator.datasets.checking.tallied import Tallied
 
 _BUFFER = 1 << 20
 
@@ -46,13 +47,12 @@ def parts_of(path: Path, many: int) -> list[Part]:
     return [Part(start, end) for start, end in pairwise(cuts) if end > start]
 
 
-def scan_in_parts(path: Path, first: Scan, checks: Checks, workers: int) -> Tallied:
+def scan_in_parts(path: Path, first: Scan, workers: int) -> Tallied:
     """Read a file with several processes.
 
     Args:
         path: an uncompressed file.
-        first: reads the first part, in this process.
-        checks: what is asked of the other parts.
+        first: reads the first part, in this process; the others are asked the same.
         workers: processes, this one included.
 
     Returns:
@@ -60,14 +60,14 @@ def scan_in_parts(path: Path, first: Scan, checks: Checks, workers: int) -> Tall
         what was read until then from the start of the file.
     """
     head, *rest = parts_of(path, workers)
-    others = [_Other(path, part, checks) for part in rest]
+    others = [_Other(path, part, first) for part in rest]
     try:
         done = first.read(_opened(path, head, first.on_bytes(workers)))
         for other in others:
             if not done.interrupted:
                 done.add(other.result())
     except KeyboardInterrupt:
-        if not checks.partial:
+        if not first.checks.partial:
             raise
         first.done.interrupted = True
     finally:
@@ -76,19 +76,21 @@ def scan_in_parts(path: Path, first: Scan, checks: Checks, workers: int) -> Tall
     return first.done
 
 
-def scan_part(path: Path, part: Part, checks: Checks) -> Tallied:
+def scan_part(
+    path: Path, part: Part, checks: Checks, listeners: Listeners | None = None
+) -> Tallied:
     """Read one part; its lines are counted from 1."""
-    return Scan(checks).read(_opened(path, part))
+    return Scan(checks, listeners).read(_opened(path, part))
 
 
 class _Other:
     """A process that reads one part; forked, so that equal rows have equal hashes in all parts."""
 
-    def __init__(self, path: Path, part: Part, checks: Checks) -> None:
+    def __init__(self, path: Path, part: Part, first: Scan) -> None:
         context = multiprocessing.get_context("fork")
         self._end, theirs = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_scan_and_send, args=(theirs, path, part, checks), daemon=True
+            target=_scan_and_send, args=(theirs, path, part, first), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -109,10 +111,10 @@ class _Other:
         self._end.close()
 
 
-def _scan_and_send(end: Connection, path: Path, part: Part, checks: Checks) -> None:
+def _scan_and_send(end: Connection, path: Path, part: Part, first: Scan) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent stops this process.
     try:
-        end.send(scan_part(path, part, checks))
+        end.send(scan_part(path, part, first.checks, first.listeners.of_a_part()))
     except Exception as error:  # noqa: BLE001 - raised again in the parent
         end.send(error)
 

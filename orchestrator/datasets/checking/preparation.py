@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.datasets.checking.validation import Validation
-    from orchestrator.datasets.content.duplicates import Seen
+    from orchestrator.datasets.content.leaks import Seen
     from orchestrator.datasets.findings.finding import Finding
     from orchestrator.domain.jobs.job import Method
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from itertools import chain
-from operator import attrgetter
+from itertools import compress, repeat
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
+from orchestrator.datasets.checking.batches import (
+    has_single_keys,
+    measure_of,
+    texts_of_chats,
+    texts_of_pairs,
+    texts_of_prompts,
+)
 from orchestrator.datasets.checking.explain import explain_row
 from orchestrator.datasets.checking.fast import has_plain_tools, plain_texts
 from orchestrator.datasets.checking.rules import row_flaws
 from orchestrator.datasets.checking.toolbox import Toolbox
 from orchestrator.datasets.content.keys import keys_and_colons
 from orchestrator.datasets.content.suspects import looker
-from orchestrator.datasets.content.texts import is_unremarkable
-from orchestrator.datasets.dialects.dialects import foreign_dialect
-from orchestrator.datasets.files.strict import kind_of, read_strictly
+from orchestrator.datasets.content.texts import are_unremarkable
+from orchestrator.datasets.dialects.foreign import foreign_dialect
+from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.records import (
     Chat,
@@ -31,13 +38,22 @@ if TYPE_CHECKING:
 
     from orchestrator.datasets.checking.limits import Limits
     from orchestrator.datasets.checking.toolbox import Declared
-    from orchestrator.datasets.records import Message, Row
+    from orchestrator.datasets.records import Row
 
 _RECORDS: dict[Method, type[Chat | Preference | Reinforcement]] = {
     Method.SUPERVISED: Chat,
     Method.DPO: Preference,
     Method.REINFORCEMENT: Reinforcement,
 }
+
+
+# How the lines of a block start that are decoded at one go.
+_STARTS = {
+    Method.SUPERVISED: methodcaller("startswith", b'{"messages"'),
+    Method.DPO: methodcaller("startswith", b'{"input"'),
+}
+#: Rows that are looked at together where all of a block are not plain.
+_SOME = 16
 
 
 class Reading(NamedTuple):
@@ -53,11 +69,7 @@ class Reading(NamedTuple):
 
 
 class RowReader:
-    """Reads the lines of one file.
-
-    Attributes:
-        decode: a line to a typed row; raises ValueError or RecursionError.
-    """
+    """Reads the lines of one file."""
 
     def __init__(self, method: Method, limits: Limits, *, content: bool = True) -> None:
         """Prepare to read.
@@ -71,25 +83,93 @@ class RowReader:
         self._method = method
         self._limits = limits
         self._toolbox = Toolbox()
-        self.decode = msgspec.json.Decoder(_RECORDS[method]).decode
+        self._measure = measure_of(method, limits.roles)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_RECORDS[method])
+
+    def accept_all(self, block: bytes, lines: Sequence[bytes]) -> Sequence[Row | None]:
+        """The rows of those lines that surely have no flaw; None says nothing about the others.
+
+        Never raises, whatever the bytes are.
+
+        Args:
+            block: many lines, with their line feeds.
+            lines: the same, without them.
+        """
+        rows = self._decode_all(block, lines)
+        if self._have_no_tools(rows):
+            return self._plain(rows, lines)
+        plain = list(map(_has_no_tools, rows))
+        sifted = iter(self._plain(list(compress(rows, plain)), list(compress(lines, plain))))
+        return [
+            next(sifted) if is_plain else self._with_tools(row, line)
+            for row, line, is_plain in zip(rows, lines, plain, strict=True)
+        ]
+
+    def _have_no_tools(self, rows: Sequence[Any]) -> bool:
+        if self._method is Method.SUPERVISED and None not in rows:
+            return list(map(_tools, rows)).count(UNSET) == len(rows)
+        return all(map(_has_no_tools, rows))
 
     def accept(self, line: bytes) -> Row | None:
         """The row of a line that surely has no flaw; None says nothing about it.
 
         Never raises, whatever the bytes are.
         """
+        row = self._decode_one(line)
+        if isinstance(row, Chat):
+            if row.tools is not UNSET:
+                return self._with_tools(row, line)
+            texts = plain_texts(row, line, self._measure)
+            return row if texts is not None and self._is_clean(line, texts) else None
+        return row if row is not None and self._are_plain([row], [line]) else None
+
+    def _decode_one(self, line: bytes) -> Row | None:
         try:
-            row = self.decode(line)
+            row: Row = self._decoder.decode(line)
         except (ValueError, RecursionError):
             return None
-        if type(row) is not Chat:
-            return None
-        if row.tools is UNSET:
-            texts = plain_texts(row, line)
-            if texts is None or (self._look and not self._is_clean(line, texts)):
-                return None
-            return row
-        return row if self.has_flawless_tools(row, line) else None
+        return row
+
+    def _decode_all(self, block: bytes, lines: Sequence[bytes]) -> Sequence[Row | None]:
+        """The rows at one go where each surely has a line to itself; else line by line.
+
+        What is many rows in as many lines, and every line starts as no part of a row does, is a row
+        in each line. A reinforcement row may hold anything, also what looks like a row.
+        """
+        starts = _STARTS.get(self._method)
+        if starts and all(map(starts, lines)):
+            try:
+                rows: list[Row] = self._decoder.decode_lines(block)
+            except (ValueError, RecursionError):
+                rows = []
+            if len(rows) == len(lines):
+                return rows
+        return list(map(self._decode_one, lines))
+
+    def _plain(self, rows: Sequence[Any], lines: Sequence[bytes]) -> Sequence[Row | None]:
+        """All at once, then some at once: one odd row among many costs a look at few."""
+        if not rows or self._are_plain(rows, lines):
+            return rows
+        kept: list[Row | None] = []
+        for start in range(0, len(rows), _SOME):
+            some = rows[start : start + _SOME]
+            good = len(rows) > _SOME and self._are_plain(some, lines[start : start + _SOME])
+            kept.extend(some if good else repeat(None, len(some)))
+        return kept
+
+    def _are_plain(self, rows: Sequence[Any], lines: Sequence[bytes]) -> bool:
+        """Whether rows surely are plain turns without a flaw; None is no row."""
+        if None in rows:
+            return False
+        if self._method is Method.SUPERVISED:
+            texts = texts_of_chats([row.messages for row in rows], lines, self._measure)
+        elif self._method is Method.DPO:
+            texts = texts_of_pairs(rows, lines, self._measure)
+        else:
+            texts = texts_of_prompts(rows, lines, self._measure)
+        return texts is not None and (
+            self._look is None or self._is_clean(b"\n".join(lines), texts)
+        )
 
     def read(self, line: bytes) -> Reading:
         """Read one line, with or without its line end, without a byte-order mark.
@@ -97,7 +177,7 @@ class RowReader:
         Never raises, whatever the bytes are.
         """
         try:
-            row = self.decode(line)
+            row = self._decoder.decode(line)
         except (ValueError, RecursionError):
             return self._explain(line)
         try:
@@ -110,37 +190,23 @@ class RowReader:
                 return Reading(None, strict.flaws)
         return self._judge(row, declared)
 
-    def has_flawless_tools(self, row: Chat, line: bytes) -> bool:
-        """Whether a row surely has tools that are declared, called and answered in order."""
-        if row.tools is UNSET or row.functions is not UNSET:
-            return False
+    def _with_tools(self, row: Row | None, line: bytes) -> Row | None:
+        """The row when it surely has tools that are declared, called and answered in order."""
+        if not isinstance(row, Chat) or row.tools is UNSET or row.functions is not UNSET:
+            return None
         declared = self._toolbox.declared(bytes(row.tools))
         if declared is None or not has_plain_tools(row, declared, line):
-            return False
-        return self._look is None or self._has_clean_tools(row, line)
-
-    def are_clean(self, turns: list[list[Message]], lines: list[bytes]) -> bool:
-        """Whether the texts of plain rows surely hold nothing that is looked for.
-
-        Args:
-            turns: the messages of each row.
-            lines: the bytes they were read from.
-        """
-        if self._look is None:
-            return True
-        texts = list(map(_content, chain.from_iterable(turns)))
-        return self._is_clean(b"".join(lines), texts)
+            return None
+        said = [text for text in map(_content, row.messages) if type(text) is str]
+        return row if self._is_clean(line, said) else None
 
     def _is_clean(self, line: bytes, texts: list[str]) -> bool:
-        return (
-            not self._look(line)  # type: ignore[misc]
+        """Whether texts surely hold nothing that is looked for."""
+        return self._look is None or (
+            not self._look(line)
             and texts == list(map(str.strip, texts))
-            and (all(map(str.isascii, texts)) or all(map(is_unremarkable, texts)))
+            and are_unremarkable(texts)
         )
-
-    def _has_clean_tools(self, row: Chat, line: bytes) -> bool:
-        said = [text for text in map(_content, row.messages) if type(text) is str]
-        return self._is_clean(line, said)
 
     def _judge(self, row: Row, declared: Declared | None) -> Reading:
         content = self._look is not None
@@ -160,7 +226,7 @@ class RowReader:
 
     def _keys_are_single(self, row: Row, line: bytes, declared: Declared | None) -> bool:
         if isinstance(row, Reinforcement) or (isinstance(row, Chat) and row.functions is not UNSET):
-            return False  # Not every key is in the record: the strict reader must look.
+            return has_single_keys(line)  # Not every key is in the record.
         if b"\\u003" in line:
             return False  # A colon of a text may be written as an escape.
         keys, colons = keys_and_colons(row)
@@ -170,6 +236,8 @@ class RowReader:
         parsed = read_strictly(line)
         if not parsed.readable:
             return Reading(None, parsed.flaws)
+        if holds_object(parsed.value):
+            return Reading(None, [Flaw("row-encoded-twice")])
         if not isinstance(parsed.value, dict):
             return Reading(None, [Flaw("row-not-object", "", {"found": kind_of(parsed.value)})])
         if other := foreign_dialect(parsed.value, self._method):
@@ -184,7 +252,7 @@ class RowReader:
     def _normalised(self, value: dict[str, Any]) -> Reading:
         """The schema accepts what the records did not: 1.0 for 1, or depth."""
         try:
-            row = self.decode(msgspec.json.encode(_whole_numbers(value)))
+            row = self._decoder.decode(msgspec.json.encode(_whole_numbers(value)))
             declared = self._declared(row)
         except (ValueError, RecursionError, _ToolsRefused):
             return Reading(None, [Flaw("nested-too-deep")])
@@ -195,7 +263,13 @@ class _ToolsRefused(Exception):
     """The tools array is not what the schema asks for."""
 
 
-_content = attrgetter("content")
+_content, _tools = attrgetter("content"), attrgetter("tools")
+
+
+def _has_no_tools(row: Row | None) -> bool:
+    if row is None:
+        return False
+    return (row.input if type(row) is Preference else row).tools is UNSET  # type: ignore[union-attr]
 
 
 def _whole_numbers(value: Any) -> Any:

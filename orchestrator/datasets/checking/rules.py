@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from orchestrator.datasets.checking.images import image_reason
 from orchestrator.datasets.checking.toolbox import call_flaws
 from orchestrator.datasets.content.texts import content_flaws, texts_of
 from orchestrator.datasets.findings.finding import Flaw
@@ -190,11 +191,27 @@ def _messages(
             yield from _answer(message, where)
         elif isinstance(message, User) and isinstance(message.content, list):
             images += sum(isinstance(part, ImagePart) for part in message.content)
+            yield from _unusable(message.content, f"{where}/content")
+        role = ROLES[type(message)]
+        if limits.roles is not None and role not in limits.roles:
+            fields = {"role": role, "target": limits.target, "instead": _INSTEAD.get(role, "user")}
+            # Supervised rows with a developer message are about; nobody was seen refusing one.
+            code = "developer-role" if (base, role) == ("/messages", "developer") else None
+            yield Flaw(code or "role-not-taken", f"{where}/role", fields)
         name = message.name
         if name is not UNSET and not isinstance(message, Function) and not _NAME.fullmatch(name):
             yield Flaw("name-characters", f"{where}/name")
     yield from _images(images, base, limits)
     yield from _calls(messages, declared, base)
+
+
+_INSTEAD = {"developer": "system", "system": "developer", "function": "tool"}
+
+
+def _unusable(parts: Sequence[object], where: str) -> Iterator[Flaw]:
+    for number, part in enumerate(parts):
+        if isinstance(part, ImagePart) and (reason := image_reason(part.image_url.url)):
+            yield Flaw("image-unusable", f"{where}/{number}/image_url/url", {"reason": reason})
 
 
 def _answer(message: Assistant | Answer, where: str) -> Iterator[Flaw]:
@@ -227,11 +244,15 @@ def _calls(
         if isinstance(message, Tool):
             yield from _reply(message, where, waiting, asked=asked)
             continue
+        if isinstance(message, Function) and not (index and _calls_function(messages[index - 1])):
+            yield Flaw("tool-reply-unasked", where)
         yield from _unanswered(waiting)
         waiting, asked = {}, False
         if not isinstance(message, Assistant | Answer):
             continue
         if message.function_call:
+            if declared is None:
+                yield Flaw("no-tools-declared", f"{where}/function_call")
             yield from call_flaws(
                 message.function_call,
                 declared.parameters if declared else None,
@@ -254,13 +275,17 @@ def _calls(
         yield from _unanswered(waiting)
 
 
+def _calls_function(message: Message | Answer) -> bool:
+    return isinstance(message, Assistant) and bool(message.function_call)
+
+
 def _reply(message: Tool, where: str, waiting: dict[str, str], *, asked: bool) -> Iterator[Flaw]:
     if message.tool_call_id in waiting:
         del waiting[message.tool_call_id]
     elif not asked:
         yield Flaw("tool-reply-unasked", where)
     else:
-        fields = {"id": message.tool_call_id, "open": ", ".join(waiting) or "none is open"}
+        fields = {"id": message.tool_call_id, "open": ", ".join(waiting) or "all are answered"}
         yield Flaw("tool-reply-unknown", f"{where}/tool_call_id", fields)
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from msgspec import UNSET
-
-from orchestrator.datasets.checking.fast import are_plain
+from orchestrator.datasets.checking.checks import Checks, Listeners
 from orchestrator.datasets.checking.limits import limits_of
 from orchestrator.datasets.checking.near import NearDuplicates
 from orchestrator.datasets.checking.overview import Overview
-from orchestrator.datasets.checking.reader import RowReader
+from orchestrator.datasets.checking.reader import Reading, RowReader
+from orchestrator.datasets.checking.tallied import Tallied
 from orchestrator.datasets.checking.tally import TokenTally
-from orchestrator.datasets.content.duplicates import ExactDuplicates, Questions
+from orchestrator.datasets.content.questions import HELD_OF_A_STREAM, Questions, asked_in
 from orchestrator.datasets.files.reading import (
     DAMAGED,
     LONGEST_LINE,
-    physical_lines,
+    blocks,
     skip_rest_of_line,
 )
 from orchestrator.datasets.files.sniffing import BOM
@@ -25,106 +23,29 @@ from orchestrator.datasets.findings.codes import CATALOGUE, found
 from orchestrator.datasets.findings.collecting import Collector
 from orchestrator.datasets.findings.finding import Severity
 from orchestrator.datasets.findings.pointers import offset_of
-from orchestrator.datasets.records import Chat
-from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Sequence
 
-    from orchestrator.datasets.checking.reader import Reading
-    from orchestrator.datasets.content.duplicates import Seen
-    from orchestrator.datasets.findings.finding import Finding, Flaw
+    from orchestrator.datasets.findings.finding import Flaw
     from orchestrator.datasets.records import Row
 
 
-_LF, _CR, _SPACE = 10, 13, b" \t\r\n"
-# One odd row among them costs a closer look at each.
-_AT_ONCE, _LONG = 64, 1 << 17
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checks:
-    """What is asked of a file.
-
-    Attributes:
-        target: whose rules hold.
-        method: what the rows are for.
-        model: chooses the vocabulary that tokens are counted with.
-        keep: findings held of each code; None holds all of them.
-        count_tokens: also count tokens.
-        content: also look into the texts, and for rows that repeat.
-        compare: also compare questions, among the first rows.
-        size: bytes of the file, as far as is known.
-        task: classification tells how often each answer is given.
-        near: also look for rows that nearly repeat, with the extra `near`.
-        partial: an interruption ends the reading, and what was found is kept.
-    """
-
-    target: str = "openai"
-    method: Method = Method.SUPERVISED
-    model: str | None = None
-    keep: int | None = None
-    count_tokens: bool = True
-    content: bool = True
-    compare: bool = True
-    size: int = 0
-    task: str | None = None
-    near: bool = False
-    partial: bool = False
-
-
-@dataclass(kw_only=True)
-class Listeners:
-    """Who hears of rows and findings as they come."""
-
-    training: Seen | None = None
-    on_finding: Callable[[Finding], None] | None = None
-    on_row: Callable[[bytes], None] | None = None
-    on_typed: Callable[[int, Row], None] | None = None
-    on_bytes: Callable[[int], None] | None = None
-
-    @property
-    def any_rows(self) -> bool:
-        """Whether someone wants to see every row."""
-        return bool(self.training or self.on_row or self.on_typed)
-
-
-@dataclass(kw_only=True)
-class Tallied:
-    """What a pass adds up, without its tools: small, and fit to cross processes."""
-
-    collector: Collector
-    tally: TokenTally | None
-    exact: ExactDuplicates = field(default_factory=ExactDuplicates)
-    rows: int = 0
-    lines: int = 0
-    lf: int = 0
-    crlf: int = 0
-    compared: int = 0
-    interrupted: bool = False
-
-    def add(self, later: Tallied) -> None:
-        """Take in the part of the file that comes next; its line numbers start at 1."""
-        self.collector.absorb(later.collector, self.lines)
-        self.exact.absorb(later.exact, self.lines)
-        if self.tally is not None and later.tally is not None:
-            self.tally.absorb(later.tally, self.lines)
-        self.rows += later.rows
-        self.lines += later.lines
-        self.lf += later.lf
-        self.crlf += later.crlf
-
-
-class _Batch(NamedTuple):
-    """Rows that are looked at together."""
-
-    numbers: list[int]
-    lines: list[bytes]
-    rows: list[Chat]
+_LF, _SPACE = 10, b" \t\r\n"
+# Where a line is this long there is nothing to save.
+_LONG = 1 << 18
 
 
 class Scan:
-    """Reads lines and finds what is wrong with each."""
+    """Reads lines and finds what is wrong with each.
+
+    Attributes:
+        checks: what is asked.
+        listeners: who hears of it.
+        done: what they add up to.
+        uncompared: the line after which questions were not compared; 0 where all were.
+    """
 
     def __init__(self, checks: Checks, listeners: Listeners | None = None) -> None:
         """Prepare to read.
@@ -133,36 +54,37 @@ class Scan:
             checks: what is asked.
             listeners: who hears of rows and findings.
         """
-        self._checks = checks
-        self._listeners = listeners or Listeners()
+        self.checks = checks
+        self.listeners = listeners or Listeners()
         self._limits = limits_of(checks.target, checks.method)
         self._reader = RowReader(checks.method, self._limits, content=checks.content)
-        self._questions = Questions()
-        self.overview = Overview(checks.task)
-        self._near = NearDuplicates() if checks.near else None
+        self._read = self.uncompared = 0
+        self.questions = Questions()
         self.done = Tallied(
-            collector=Collector(checks.keep, self._listeners.on_finding),
+            overview=Overview(checks.task),
+            near=NearDuplicates() if checks.near else None,
+            seen=self.listeners.remember,
+            collector=Collector(checks.keep, self.listeners.on_finding),
             tally=TokenTally(checks.model, self._limits, checks.size)
             if checks.count_tokens
             else None,
         )
 
-    def read(self, stream: BinaryIO) -> Tallied:
+    def read(self, stream: io.BufferedReader[Any]) -> Tallied:
         """Every line to the end; damage to a gzip stream is a finding."""
         try:
             self._read_lines(stream)
         except DAMAGED as error:
             self.add("broken-gzip", line=self.done.lines + 1, reason=str(error))
         except KeyboardInterrupt:
-            if not self._checks.partial:
+            if not self.checks.partial:
                 raise
             self.done.interrupted = True
-        self.done.compared = self._questions.rows
         return self.done
 
     def on_bytes(self, times: int = 1) -> Callable[[int], None] | None:
         """Who is told of bytes read; each stands for several where others read as fast."""
-        told = self._listeners.on_bytes
+        told = self.listeners.on_bytes
         return (lambda many: told(many * times)) if told else None
 
     def add(self, code: str, *, line: int | None = None, **fields: Any) -> None:
@@ -196,108 +118,51 @@ class Scan:
                 )
             )
 
-    def _read_lines(self, stream: BinaryIO) -> None:
-        if self._is_curious() or self._checks.method is not Method.SUPERVISED:
-            for number, line in enumerate(physical_lines(stream), 1):
-                self._read_line(stream, number, line)
-        else:
-            self._read_batches(stream)
+    def _read_lines(self, stream: io.BufferedReader[Any]) -> None:
+        """Rows without a flaw are taken many at once, the others one by one; all in order."""
+        for block in blocks(stream):
+            first, lines = self._read + 1, block.split(b"\n")
+            if not lines[-1]:
+                lines.pop()
+            self._read += len(lines)
+            rows = self._accepted(block, lines)
+            start = 0
+            for at, row in enumerate(rows):
+                if row is None:
+                    self._take_all(first + start, lines[start:at], rows[start:at])
+                    is_last = at + 1 == len(lines) and block[-1] != _LF
+                    self._read_line(stream, first + at, lines[at] + (b"" if is_last else b"\n"))
+                    start = at + 1
+            self._take_all(first + start, lines[start:], rows[start:])
 
-    def _read_batches(self, stream: BinaryIO) -> None:
-        """Several plain rows are looked at together; a finding is worth a closer look at each.
+    def _accepted(self, block: bytes, lines: list[bytes]) -> Sequence[Row | None]:
+        """The rows that surely have no flaw; the last line of a file needs a closer look."""
+        if b"\r" in block or len(block) > _LONG:
+            return [None] * len(lines)
+        rows = self._reader.accept_all(block, lines)
+        return rows if block[-1] == _LF else [*rows[:-1], None]
 
-        Rows with tools pass them by: they have nothing in common with plain rows.
-        """
-        decode, reader = self._reader.decode, self._reader
-        many = _Batch([], [], [])
-        numbers, lines, rows = many
-        for number, line in enumerate(physical_lines(stream), 1):
-            try:
-                row: Any = decode(line)
-            except (ValueError, RecursionError):
-                row = None
-            if row is None or len(line) > _LONG:
-                self._take_many(stream, many)
-                self._read_line(stream, number, line)
-            elif row.tools is UNSET:  # Any other key would show in the length.
-                numbers.append(number)
-                lines.append(line)
-                rows.append(row)
-                if len(lines) == _AT_ONCE:
-                    self._take_many(stream, many)
-            elif line[-1] == _LF and line[-2] != _CR and reader.has_flawless_tools(row, line):
-                self._take_at_once(number, line, row)
-            else:
-                self._take_many(stream, many)
-                self._read_line(stream, number, line)
-        self._take_many(stream, many)
-
-    def _take_many(self, stream: BinaryIO, many: _Batch) -> None:
-        numbers, lines, rows = many
-        if not rows:
+    def _take_all(self, first: int, lines: Sequence[bytes], accepted: Sequence[Row | None]) -> None:
+        """Rows without a flaw, each in a line that ends with a line feed."""
+        if not lines:
             return
-        turns = [row.messages for row in rows]
-        if not are_plain(turns, lines):
-            for number, line in zip(numbers, lines, strict=True):
-                self._read_line(stream, number, line)
-        elif self._reader.are_clean(turns, lines):
-            self._count_clean(numbers[-1], len(lines))
-            self._look_at_all(many)
-        else:
-            for number, line, row in zip(numbers, lines, rows, strict=True):
-                if self._reader.are_clean([row.messages], [line]):
-                    self._take_at_once(number, line, row, plain=True)
-                else:
-                    self._read_line(stream, number, line)
-        for held in many:
-            held.clear()
-
-    def _take_at_once(self, number: int, line: bytes, row: Chat, *, plain: bool = False) -> None:
-        self._count_clean(number)
-        self._look_at(number, line, row, plain=plain)
-
-    def _look_at_all(self, many: _Batch) -> None:
-        tally = self.done.tally
-        if self._checks.content:
-            for number, line, row in zip(*many, strict=True):
-                self._take_row(number, line.strip(_SPACE), row, (), plain=True)
-        elif tally:
-            for number, row in zip(many.numbers, many.rows, strict=True):
-                if cut := tally.add_plain(number, row.messages):
-                    self.report(number, [cut])
-
-    def _look_at(self, number: int, line: bytes, row: Chat, *, plain: bool) -> None:
-        """What is asked of a row without flaw."""
-        if self._checks.content:
-            self._take_row(number, line.strip(_SPACE), row, (), plain=plain)
-        else:
-            self._count_tokens(number, row, plain=plain)
-
-    def _count_clean(self, number: int, rows: int = 1) -> None:
-        self.done.lines = max(self.done.lines, number)
-        self.done.rows += rows
-        self.done.lf += rows
-
-    def _is_curious(self) -> bool:
-        """Whether every row is wanted in the order of the lines."""
-        return self._checks.near or self._listeners.any_rows
-
-    def _count_tokens(self, number: int, row: Row, *, plain: bool) -> None:
-        tally = self.done.tally
-        if tally is None:
-            return
-        # A row without tools that was taken at first sight holds roles and texts alone.
-        if plain and isinstance(row, Chat) and row.tools is UNSET:
-            cut = tally.add_plain(number, row.messages)
-        else:
-            cut = tally.add(number, row)
-        if cut:
-            self.report(number, [cut])
+        rows = cast("Sequence[Row]", accepted)
+        self.done.lines = first + len(rows) - 1
+        self.done.rows += len(rows)
+        self.done.lf += len(rows)
+        if self.listeners.on_row:
+            for line in lines:
+                self.listeners.on_row(line.strip(_SPACE))
+        if self.done.tally:
+            for number, flaw in self.done.tally.add_all(first, rows):
+                self.report(number, [flaw])
+        self._look_at(first, lines, rows)
 
     def _read_line(self, stream: BinaryIO, number: int, line: bytes) -> None:
-        self.done.lines = max(self.done.lines, number)
-        if len(line) >= LONGEST_LINE and line[-1] != _LF:
-            skip_rest_of_line(stream)
+        self.done.lines = number
+        if len(line) > LONGEST_LINE or (len(line) == LONGEST_LINE and line[-1] != _LF):
+            if line[-1] != _LF:
+                skip_rest_of_line(stream)
             self.done.rows += 1
             self.add("line-too-long", line=number, most=LONGEST_LINE)
             return
@@ -308,19 +173,12 @@ class Scan:
                 self.done.lf += 1
         row = self._reader.accept(line)
         if row is not None:
-            self._take_clean(number, line, row)
+            self._take(number, line, Reading(row, ()))
         elif number == 1 and line.startswith(BOM):
             self.add("byte-order-mark", line=1, column=1)
             self._take(number, line[3:], self._reader.read(line[3:]), shift=3)
         else:
             self._take(number, line, self._reader.read(line))
-
-    def _take_clean(self, number: int, line: bytes, row: Row) -> None:
-        self.done.rows += 1
-        stripped = line.strip(_SPACE)
-        if self._listeners.on_row:
-            self._listeners.on_row(stripped)
-        self._take_row(number, stripped, row, (), plain=True)
 
     def _take(self, number: int, line: bytes, reading: Reading, shift: int = 0) -> None:
         row, flaws = reading
@@ -328,43 +186,55 @@ class Scan:
             self.add("blank-line", line=number)
             return
         self.done.rows += 1
-        stripped = line.strip(_SPACE)
-        if self._listeners.on_row:
-            self._listeners.on_row(stripped)
+        if self.listeners.on_row:
+            self.listeners.on_row(line.strip(_SPACE))
         if flaws:
             self.report(number, flaws, line, shift)
-        if row is not None:
-            self._take_row(number, stripped, row, flaws)
+        if row is None:
+            return
+        tally = self.done.tally
+        if tally and (cut := tally.add(number, row)):
+            self.report(number, [cut])
+        self._look_at(number, [line], [row], flaws)
 
-    def _take_row(
-        self,
-        number: int,
-        stripped: bytes,
-        row: Row,
-        flaws: Sequence[Flaw],
-        *,
-        plain: bool = False,
+    def _look_at(
+        self, first: int, lines: Sequence[bytes], rows: Sequence[Row], flaws: Sequence[Flaw] = ()
     ) -> None:
-        if self._checks.content:
-            self.done.exact.add(number, stripped)
-        self._count_tokens(number, row, plain=plain)
-        if not flaws:
-            self._compare(number, row)
-        if self._checks.content and self._checks.compare:
-            self.overview.add(row)
-        listener = self._listeners.on_typed
-        if listener and not any(self._severity(flaw.code) is Severity.ERROR for flaw in flaws):
-            listener(number, row)
+        """What is asked of the rows of lines that follow each other, and of how they relate."""
+        if self.checks.content:
+            self.done.exact.extend(first, [hash(line.strip(_SPACE)) for line in lines])
+            self.done.overview.extend(rows)
+            if not flaws:
+                self._compare(first, rows)
+        heard = self.listeners
+        if heard.training or heard.remember or heard.on_typed or self.done.near:
+            for number, row in enumerate(rows, first):
+                self._tell(number, row, flaws)
 
-    def _compare(self, number: int, row: Row) -> None:
-        asked = self._checks.content and self._checks.compare
-        flaw = self._questions.compare(number, row) if asked else None
-        near = self._near.compare(number, row) if self._near else None
-        if found_first := flaw or near:
-            self.report(number, [found_first])
-        training = self._listeners.training
-        if training and (flaw := training.leak(row)):
-            self.report(number, [flaw])
+    def _compare(self, first: int, rows: Sequence[Row]) -> None:
+        if self.checks.again:
+            self.done.asked.extend(first, asked_in(rows))
+            return
+        for number, row in enumerate(rows, first):
+            if self.questions.rows >= HELD_OF_A_STREAM:
+                self.uncompared = self.uncompared or number - 1
+            elif flaw := self.questions.compare(number, row):
+                self.report(number, [flaw])
+
+    def _tell(self, number: int, row: Row, flaws: Sequence[Flaw]) -> None:
+        """One row to those who remember it or look for it."""
+        heard = self.listeners
+        if not flaws:
+            if self.done.near:
+                self.done.near.sign(number, row)
+            if heard.training and (leak := heard.training.leak(row)):
+                self.report(number, [leak])
+        if any(self._severity(flaw.code) is Severity.ERROR for flaw in flaws):
+            return
+        if heard.remember:
+            heard.remember.add(number, row)
+        if heard.on_typed:
+            heard.on_typed(number, row)
 
     def _severity(self, code: str) -> Severity:
         return self._limits.severities.get(code) or CATALOGUE[code].severity

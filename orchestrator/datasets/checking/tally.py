@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.datasets.checking.limits import Limits
-    from orchestrator.datasets.records import Message, Row
+    from orchestrator.datasets.records import Row
     from orchestrator.datasets.tokens.counting import TokenCounter
 
 
@@ -91,20 +91,50 @@ class TokenTally:
 
     def add(self, line: int, row: Row) -> Flaw | None:
         """Count a row; the flaw of one that is too long."""
-        flaw = self._add(line, self._counter.count_row, row) if self._counter else None
+        if self._counter is None:
+            return None
+        tokens = self._counted(line, self._counter.count_row, row)
         if isinstance(row, Preference):
             self._add_other(line, row)
-        return flaw
+        return None if tokens is None else self._enter(line, tokens)
 
-    def add_plain(self, line: int, messages: Sequence[Message]) -> Flaw | None:
-        """The same for a row whose messages are a role and a text, and nothing else."""
-        return self._add(line, self._counter.count_plain, messages) if self._counter else None
+    def add_all(self, first: int, rows: Sequence[Row]) -> list[tuple[int, Flaw]]:
+        """Count the rows of lines that follow each other; lines and flaws of those too long.
 
-    def _add(self, line: int, count: Callable[[Any], int], counted: object) -> Flaw | None:
-        tokens = self._counted(line, count, counted)
-        if tokens is None:
+        Args:
+            first: the line of the first row.
+            rows: rows without a flaw.
+        """
+        counts = self._counts(rows)
+        if counts is None:  # One by one, to tell the line.
+            flaws = [(line, self.add(line, row)) for line, row in enumerate(rows, first)]
+        elif self._are_usual(counts):
+            for tokens in counts:
+                self._lengths[tokens] += 1
+            self._total += sum(counts)
+            return []
+        else:
+            flaws = [(line, self._enter(line, tokens)) for line, tokens in enumerate(counts, first)]
+        return [(line, flaw) for line, flaw in flaws if flaw is not None]
+
+    def _counts(self, rows: Sequence[Row]) -> Sequence[int] | None:
+        if self._counter is None or isinstance(rows[0], Preference):
             return None
-        self._lengths[tokens] = self._lengths.get(tokens, 0) + 1
+        try:
+            return self._counter.count_rows(rows)
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException:  # noqa: BLE001 - a panic of the tokenizer is no Exception
+            return None
+
+    def _are_usual(self, counts: Sequence[int]) -> bool:
+        """Whether none is among the longest so far, and none is cut."""
+        longest, highest = self._longest, max(counts)
+        is_cut = self._most is not None and highest > self._most
+        return len(longest) == _LONGEST and highest <= longest[0][0] and not is_cut
+
+    def _enter(self, line: int, tokens: int) -> Flaw | None:
+        self._lengths[tokens] += 1
         longest = self._longest
         if len(longest) < _LONGEST or tokens > longest[0][0]:
             self._remember(tokens, -line)

@@ -6,9 +6,12 @@ import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
-from orchestrator.datasets.files.strict import kind_of, read_strictly
+from orchestrator.datasets.checking.tool_schemas import misfit
+from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
 from orchestrator.datasets.findings.finding import Flaw
+from orchestrator.datasets.findings.pointers import pointer_to
 from orchestrator.datasets.records import DeclaredFunction, DeclaredTool
 
 if TYPE_CHECKING:
@@ -54,7 +57,8 @@ class Toolbox:
         """Start with nothing remembered."""
         self._tools = msgspec.json.Decoder(list[DeclaredTool])
         self._functions = msgspec.json.Decoder(list[DeclaredFunction])
-        self._read: dict[bytes, Declared | None] = {}
+        self._tools_read: dict[bytes, Declared | None] = {}
+        self._functions_read: dict[bytes, Declared | None] = {}
 
     def declared(self, raw: bytes, *, functions: bool = False) -> Declared | None:
         """What an array declares; None when it is not what the schema asks for.
@@ -63,11 +67,12 @@ class Toolbox:
             raw: the JSON of `tools`, or of the deprecated `functions`.
             functions: it is `functions`.
         """
-        if raw in self._read:
-            return self._read[raw]
-        if len(self._read) >= _REMEMBERED:
-            self._read.clear()
-        declared = self._read[raw] = self._load(raw, functions)
+        read = self._functions_read if functions else self._tools_read
+        if raw in read:
+            return read[raw]
+        if len(read) >= _REMEMBERED:
+            read.clear()
+        declared = read[raw] = self._load(raw, functions)
         return declared
 
     def _load(self, raw: bytes, functions: bool) -> Declared | None:
@@ -83,7 +88,7 @@ class Toolbox:
             return None
         parameters = {tool.name: tool.parameters or {} for tool in listed}
         rules = {name: _rule(schema) for name, schema in parameters.items()}
-        flaws = list(_repeated_names(listed, functions))
+        flaws = [*_repeated_names(listed, functions), *_misfits(listed, functions)]
         return Declared(parameters, rules, flaws, raw.count(b":"))
 
 
@@ -151,7 +156,7 @@ def _arguments(
     if parsed.flaws or not parsed.text:
         why = parsed.flaws[0].code.replace("-", " ") if parsed.flaws else "it is empty"
         yield Flaw("arguments-not-json", where, {"reason": why})
-    elif isinstance(parsed.value, str) and _holds_object(parsed.value):
+    elif holds_object(parsed.value):
         yield Flaw("arguments-encoded-twice", where)
     elif not isinstance(parsed.value, dict):
         yield Flaw("arguments-not-object", where, {"found": kind_of(parsed.value)})
@@ -172,8 +177,12 @@ def _repeated_names(listed: list[DeclaredFunction], functions: bool) -> Iterator
         seen.add(tool.name)
 
 
-def _holds_object(text: str) -> bool:
-    return isinstance(read_strictly(text.encode("utf-8", "surrogatepass")).value, dict)
+def _misfits(listed: list[DeclaredFunction], functions: bool) -> Iterator[Flaw]:
+    inner = "" if functions else "/function"
+    for index, tool in enumerate(listed):
+        if tool.parameters is not UNSET and (wrong := misfit(tool.parameters)):
+            pointer = f"/{index}{inner}/parameters{pointer_to(wrong.path)}"
+            yield Flaw("tool-parameters", pointer, {"name": tool.name, "reason": wrong.reason})
 
 
 def disagreement(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> str | None:

@@ -7,20 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from orchestrator.datasets.checking.checks import Checks, Listeners
 from orchestrator.datasets.checking.limits import limits_of
-from orchestrator.datasets.checking.scanning import Checks, Listeners, Scan
-from orchestrator.datasets.content.duplicates import COMPARED_ROWS, verified
-from orchestrator.datasets.files.reading import opened, physical_lines
-from orchestrator.datasets.findings.codes import found
-from orchestrator.datasets.findings.finding import Flaw
+from orchestrator.datasets.checking.relations import relations
+from orchestrator.datasets.checking.scanning import Scan
+from orchestrator.datasets.files.reading import opened
 from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.datasets.checking.limits import Limits
     from orchestrator.datasets.checking.tally import Lengths
-    from orchestrator.datasets.content.duplicates import Repeat, Seen
+    from orchestrator.datasets.content.leaks import Seen
     from orchestrator.datasets.files.reading import Source
     from orchestrator.datasets.findings.finding import Finding
     from orchestrator.datasets.records import Row
@@ -76,6 +75,7 @@ def validate(
     content: bool = True,
     workers: int = 1,
     training: Seen | None = None,
+    remember: Seen | None = None,
     on_finding: Callable[[Finding], None] | None = None,
     on_row: Callable[[bytes], None] | None = None,
     on_typed: Callable[[int, Row], None] | None = None,
@@ -98,6 +98,7 @@ def validate(
             and for rows that repeat.
         workers: processes for a large file that nobody listens to.
         training: the rows of the training file, to find leaks from it.
+        remember: takes every row that has no error, to look for it in another file.
         on_finding: sees every finding at once.
         on_row: gets each row as it would be uploaded, without a line end; blank lines are left out.
         on_typed: gets line and typed row of every row that has no error.
@@ -123,10 +124,12 @@ def validate(
         near=near,
         task=task,
         size=source.stat().st_size if isinstance(source, Path) and source.is_file() else 0,
+        again=isinstance(source, Path) and source.is_file(),
         partial=partial,
     )
     listeners = Listeners(
         training=training,
+        remember=remember,
         on_finding=on_finding,
         on_row=on_row,
         on_typed=on_typed,
@@ -139,41 +142,23 @@ def validate(
             own = limits_of(target, checks.method).severities.get(refusal.code)
             scan.done.collector.add(replace(refusal, severity=own or refusal.severity))
         else:
-            _read(scan, opened_source, source, checks, workers if _is_quiet(listeners) else 1)
-            if not scan.done.interrupted:
-                for repeat in _repeats(scan, source):
-                    scan.report(repeat.line, [Flaw("duplicate-row", "", {"first": repeat.first})])
-            for flaw in scan.overview.flaws():
+            _read(scan, opened_source, source, workers if listeners.is_quiet else 1)
+            for line, flaw in relations(scan, source):
+                scan.report(line, [flaw])
+            for flaw in scan.done.overview.flaws():
                 scan.add(flaw.code, **flaw.fields)
             _judge_the_file(scan, opened_source, limits_of(target, checks.method), split)
         return _verdict(opened_source.name, checks, scan)
 
 
-def _read(
-    scan: Scan, opened_source: Source, source: Path | BinaryIO, checks: Checks, workers: int
-) -> None:
+def _read(scan: Scan, opened_source: Source, source: Path | BinaryIO, workers: int) -> None:
     is_large = (opened_source.bytes or 0) >= WORTH_A_PROCESS and not opened_source.packed
-    shared = workers > 1 and not checks.near
-    if shared and is_large and isinstance(source, Path) and sys.platform != "win32":
+    if workers > 1 and is_large and isinstance(source, Path) and sys.platform != "win32":
         from orchestrator.datasets.checking.parallel import scan_in_parts
 
-        scan_in_parts(source, scan, replace(checks, compare=False), workers)
+        scan_in_parts(source, scan, workers)
     else:
         scan.read(opened_source.stream)
-
-
-def _repeats(scan: Scan, source: Path | BinaryIO) -> Iterator[Repeat]:
-    """Rows that repeat: by hash where the source is gone, by their bytes where it is not."""
-    repeats = list(scan.done.exact.repeats())
-    if not repeats or not isinstance(source, Path) or not source.is_file():
-        yield from repeats
-        return
-    with opened(source) as again:
-        yield from verified(repeats, physical_lines(again.stream))
-
-
-def _is_quiet(listeners: Listeners) -> bool:
-    return not listeners.any_rows and listeners.on_finding is None
 
 
 def _verdict(name: str, checks: Checks, scan: Scan) -> Validation:
@@ -197,8 +182,8 @@ def _verdict(name: str, checks: Checks, scan: Scan) -> Validation:
 def _judge_the_file(scan: Scan, source: Source, limits: Limits, split: str) -> None:
     """What only the whole file shows: its line ends, its rows, its size."""
     done = scan.done
-    if done.compared >= COMPARED_ROWS:
-        done.collector.add(found("rows-not-compared", line_=COMPARED_ROWS))
+    if scan.uncompared:
+        scan.add("rows-not-compared", line_=scan.uncompared)
     if done.crlf:
         scan.add("mixed-line-ends" if done.lf else "crlf-line-ends", crlf=done.crlf, lf=done.lf)
     if not done.interrupted and "cr-line-ends" not in done.collector.counts:

@@ -20,7 +20,15 @@ class Encoding(NamedTuple):
 
 WINDOWS = Encoding("WINDOWS-1252", "Windows-1252")
 LATIN = Encoding("WINDOWS-1252", "Latin-1 or Windows-1252")
-_CYRILLIC = Encoding("WINDOWS-1251", "Windows-1251 (Cyrillic)")
+# Letters that are common where the alphabet is another one, each in its lower half of a code page.
+_ALPHABETS = {
+    "cp1251": (Encoding("WINDOWS-1251", "Windows-1251 (Cyrillic)"), "оеаинтсрвлкмдпу"),
+    "koi8_r": (Encoding("KOI8-R", "KOI8-R (Cyrillic)"), "оеаинтсрвлкмдпу"),
+    "iso8859_7": (Encoding("ISO-8859-7", "ISO-8859-7 (Greek)"), "αοιετσνηυρπκμάέίόή"),
+    "cp1255": (Encoding("WINDOWS-1255", "Windows-1255 (Hebrew)"), "יוהלאמרבתשםנכד"),
+    "cp1256": (Encoding("WINDOWS-1256", "Windows-1256 (Arabic)"), "اليمونرتبعحس"),
+    "tis_620": (Encoding("TIS-620", "TIS-620 (Thai)"), "านรอกเงมยล่สวด้ทต"),
+}
 _JAPANESE = {
     "cp932": Encoding("CP932", "Shift-JIS (Japanese)"),
     "euc_jp": Encoding("EUC-JP", "EUC-JP (Japanese)"),
@@ -45,12 +53,21 @@ def likely_encoding(line: bytes) -> Encoding:
         best = max(scores, key=lambda name: scores[name])
         if scores[best] >= _MOST:
             return _ALL[best]
-        if sum(byte >= 0xC0 for byte in beyond) >= _MOST * len(beyond) and _is_in_runs(line):
-            return _CYRILLIC
+        if sum(byte >= 0xA1 for byte in beyond) >= _MOST * len(beyond) and _is_in_runs(line):
+            scores = {name: _share_of_letters(line, name) for name in _ALPHABETS}
+            best = max(scores, key=lambda name: scores[name])
+            if scores[best] >= _HALF:
+                return _ALPHABETS[best][0]
     return WINDOWS if any(byte < 0xA0 for byte in beyond) else LATIN
 
 
-_ENOUGH, _MOST = 4, 0.8
+_ENOUGH, _MOST, _HALF = 4, 0.8, 0.5
+
+
+def _share_of_letters(line: bytes, codec: str) -> float:
+    """Of the characters beyond ASCII, the share that is common in texts of that alphabet."""
+    beyond = [each for each in line.decode(codec, "replace") if each > "\x7f"]
+    return sum(each in _ALPHABETS[codec][1] for each in beyond) / len(beyond)
 
 
 def _share_of_common(line: bytes, codec: str) -> float:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from orchestrator.datasets.files.reading import opened, physical_lines
+from orchestrator.datasets.files.reading import is_cut, opened, physical_lines, rest_of_line
 from orchestrator.datasets.files.sniffing import BOM
-from orchestrator.datasets.files.strict import read_strictly
+from orchestrator.datasets.files.strict import holds_object, read_strictly
 from orchestrator.datasets.files.writing import written
 from orchestrator.domain.errors import DatasetInvalid
 
@@ -29,10 +29,11 @@ class Change(NamedTuple):
 def mend_file(source: Path, out: Path, *, force: bool = False) -> list[Change]:
     """Write a mended copy; the source is left as it is.
 
-    What is mended: the byte-order mark, line ends, blank lines, NUL padding, commas after rows and
-    before closing brackets, several objects on a line, role names of other tools, weights of other
-    roles, null where a key should be absent, arguments that are objects or encoded twice. All
-    else is copied, and remains a finding.
+    What is mended: the byte-order mark, line ends, blank lines, comments, Markdown fences, NUL
+    padding, commas after rows and before closing brackets, invisible characters between values,
+    several objects on a line, rows that were encoded twice, role names of other tools, weights of
+    other roles, null where a key should be absent, arguments that are objects or encoded twice.
+    All else is copied, and remains a finding.
 
     Args:
         source: a JSONL file.
@@ -49,7 +50,12 @@ def mend_file(source: Path, out: Path, *, force: bool = False) -> list[Change]:
             refusal = opened_source.refusal
             raise DatasetInvalid(f"{source}: {refusal.message}", hint=refusal.fix)
         with written(out, force=force) as target:
-            for number, line in enumerate(physical_lines(opened_source.stream), 1):
+            stream = opened_source.stream
+            for number, line in enumerate(physical_lines(stream), 1):
+                if is_cut(line):  # Too long to be read is too long to be mended.
+                    target.write(line)
+                    target.writelines(rest_of_line(stream))
+                    continue
                 for row in _mended(number, line, changes):
                     target.write(row + b"\n")
     return changes
@@ -71,7 +77,7 @@ def _mended(number: int, line: bytes, changes: list[Change]) -> Iterator[bytes]:
     if stray := _STRAY.match(bare):
         bare = bare[stray.end() :]
         changes.append(Change(number, "characters before the row that cannot be seen were removed"))
-    if not bare:
+    if not bare or bare.startswith((b"#", b"//", b"```")):
         changes.append(Change(number, "a line without a row was removed"))
         return
     for row in _objects(number, bare, changes):
@@ -80,14 +86,21 @@ def _mended(number: int, line: bytes, changes: list[Change]) -> Iterator[bytes]:
 
 def _objects(number: int, bare: bytes, changes: list[Change]) -> Iterator[bytes]:
     """The rows of one line, with commas taken out where they cannot stand."""
-    flaws = read_strictly(bare).flaws
-    code = flaws[0].code if flaws else ""
+    parsed = read_strictly(bare)
+    if holds_object(parsed.value):
+        bare = str(parsed.value).encode().strip()
+        changes.append(Change(number, "a row that was encoded twice is encoded once"))
+    code = parsed.flaws[0].code if parsed.flaws else ""
     if code == "comma-after-row":
         changes.append(Change(number, "the comma after the row was removed"))
         bare = bare.rstrip(b", \t")
     elif code == "trailing-comma":
         bare = _without_trailing_commas(bare)
         changes.append(Change(number, "a comma before a closing bracket was removed"))
+    elif code == "stray-character" and (seen := _STRING_OR_STRAY.sub(_seen, bare)) != bare:
+        changes.append(Change(number, "characters that cannot be seen were removed"))
+        yield from _objects(number, seen.strip(), changes)  # They may have parted two rows.
+        return
     elif code in {"two-objects-on-a-line", "cr-line-ends"}:
         rows = _apart(bare.decode("utf-8"))
         if rows is not None:
@@ -104,11 +117,23 @@ def _apart(text: str) -> list[bytes] | None:
             _, end = decoder.raw_decode(text, at)
             rows.append(text[at:end].encode("utf-8"))
             at = end
-            while at < len(text) and text[at] in " \t\r\n":
+            while at < len(text) and text[at] in " \t\r\n,":
                 at += 1
     except (ValueError, RecursionError):
         return None
     return rows
+
+
+# Spaces that JSON does not know, control characters, and what has no width.
+_STRING_OR_STRAY = re.compile(
+    rb'"(?:[^"\\]|\\.)*"|(?:\xc2[\x85\xa0]|\xe2\x80[\x8b-\x8d\xa8\xa9]|\xe2\x81\xa0|\xe3\x80\x80|'
+    rb"\xef\xbb\xbf|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f])",
+    re.DOTALL,
+)
+
+
+def _seen(match: re.Match[bytes]) -> bytes:
+    return match.group() if match.group().startswith(b'"') else b" "
 
 
 _STRING_OR_COMMA = re.compile(rb'"(?:[^"\\]|\\.)*"|,(?=\s*[\]}])', re.DOTALL)
@@ -171,6 +196,6 @@ def _mend_call(function: dict[str, Any]) -> Iterator[str]:
         return
     if isinstance(arguments, str) and arguments.startswith('"'):
         inner = read_strictly(arguments.encode()).value
-        if isinstance(inner, str) and isinstance(read_strictly(inner.encode()).value, dict):
+        if holds_object(inner):
             function["arguments"] = inner
             yield "arguments that were encoded twice are encoded once"

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 #: The longest line that is read, in bytes. No target trains on a fraction of it.
 LONGEST_LINE = 32 << 20
-_BUFFER = 1 << 20
+# Small enough that what is made of a block stays in the cache of a core.
+_BUFFER, _BLOCK = 1 << 20, 1 << 16
 
 
 class BrokenZstd(Exception):
@@ -45,7 +46,7 @@ class Source:
     """
 
     name: str
-    stream: BinaryIO
+    stream: io.BufferedReader[Any]
     bytes: int | None = None
     packed: bool = False
     refusal: Finding | None = None
@@ -78,9 +79,47 @@ def physical_lines(stream: BinaryIO) -> Iterator[bytes]:
     return iter(functools.partial(stream.readline, LONGEST_LINE), b"")
 
 
+def cut_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Every line with its LF, so that they can be counted; a line over LONGEST_LINE is cut there."""
+    for line in physical_lines(stream):
+        yield line
+        if is_cut(line):
+            skip_rest_of_line(stream)
+
+
+def is_cut(line: bytes) -> bool:
+    """Whether a line goes on beyond what was read of it."""
+    return len(line) >= LONGEST_LINE and not line.endswith(b"\n")
+
+
+def blocks(stream: io.BufferedReader[Any]) -> Iterator[bytes]:
+    """Many lines at once, each with its LF; of a line over LONGEST_LINE comes the start alone."""
+    begun: list[bytes] = []
+    held = 0
+    while piece := stream.read1(_BLOCK):
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*begun, memoryview(piece)[:end]))
+            begun, held, piece = [], 0, piece[end:]
+        begun.append(piece)
+        held += len(piece)
+        if held >= LONGEST_LINE:
+            yield b"".join(begun)
+            begun, held = [], 0
+    if held:
+        yield b"".join(begun)
+
+
 def skip_rest_of_line(stream: BinaryIO) -> None:
     """Read on to the end of a line that is too long to be held."""
+    for _ in rest_of_line(stream):
+        pass
+
+
+def rest_of_line(stream: BinaryIO) -> Iterator[bytes]:
+    """What is left of a line that is too long to be held, in pieces."""
     while piece := stream.readline(_BUFFER):
+        yield piece
         if piece.endswith(b"\n"):
             return
 
@@ -113,8 +152,10 @@ def _looked_at(name: str, stream: io.BufferedReader[Any], size: int | None) -> S
         try:
             stream = io.BufferedReader(_unpacked(stream, packing), _BUFFER)
             head = stream.peek(HEAD)[:HEAD]
+            refusal = container_finding(head, "")  # An archive inside, or packed twice.
         except ImportError:
-            refusal = found("compressed", format="Zstandard (the extra `zstd` reads it)")
+            extra = "pip install 'ftctl[zstd]', or unpack it"
+            refusal = found("compressed", format="Zstandard", mend=extra)
         except (*DAMAGED, OSError) as error:
             refusal = found("broken-gzip", reason=str(error))
     packed = packing is not None

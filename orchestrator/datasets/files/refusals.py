@@ -43,14 +43,14 @@ def explain_refusal(text: str, error: JSONDecodeError) -> Refusal:
     at = error.pos
     rest = text[at : at + 40]
     if error.msg.startswith("Extra data"):
-        return _after_the_object(text, at, rest)
+        return _after_the_value(text, at, rest)
     if error.msg.startswith("Unterminated string"):
         return Refusal("truncated-row", at, {"reason": "the text that starts here never ends"})
     if error.msg.startswith("Invalid control"):
         return _control_character(at, rest)
     if error.msg.startswith("Invalid \\"):
         return _escape(text, at)
-    return _wrong_token(text, at)
+    return _missing_separator(text, at, error.msg) or _wrong_token(text, at)
 
 
 def _damage(line: bytes, error: UnicodeDecodeError) -> str | None:
@@ -91,16 +91,27 @@ def _whole_line(text: str) -> Refusal | None:
     return None
 
 
-def _after_the_object(text: str, at: int, rest: str) -> Refusal:
+def _after_the_value(text: str, at: int, rest: str) -> Refusal:
+    start = text.lstrip(_SPACE)
+    if start[0] not in "{[":  # "404: Not Found", "3: {...}", a line of a pretty-printed object.
+        return Refusal("not-json", len(text) - len(start), {"reason": _starting_with(start)})
     if text[:at].rstrip(" \t").endswith("\r"):
         return Refusal("cr-line-ends", at)
-    if rest.startswith(("{", "[")):
+    if _ANOTHER_ROW.match(rest):
         return Refusal("two-objects-on-a-line", at)
     if rest.strip() == ",":
         return Refusal("comma-after-row", at)
     if rest[0] in _STRAY or rest[0] < " ":
         return _stray(rest[0], at)
     return Refusal("extra-data", at, {"found": _shown(rest)})
+
+
+# Rows with commas between them are what is left of an array.
+_ANOTHER_ROW = re.compile(r"(?:,\s*)?[{\[]")
+
+
+def _starting_with(text: str) -> str:
+    return f"it starts with {_shown(text)}"
 
 
 def _control_character(at: int, rest: str) -> Refusal:
@@ -115,7 +126,29 @@ def _escape(text: str, at: int) -> Refusal:
     start = at if text[at : at + 1] == "\\" else max(text.rfind("\\", 0, at), 0)
     if start + 1 >= len(text):
         return Refusal("truncated-row", start, {"reason": "an escape is cut off"})
-    return Refusal("bad-escape", start, {"found": _shown(text[start : start + 2])})
+    if digits := _CODE_POINT.match(text, start):
+        found = f"{digits.group()}, which four hexadecimal digits must follow,"
+        return Refusal("bad-escape", start, {"found": found})
+    return Refusal("bad-escape", start, {"found": text[start : start + 2]})
+
+
+def _missing_separator(text: str, at: int, msg: str) -> Refusal | None:
+    """Two values side by side; a word right after a text is more likely a quote inside it."""
+    rest = text[at:].lstrip(_SPACE)
+    start = len(text) - len(rest)
+    if msg.startswith("Expecting ':'") and _VALUE.match(rest):
+        return Refusal("not-json", start, {"reason": "a colon is missing"})
+    if msg.startswith("Expecting ','") and _SCALAR.match(rest) and text[start - 1] in _SPACE:
+        return Refusal("not-json", start, {"reason": "a comma is missing"})
+    if msg.startswith("Expecting ','") and rest[:1] in ("{", "["):
+        return Refusal("not-json", start, {"reason": "a comma is missing"})
+    return None
+
+
+_CODE_POINT = re.compile(r"\\u[0-9A-Fa-f]{0,3}")
+_WORDS = r"(?:true|false|null|-?\d+(?:\.\d+)?)"
+_SCALAR = re.compile(rf"{_WORDS}\s*[,\]}}]")
+_VALUE = re.compile(rf'["{{\[]|{_WORDS}\s*[,\]}}]')
 
 
 def _wrong_token(text: str, at: int) -> Refusal:
@@ -130,6 +163,8 @@ def _wrong_token(text: str, at: int) -> Refusal:
         return Refusal("trailing-comma", len(before) - 1)
     if rest[0] == "," and text[at + 1 :].lstrip().startswith(("]", "}")):
         return Refusal("trailing-comma", at)
+    if rest.startswith(("//", "/*")):
+        return Refusal("comment", at)
     if rest[0] in "“”„‟«»‘’":
         return Refusal("curly-quotes", at)
     if rest[0] == "'":
@@ -149,11 +184,15 @@ def _wrong_word(text: str, at: int, before: str, rest: str) -> Refusal:
     if constant := _CONSTANT.match(rest):
         return Refusal("not-a-number", at, {"found": constant.group()})
     if not before and text.lstrip()[:1] not in "{[":
-        return Refusal("not-json", at, {"reason": f"it starts with {_shown(rest)}"})
+        return Refusal("not-json", at, {"reason": _starting_with(rest)})
+    if before.endswith((":", "[", ",")) and (word := _BARE_WORD.match(rest)):
+        reason = f"{_shown(word.group())} stands without quotes"
+        return Refusal("not-json", at, {"reason": reason})
     return Refusal("not-json", at, {"reason": f"{_shown(rest)} is not expected here"})
 
 
 _PYTHON = re.compile(r"(?:True|False|None)\b")
+_BARE_WORD = re.compile(r"[A-Za-z_$][\w$-]*")
 _BARE_KEY = re.compile(r"[A-Za-z_$][\w$-]*\s*:")
 _CONSTANT = re.compile(r"(?i:nan|[+-]?inf(?:inity)?)\b")
 

@@ -15,32 +15,39 @@ BOM = b"\xef\xbb\xbf"
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 HEAD = 1 << 16
 
+_UNPACK = "Unpack it first, then validate the JSONL inside"
+_EXPORT = "Export its rows as JSONL, CSV or TSV"
+_CONVERT = "ftctl convert FILE -o OUT.jsonl reads it, with the extra `parquet`"
+# What a file starts with, what that is, and what can be done about it.
 _MAGIC = (
-    (b"PK\x03\x04", "ZIP"),
-    (b"PAR1", "Parquet"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\x00", "xz"),
-    (b"ARROW1", "Arrow"),
-    (b"SQLite format 3\x00", "SQLite"),
-    (b"%PDF-", "PDF"),
-    (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
-    (b"Rar!\x1a\x07", "RAR"),
-    (b"\x04\x22\x4d\x18", "LZ4"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Office"),
-    (b"FEA1", "Feather"),
-    (b"ORC\x11", "ORC"),
-    (b"Obj\x01", "Avro"),
-    (b"\x89HDF\r\n", "HDF5"),
-    (b"\x93NUMPY", "NumPy"),
-    (b"\x80\x02", "pickle"),
-    (b"\x80\x03", "pickle"),
-    (b"\x80\x04", "pickle"),
-    (b"\x80\x05", "pickle"),
-    (b"\x89PNG\r\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"GIF8", "GIF"),
-    (b"{\\rtf", "RTF"),
-    (b"\x7fELF", "ELF"),
+    (b"PK\x03\x04", "ZIP (an archive or a workbook)", "Unpack it, or export the sheet as CSV"),
+    (b"PAR1", "Parquet", _CONVERT),
+    (b"BZh", "bzip2", _UNPACK),
+    (b"\xfd7zXZ\x00", "xz", _UNPACK),
+    (b"\x5d\x00\x00", "LZMA", _UNPACK),
+    (b"\x04\x22\x4d\x18", "LZ4", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "7-Zip", _UNPACK),
+    (b"Rar!\x1a\x07", "RAR", _UNPACK),
+    (b"ARROW1", "Arrow", _CONVERT),
+    (b"SQLite format 3\x00", "SQLite", _EXPORT),
+    (b"%PDF-", "PDF", _EXPORT),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Office", _EXPORT),
+    (b"FEA1", "Feather", _EXPORT),
+    (b"ORC\x11", "ORC", _EXPORT),
+    (b"Obj\x01", "Avro", _EXPORT),
+    (b"\x89HDF\r\n", "HDF5", _EXPORT),
+    (b"\x93NUMPY", "NumPy", _EXPORT),
+    (b"\x80\x02", "pickle", _EXPORT),
+    (b"\x80\x03", "pickle", _EXPORT),
+    (b"\x80\x04", "pickle", _EXPORT),
+    (b"\x80\x05", "pickle", _EXPORT),
+    (b"]q\x00", "pickle", _EXPORT),
+    (b"(lp0\n", "pickle", _EXPORT),
+    (b"\x89PNG\r\n", "PNG", _EXPORT),
+    (b"\xff\xd8\xff", "JPEG", _EXPORT),
+    (b"GIF8", "GIF", _EXPORT),
+    (b"{\\rtf", "RTF", _EXPORT),
+    (b"\x7fELF", "ELF", _EXPORT),
 )
 
 
@@ -54,11 +61,15 @@ def container_finding(head: bytes, name: str) -> Finding | None:
     if head.startswith(GZIP):
         return None if name.endswith((".gz", "-")) else found("gzip-named-otherwise")
     if head.startswith(ZSTD):
-        return None if name.endswith((".zst", "-")) else found("compressed", format="Zstandard")
-    for magic, format_ in _MAGIC:
+        if name.endswith((".zst", "-")):
+            return None
+        return found("compressed", format="Zstandard", mend="Name it .jsonl.zst, or unpack it")
+    for magic, format_, mend in _MAGIC:
         if head.startswith(magic):
-            return found("compressed", format=format_)
-    return found("compressed", format="tar") if head[257:262] == b"ustar" else None
+            return found("compressed", format=format_, mend=mend)
+    if head[257:262] == b"ustar":
+        return found("compressed", format="tar", mend=_UNPACK)
+    return None
 
 
 def packing_of(head: bytes) -> str | None:
@@ -83,9 +94,12 @@ def text_finding(head: bytes, *, whole: bool) -> Finding | None:
         return found("empty-file")
     if start.startswith(b"version https://git-lfs.github.com/spec/"):
         return found("git-lfs-pointer", line=1, column=1)
-    if start[:20].lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if start[:20].lower().startswith(_MARKUP):
         return found("html-page", line=1, column=1)
     return _spread_json(body, whole=whole) or _table(body)
+
+
+_MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<error")
 
 
 def _wide_encoding(head: bytes) -> str | None:
@@ -94,7 +108,7 @@ def _wide_encoding(head: bytes) -> str | None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "UTF-16"
     if head.startswith((b"\xc0\x7f", b"\xad\xc0\x7f", b"\x4a\xc0\x7f")):
-        return "EBCDIC"
+        return "IBM500" if head.startswith(b"\x4a") else "IBM037"  # Both are EBCDIC.
     if head.startswith((b"+AHs-", b"+AHsAIg-", b"+AFs-")):
         return "UTF-7"
     if head[:3] == b"\x00\x00\x00" or (head[1:4] == b"\x00\x00\x00" and head[:1] in b"{[ "):
@@ -166,7 +180,9 @@ def _table(body: bytes) -> Finding | None:
         return None
     for separator, format_ in ((b"\t", "TSV"), (b",", "CSV"), (b";", "CSV")):
         columns = lines[0].count(separator)
-        if columns and (lines[1].count(separator) == columns or separator == b"\t"):
+        follows = lines[1].count(separator) == columns or separator == b"\t"
+        # A quoted text may hold line breaks.
+        if columns and (follows or (lines[1][:1] == b'"' and _HEADER.fullmatch(lines[0]))):
             if b'{"' in lines[0] or b'": ' in lines[0] or lines[0].startswith(b"'"):
                 return None
             if lines[0].startswith(b'"') and not _QUOTED_HEADER.fullmatch(lines[0]):
@@ -176,4 +192,5 @@ def _table(body: bytes) -> Finding | None:
     return None
 
 
+_HEADER = re.compile(rb"[A-Za-z_][\w .-]*(?:[,;][A-Za-z_][\w .-]*)+")
 _QUOTED_HEADER = re.compile(rb'"[^"]*"(?:[,;\t]"?[^"]*"?)+')

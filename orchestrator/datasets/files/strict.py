@@ -61,6 +61,13 @@ def read_strictly(line: bytes) -> Parsed:
     return Parsed(value, text, list(_walk(value)), readable=True)
 
 
+def holds_object(value: object) -> bool:
+    """Whether a value is a text that is an object again: encoded twice."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return False
+    return isinstance(read_strictly(value.encode("utf-8", "surrogatepass")).value, dict)
+
+
 def kind_of(value: object) -> str:
     """A JSON value in words: "an object", "a text", "null"."""
     if value is None:
@@ -167,6 +174,5 @@ def _surrogates(path: tuple[str | int, ...], text: str) -> Iterator[Flaw]:
         return
     for character in text:
         if "\ud800" <= character <= "\udfff":
-            pointer = pointer_to(path).encode("utf-8", "backslashreplace").decode()
-            yield Flaw("lone-surrogate", pointer, {"found": ord(character)})
+            yield Flaw("lone-surrogate", pointer_to(path), {"found": ord(character)})
             return

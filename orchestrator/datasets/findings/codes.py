@@ -40,9 +40,14 @@ def found(
     return Finding(
         code=code,
         severity=severity or kind.severity,
-        message=kind.message.format_map(fields),
-        fix=kind.fix.format_map(fields),
+        message=_encodable(kind.message.format_map(fields)),
+        fix=_encodable(kind.fix.format_map(fields)),
         line=line,
         column=column,
-        pointer=pointer,
+        pointer=_encodable(pointer),
     )
+
+
+def _encodable(text: str) -> str:
+    """Half a surrogate pair as its escape: else no report could be written."""
+    return text.encode("utf-8", "backslashreplace").decode()

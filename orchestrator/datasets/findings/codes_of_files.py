@@ -68,7 +68,7 @@ FILE_KINDS: Mapping[str, Kind] = {
     "compressed": Kind(
         Severity.ERROR,
         "The file is {format} data, which is not read here.",
-        "Unpack it first, then validate the JSONL inside.",
+        "{mend}.",
     ),
     "git-lfs-pointer": Kind(
         Severity.ERROR,
@@ -77,8 +77,9 @@ FILE_KINDS: Mapping[str, Kind] = {
     ),
     "html-page": Kind(
         Severity.ERROR,
-        "This is a web page, not the data: the download saved an error or a log-in page.",
-        "Download the raw file again.",
+        "This is a web page or XML, not the data: a download saved an error or a log-in page, or "
+        "the file is of another format.",
+        "Download the raw file again, or export its rows as JSONL or CSV.",
     ),
     "json-array": Kind(
         Severity.ERROR,
@@ -93,7 +94,8 @@ FILE_KINDS: Mapping[str, Kind] = {
     "table": Kind(
         Severity.ERROR,
         "This looks like {format} with the columns {columns}, not JSONL.",
-        'ftctl convert FILE --user "{{QUESTION}}" --assistant "{{ANSWER}}" -o OUT.jsonl.',
+        'ftctl convert FILE --user "{{QUESTION}}" --assistant "{{ANSWER}}" -o OUT.jsonl; '
+        "--columns a,b names them where the file does not.",
     ),
     "duplicate-row": Kind(
         Severity.WARNING,

@@ -51,7 +51,7 @@ LINE_KINDS: Mapping[str, Kind] = {
     "comment": Kind(
         _E,
         "This is a comment; JSON has none.",
-        "Remove the line.",
+        "Remove it.",
     ),
     "two-objects-on-a-line": Kind(
         _E,
@@ -101,7 +101,7 @@ LINE_KINDS: Mapping[str, Kind] = {
     "stray-character": Kind(
         _E,
         "{found} stands where JSON allows no character: it cannot be seen on a screen.",
-        "Remove it; ftctl validate FILE --fix OUT.jsonl does, at the start of a row.",
+        "Remove it; ftctl validate FILE --fix OUT.jsonl does.",
     ),
     "bad-escape": Kind(
         _E,
@@ -137,6 +137,11 @@ LINE_KINDS: Mapping[str, Kind] = {
         _E,
         "The key {key} occurs twice; most readers keep the last and drop the other.",
         "Keep one of the two.",
+    ),
+    "row-encoded-twice": Kind(
+        _E,
+        "The row is a text that holds an object: it was encoded twice.",
+        "Call json.dumps once; ftctl validate FILE --fix OUT.jsonl mends it.",
     ),
     "row-not-object": Kind(
         _E,

@@ -16,7 +16,7 @@ _SHAPE: Mapping[str, Kind] = {
     "foreign-dialect": Kind(
         _E,
         "This is a row of {dialect}, not of {expected}.",
-        "ftctl convert FILE --from {dialect} -o OUT.jsonl.",
+        "{mend}",
     ),
     "wrong-method": Kind(
         _E,
@@ -26,8 +26,7 @@ _SHAPE: Mapping[str, Kind] = {
     "unknown-shape": Kind(
         _E,
         "The row has the keys {keys} and no messages.",
-        'Name what is asked and answered: ftctl convert FILE --user "{{KEY}}" '
-        '--assistant "{{KEY}}" -o OUT.jsonl.',
+        "{mend}",
     ),
     "missing-key": Kind(_E, "{key} is missing.", "Add {key}."),
     "unknown-key": Kind(_E, "The key {key} is not known here.", "Remove {key}{near}."),
@@ -44,7 +43,15 @@ _SHAPE: Mapping[str, Kind] = {
     "role-missing": Kind(
         _E, "The message has no role.", "Add a role: system, developer, user, assistant or tool."
     ),
-    "unknown-role": Kind(_E, "The role {found} is not known.", "Write {expected}."),
+    "unknown-role": Kind(_E, "The role {found} is not known here.", "Write {expected}."),
+    "developer-role": Kind(
+        Severity.INFO,
+        "The published description of {target}'s chat rows has system messages, and no developer.",
+        "Write {instead} as its role, to be sure.",
+    ),
+    "role-not-taken": Kind(
+        _E, "{target} knows no {role} message in such a row.", "Write {instead} as its role."
+    ),
     "content-missing": Kind(_E, "The message has no content.", "Add content."),
     "content-not-text": Kind(
         _E,
@@ -56,13 +63,18 @@ _SHAPE: Mapping[str, Kind] = {
     "part-incomplete": Kind(_E, "The part has no {key}.", "Add {key}."),
     "image-not-allowed": Kind(
         _E,
-        "An image stands in a message of the role {role}; only users show images.",
+        "An image stands in a message that is not a user's; only users show images.",
         "Move the image to a user message, or describe it in words.",
     ),
     "image-url-not-object": Kind(
         _E, "image_url is {found}.", 'Write {{"url": "..."}} as its value.'
     ),
-    "images-not-taken": Kind(_E, "{target} trains on text alone.", "Remove the images."),
+    "image-unusable": Kind(
+        _E,
+        "The image cannot be used: {reason}.",
+        "Write an https address, or data:image/png;base64, and the bytes of the image in base64.",
+    ),
+    "images-not-taken": Kind(_E, "{target} trains such rows on text alone.", "Remove the images."),
     "too-many-images": Kind(
         _E, "The row has {found} images; {target} takes {most} at most.", "Keep {most}."
     ),
@@ -146,6 +158,11 @@ _TOOLS: Mapping[str, Kind] = {
         "The tool's name {found} must have a-z A-Z 0-9 _ - alone, and 64 at most.",
         "Rename the tool, here and in its calls.",
     ),
+    "tool-parameters": Kind(
+        _W,
+        "The parameters of {name} are no JSON Schema: {reason}.",
+        "Mend the declaration; hosts that look into it refuse it.",
+    ),
     "tool-name-repeats": Kind(
         _E, "The tool {name} is declared twice.", "Remove one of the two declarations."
     ),
@@ -168,7 +185,7 @@ _TOOLS: Mapping[str, Kind] = {
         "Put the assistant's tool_calls before it.",
     ),
     "tool-reply-unknown": Kind(
-        _E, "tool_call_id {id} matches no open call.", "Use the id of the call: {open}."
+        _E, "tool_call_id {id} matches no open call.", "Use the id of an open call ({open})."
     ),
     "arguments-not-text": Kind(
         _E,
@@ -179,7 +196,9 @@ _TOOLS: Mapping[str, Kind] = {
         _E, "arguments is not JSON: {reason}.", "Write json.dumps(arguments)."
     ),
     "arguments-not-object": Kind(
-        _E, "arguments is JSON, but {found}; it must be an object.", 'Write "{{}}" for none.'
+        _E,
+        "arguments is JSON, but {found}; it must be an object.",
+        'Write an object; "{{}}" for none.',
     ),
     "arguments-encoded-twice": Kind(
         _E,

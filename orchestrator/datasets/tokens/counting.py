@@ -7,7 +7,7 @@ import functools
 import hashlib
 import importlib
 import tempfile
-from itertools import repeat
+from itertools import compress, islice, repeat
 from operator import attrgetter, contains
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,9 +21,10 @@ from orchestrator.datasets.records import (
     ROLES,
     Answer,
     Assistant,
-    Chat,
+    Developer,
     Function,
     Preference,
+    System,
     Tool,
     User,
 )
@@ -63,8 +64,12 @@ class TokenCounter(Protocol):
         """The tokens that the answer that is not preferred adds to an example."""
         ...
 
-    def count_plain(self, messages: Sequence[Message]) -> int:
-        """The tokens of an example whose messages are a role and a text, and nothing else."""
+    def count_rows(self, rows: Sequence[Row]) -> Sequence[int]:
+        """The tokens of each of many examples; those without tools are roles and texts alone.
+
+        Args:
+            rows: of supervised or reinforcement files.
+        """
         ...
 
 
@@ -165,22 +170,23 @@ class _Remembering:
 
     context: int | None = None
 
-    def __init__(self, lengths: Callable[[Sequence[str]], int], encoding: str) -> None:
+    def __init__(self, lengths: Callable[[Sequence[str]], list[int]], encoding: str) -> None:
         self._lengths = lengths
         self._known: dict[str, int] = {}
-        self._forms: dict[tuple[type, ...], int] = {}
+        self._forms: dict[tuple[type, ...], tuple[int, bool]] = {}
         self.encoding = encoding
 
     def count(self, texts: Sequence[str]) -> int:
-        known, total = self._known, 0
-        for text in texts:
-            tokens = known.get(text)
-            if tokens is None:
-                tokens = self._lengths([text])
-                if len(known) < _REMEMBERED and len(text) < _SHORT:
-                    known[text] = tokens
-            total += tokens
-        return total
+        return sum(map(self._count_known, texts))
+
+    def _count_known(self, text: str) -> int:
+        """Roles, instructions and tools repeat in every row: a few hundred are worth keeping."""
+        tokens = self._known.get(text)
+        if tokens is None:
+            (tokens,) = self._lengths([text])
+            if len(self._known) < _REMEMBERED and len(text) < _SHORT:
+                self._known[text] = tokens
+        return tokens
 
     def count_row(self, row: Row) -> int:
         texts, form = row_texts(row)
@@ -190,21 +196,44 @@ class _Remembering:
         texts, form = other_texts(row)
         return self.count(texts) + form
 
-    def count_plain(self, messages: Sequence[Message]) -> int:
-        roles = tuple(map(type, messages))
-        form = self._forms.get(roles)
-        if form is None:
-            form = self.count([ROLES[role] for role in roles])
-            form += PER_EXAMPLE + PER_MESSAGE * len(roles)
-            if len(self._forms) < _REMEMBERED:
-                self._forms[roles] = form
-        first, *others = map(_contents, messages)
-        # Instructions repeat; to look for any other text among those known costs as much as it saves.
-        return form + self.count([first]) + self._lengths(others)
+    def count_rows(self, rows: Sequence[Row]) -> Sequence[int]:
+        quick = [row.tools is UNSET for row in rows]  # type: ignore[union-attr]
+        turns = [row.messages for row in compress(rows, quick)]  # type: ignore[union-attr]
+        counts = self._count_turns(turns)
+        if len(counts) == len(rows):
+            return counts
+        each = iter(counts)
+        return [
+            next(each) if is_quick else self.count_row(row)
+            for row, is_quick in zip(rows, quick, strict=True)
+        ]
+
+    def _count_turns(self, turns: Sequence[Sequence[Message]]) -> list[int]:
+        """Of many rows at once: all their texts are counted with one call of a function."""
+        heads: list[int] = []
+        others: list[str] = []
+        sizes: list[int] = []
+        for messages in turns:
+            roles = tuple(map(type, messages))
+            form, is_instructed = self._forms.get(roles) or self._form(roles)
+            texts = list(map(_contents, messages))
+            if is_instructed:
+                form += self._count_known(texts.pop(0))
+            heads.append(form)
+            sizes.append(len(texts))
+            others += texts
+        each = iter(self._lengths(others))
+        return [head + sum(islice(each, size)) for head, size in zip(heads, sizes, strict=True)]
+
+    def _form(self, roles: tuple[type, ...]) -> tuple[int, bool]:
+        tokens = self.count([ROLES[role] for role in roles])
+        form = tokens + PER_EXAMPLE + PER_MESSAGE * len(roles), roles[0] in {System, Developer}
+        if len(self._forms) < _REMEMBERED:
+            self._forms[roles] = form
+        return form
 
 
 _contents = attrgetter("content")
-# Roles, system prompts and tools repeat in every row; a few hundred of them are worth keeping.
 _REMEMBERED, _SHORT = 512, 20_000
 
 
@@ -214,7 +243,7 @@ class OpenCounter(_Remembering):
     def __init__(self, folder: str) -> None:
         """Read the folder."""
         self._model = open_model(folder)
-        super().__init__(lambda texts: sum(map(self._model.count, texts)), Path(folder).name)
+        super().__init__(lambda texts: list(map(self._model.count, texts)), Path(folder).name)
         self.context = self._model.context
 
     def count_row(self, row: Row) -> int:
@@ -228,9 +257,9 @@ class OpenCounter(_Remembering):
         tools = None if holder.tools is UNSET else msgspec.json.decode(holder.tools)
         return self._model.count(self._model.render(messages, tools))
 
-    def count_plain(self, messages: Sequence[Message]) -> int:
-        """The same for a row without tools."""
-        return self.count_row(Chat(messages=list(messages)))
+    def count_rows(self, rows: Sequence[Row]) -> Sequence[int]:
+        """The same of many."""
+        return list(map(self.count_row, rows))
 
 
 @functools.cache
@@ -238,11 +267,11 @@ def _load(encoding: str) -> TokenCounter:
     tokenizer = _splintr(encoding)
     flat, ordinary = tokenizer.encode_flat, tokenizer.encode_ordinary
 
-    def lengths(texts: Sequence[str]) -> int:
+    def lengths(texts: Sequence[str]) -> list[int]:
         """The flat form makes no number of each token, but it reads special tokens as such."""
         if any(map(contains, texts, repeat("<|"))):
-            return sum(map(len, map(ordinary, texts)))
-        return sum(map(len, map(flat, texts))) // 4
+            return list(map(len, map(ordinary, texts)))
+        return [len(ids) >> 2 for ids in map(flat, texts)]
 
     return _Remembering(lengths, encoding)
 
@@ -260,7 +289,7 @@ def _load_quick() -> TokenCounter:
         path.write_bytes(vocabulary)
         native = importlib.import_module("fastokens._native")
         encode = native.Tokenizer.from_tiktoken(str(path), encoding=O200K).encode_ordinary
-    return _Remembering(lambda texts: sum(map(len, map(encode, texts))), O200K)
+    return _Remembering(lambda texts: list(map(len, map(encode, texts))), O200K)
 
 
 # The digest of the file that OpenAI publishes.

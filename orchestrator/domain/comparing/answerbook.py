@@ -52,6 +52,13 @@ class ScoredRow(NamedTuple):
     slice: str | None
 
 
+class Scores(NamedTuple):
+    """What one arm earned: row numbers, and the score of each."""
+
+    rows: Sequence[int]
+    values: Sequence[float]
+
+
 class Earlier(NamedTuple):
     """A finished comparison of the same rows, and the margin it was given.
 
@@ -99,8 +106,8 @@ class Comparisons(AnswerStore, Protocol):
     def keep_scores(
         self,
         comparison: str,
-        samples: Sequence[ScoredRow],
-        scores: Mapping[str, Mapping[int, float]],
+        samples: Iterable[ScoredRow],
+        scores: Mapping[str, Scores],
     ) -> None:
         """Keep what was graded: the samples, and each arm's scores by row."""
         ...

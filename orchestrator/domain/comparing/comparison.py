@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+#: How the method is called that compares right and wrong answers.
+BINARY = "Tango interval"
+
+
 class Word(StrEnum):
     """A verdict in one word."""
 
@@ -126,6 +130,11 @@ class Difference:
         """How many independent observations it rests on."""
         return self.units or self.n
 
+    @property
+    def is_binary(self) -> bool:
+        """Whether it counts rows that were won and lost, each standing alone."""
+        return self.method.startswith(BINARY)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RowPair:
@@ -231,6 +240,7 @@ class Comparison:
         baseline: the arm that was named as the one to beat; None leaves it to the best one.
         detectable: smallest difference that these rows find at 80 % power; None when none is.
         parity_rows: rows that parity needs for 80 % power if both arms are truly equal.
+        rows_needed: rows that find a difference of 5 points with 80 % power, varying as these do.
         margin_after: a comparison of the same rows that had a result before this margin was fixed.
         spent: dollars paid in this run; None when a price is not known. `asked` calls were made.
         groups: how many groups the rows fall into, where they depend on each other.
@@ -259,6 +269,7 @@ class Comparison:
     near_rows: Sequence[Sequence[float]] = ()
     detectable: float | None = None
     parity_rows: int | None = None
+    rows_needed: int | None = None
     source: str | None = None
     baseline: str | None = None
     noise: Noise | None = None

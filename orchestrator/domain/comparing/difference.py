@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain.comparing import resampling, statistics
-from orchestrator.domain.comparing.comparison import Difference, ParityTest, Word
+from orchestrator.domain.comparing.comparison import BINARY, Difference, ParityTest, Word
 from orchestrator.domain.comparing.student import t_cdf
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _binary(won: int, lost: int, rows: int, alpha: float) -> _Evidence:
         )
 
     return _Evidence(
-        "Tango interval, McNemar mid-p",
+        f"{BINARY}, McNemar mid-p",
         statistics.tango(won, lost, rows, 1 - alpha),
         statistics.mcnemar_mid_p(won, lost),
         rows,

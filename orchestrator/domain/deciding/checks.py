@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.comparing.comparison import Word
 from orchestrator.domain.deciding.checklist import Measured, Status
-from orchestrator.domain.deciding.cost_checks import COST_CHECKS
+from orchestrator.domain.deciding.cost_checks import COST_CHECKS, rows_wanted
 from orchestrator.domain.deciding.migration_checks import MIGRATION_CHECKS, parity_of
 from orchestrator.domain.money.bill import SELF_HOSTED
 
@@ -23,7 +23,23 @@ def measure(evidence: Evidence) -> dict[str, Measured]:
         name: check(evidence)
         for name, check in {**_CHECKS, **COST_CHECKS, **MIGRATION_CHECKS}.items()
     }
-    return {name: measured for name, measured in found.items() if measured is not None}
+    return {
+        name: _with_floor(name, measured, evidence)
+        for name, measured in found.items()
+        if measured is not None
+    }
+
+
+def _with_floor(name: str, found: Measured, e: Evidence) -> Measured:
+    """Few rows rule nothing out: what would fail on them is not known yet."""
+    if found.status is not Status.FAIL or name not in _BY_ROWS or e.comparison is None:
+        return found
+    decisive, floor = e.comparison.decisive, int(e.policy["fewest_test_rows"])
+    if decisive.decided_by >= floor:
+        return found
+    unit = "rows" if decisive.decided_by == decisive.n else "groups"
+    few = f"{decisive.decided_by} {unit} rule nothing out, under {floor}; {rows_wanted(e)}"
+    return Measured(Status.UNKNOWN, f"{found.evidence}; {few}", found.source)
 
 
 def _metric(e: Evidence) -> Measured | None:
@@ -115,7 +131,15 @@ def _headroom(e: Evidence) -> Measured | None:
     wanted = e.policy["min_effect"] + (noise.floor if noise else 0.0)
     said = f", of which A/A noise {100 * noise.floor:.1f}" if noise else ", A/A noise not measured"
     text = f"{best.name} leaves {100 * left:.1f} points open (needed {100 * wanted:.1f}{said})"
-    return Measured(Status.PASS if left >= wanted else Status.FAIL, text, e.source)
+    if left >= wanted:
+        return Measured(Status.PASS, text, e.source)
+    # Only an interval that excludes headroom is a no; between its ends the rows do not decide.
+    most = 1 - best.intervals[e.comparison.metric][0]
+    if most < wanted:
+        return Measured(Status.FAIL, f"{text}; at most {100 * most:.1f}", e.source)
+    return Measured(
+        Status.UNKNOWN, f"{text}; it may be {100 * most:.1f}: {rows_wanted(e)}", e.source
+    )
 
 
 def _quality(e: Evidence) -> Measured | None:
@@ -127,13 +151,13 @@ def _quality(e: Evidence) -> Measured | None:
         f"{found.baseline}, p {found.p_holm:.2g}, won {found.won}, lost {found.lost}"
     )
     if found.verdict is Word.TOO_FEW:
-        return Measured(Status.UNKNOWN, f"{text}; too few rows", e.source)
+        return Measured(Status.UNKNOWN, f"{text}; too few rows: {rows_wanted(e)}", e.source)
     if found.verdict is Word.IMPROVED:
         return Measured(Status.PASS, text, e.source)
     if found.high < e.policy["min_effect"]:
         useful = f"a gain of {100 * e.policy['min_effect']:.1f} points is excluded"
         return Measured(Status.FAIL, f"{text}; {useful}", e.source)
-    return Measured(Status.UNKNOWN, f"{text}; these rows do not decide", e.source)
+    return Measured(Status.UNKNOWN, f"{text}; these rows do not decide: {rows_wanted(e)}", e.source)
 
 
 def _noninferior(e: Evidence) -> Measured | None:
@@ -193,6 +217,17 @@ def _points(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+# Criteria that rest on how the rows came out, and that few rows cannot settle.
+_BY_ROWS = frozenset(
+    {
+        "uc.metric",
+        "alt.headroom",
+        "ben.quality",
+        "ben.cost_noninferior",
+        "ben.cost",
+        "mig.parity",
+    }
+)
 _CHECKS: Mapping[str, Callable[[Evidence], Measured | None]] = {
     "uc.metric": _metric,
     "uc.failures": _failures,

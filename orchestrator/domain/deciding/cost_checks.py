@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.comparing.adequacy import rows_for
 from orchestrator.domain.deciding.checklist import Measured, Status
 from orchestrator.domain.deciding.evidence import loss_curves
 from orchestrator.domain.jobs.lifecycle import WARN_DAYS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.deciding.evidence import Evidence
 
 _FEWEST_OF_A_LABEL = 20
+_LEAST_EFFECT = 0.001
 _MOST_REPEATED, _MOST_CONFLICTING = 0.05, 0.02
 
 
@@ -93,7 +95,17 @@ def _eval_n(e: Evidence) -> Measured | None:
         return Measured(Status.PASS, text, e.source)
     if e.comparison.verdict.passes is not None:
         return Measured(Status.PASS, f"{text}, and the difference seen is decided", e.source)
-    return Measured(Status.UNKNOWN, text, e.source)
+    return Measured(Status.UNKNOWN, f"{text}; {rows_wanted(e)}", e.source)
+
+
+def rows_wanted(e: Evidence) -> str:
+    """How many rows would find the effect that is wanted, in words."""
+    if e.comparison is None:
+        return ""
+    wanted = e.numbers.get("wanted_effect_points", 100 * e.policy["wanted_effect"])
+    effect = min(1.0, max(_LEAST_EFFECT, wanted / 100))
+    rows = rows_for(e.comparison.decisive, effect, alpha=e.policy["alpha"])
+    return f"about {rows:,} rows find {100 * effect:g} points"
 
 
 def _compute(e: Evidence) -> Measured | None:

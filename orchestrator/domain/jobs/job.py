@@ -153,6 +153,14 @@ class Wandb:
         return {"type": "wandb", "wandb": told}
 
 
+def knobs(chosen: Mapping[str, Any]) -> list[str]:
+    """What was chosen, as `name=value`; the keys of a table within stand for themselves."""
+    told: list[str] = []
+    for name, value in chosen.items():
+        told += knobs(value) if isinstance(value, dict) else [f"{name}={value}"]
+    return told
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobOptions:
     """What a request carries beside data, model and hyperparameters.
@@ -162,14 +170,14 @@ class JobOptions:
         metadata: the user's own pairs; ours is added when the request is sent.
         wandb: where the run is reported.
         training_type: Azure: Standard, GlobalStandard or Developer; the profile's own when None.
-        lora: the shape of the adapter (r, alpha, ...), where the provider lets one choose it.
+        own: options that only a worker of ours takes (engine, tuning, lora: {r, ...}, ...).
     """
 
     grader: Mapping[str, Any] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     wandb: Wandb | None = None
     training_type: str | None = None
-    lora: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Only what was chosen, for the ledger and for `--json`."""
@@ -178,7 +186,7 @@ class JobOptions:
             "metadata": dict(self.metadata) or None,
             "wandb": self.wandb.as_wire()["wandb"] if self.wandb else None,
             "training_type": self.training_type,
-            "lora": dict(self.lora) or None,
+            "own": dict(self.own) or None,
         }
         return {name: value for name, value in told.items() if value is not None}
 
@@ -191,7 +199,7 @@ class JobOptions:
             metadata=plain.get("metadata", {}),
             wandb=Wandb(**{**wandb, "tags": tuple(wandb.get("tags", ()))}) if wandb else None,
             training_type=plain.get("training_type"),
-            lora=plain.get("lora", {}),
+            own=plain.get("own", {}),
         )
 
 

@@ -52,7 +52,7 @@ class TrainingFacts:
     validation: str | None
     reward: Mapping[str, Any] | None = None
     training_type: str | None = None
-    lora: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -88,7 +88,7 @@ def training_facts(
         validation=validation,
         reward=options.grader,
         training_type=options.training_type,
-        lora=options.lora,
+        own=options.own,
     )
 
 

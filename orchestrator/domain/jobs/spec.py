@@ -80,6 +80,13 @@ class SweepSpec:
     choose_by: str = "validation_loss"
 
 
+def own_options(before: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """What only a worker of ours takes, with what a table's `worker` and `lora` say of it."""
+    own = {**before, **table.get("worker", {})}
+    lora = {**before.get("lora", {}), **table.get("lora", {})}
+    return {**own, "lora": lora} if lora else own
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """One task: its data, its training, and how the result is measured.
@@ -92,7 +99,7 @@ class TaskSpec:
     name: str
     data: DataSpec
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    lora: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
     suffix: str | None = None
     seed: int | None = None
     compare: CompareSpec | None = None
@@ -110,7 +117,7 @@ class MixedSpec:
 
     balance: bool = False
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    lora: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
     suffix: str | None = None
     seed: int | None = None
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.canonical import digest
-from orchestrator.domain.comparing import power, resampling
+from orchestrator.domain.comparing import adequacy, resampling
 from orchestrator.domain.comparing.comparison import ArmResult, Comparison, Difference, Noise
 from orchestrator.domain.comparing.corpus import Corpus, Rows, compare_corpora
 from orchestrator.domain.comparing.difference import Pair, compare_labels, compare_scores, family
 from orchestrator.domain.errors import AnswerIsNo
-from orchestrator.grading.metrics import labels_of, macro_f1
-from orchestrator.grading.text import normalise
+from orchestrator.grading.metrics import macro_f1
 from orchestrator.usecases.comparing.conclusions import (
     interval,
     noise_of,
@@ -29,14 +27,13 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.comparing.arm import Arm, Plan
     from orchestrator.grading.grader import CorpusGrader
+    from orchestrator.usecases.comparing.facts import Facts
     from orchestrator.usecases.comparing.samples import SampleSet
     from orchestrator.usecases.comparing.sheets import Sheet
 
 _FEWEST_IN_A_SLICE = 10
 _NEAR_NAMED = 20
 _OUTSIDE = "(none of the labels)"
-# Exact rows for parity are enumerated up to about this many; beyond it the formula is close enough.
-_MOST_EXACT = 1500
 
 
 @dataclass(frozen=True)
@@ -50,17 +47,13 @@ class Analysis:
     """
 
     samples: SampleSet
+    facts: Facts
     arms: Sequence[Arm]
     sheets: Mapping[str, Sheet]
     metric: str
     places: Sequence[int]
     plan: Plan
     whole: CorpusGrader | None = None
-
-    @cached_property
-    def known_labels(self) -> frozenset[str]:
-        """The labels of a classification task; empty when it is none."""
-        return labels_among(self.samples)
 
     def comparison(
         self, identity: str, job_id: str | None, created_at: str, fixed: Mapping[str, object]
@@ -74,11 +67,11 @@ class Analysis:
             raise AnswerIsNo("No sample was answered by every arm.")
         if self._grouped and len(set(self._groups(self.places))) < 2:
             raise AnswerIsNo("All rows are of one group, which decides nothing.")
-        results = [self._result(arm) for arm in self.arms]
+        alpha, results = self.plan.alpha, [self._result(arm) for arm in self.arms]
         noise = self._noise()
-        differences = family([self._difference(*pair) for pair in self._pairs()], self.plan.alpha)
+        differences = family([self._difference(*pair) for pair in self._pairs()], alpha)
         if noise is not None and self.plan.margin is not None and self.plan.margin < noise.floor:
-            differences = [without_parity(d, self.plan.alpha) for d in differences]
+            differences = [without_parity(d, alpha) for d in differences]
         best = self._best(results)
         candidate = next(arm.name for arm in self.arms if arm.candidate)
         baseline = self.plan.source or self.plan.baseline or best
@@ -106,8 +99,11 @@ class Analysis:
             near_leaked=len(self.samples.near),
             near_dropped=self.samples.near_dropped,
             near_rows=[list(found) for found in self.samples.near[:_NEAR_NAMED]],
-            detectable=self._detectable(decisive),
-            parity_rows=self._parity_rows(decisive),
+            detectable=adequacy.detectable(decisive, alpha=alpha),
+            parity_rows=adequacy.rows_for_parity(decisive, decisive.parity.margin, alpha=alpha)
+            if decisive.parity
+            else None,
+            rows_needed=adequacy.rows_for(decisive, alpha=alpha),
             source=self.plan.source,
             baseline=self.plan.baseline,
             noise=noise,
@@ -115,19 +111,13 @@ class Analysis:
             latencies={a.name: spread(self.sheets[a.name].latencies) for a in self.arms},
         )
 
-    def slice_of(self, place: int) -> str | None:
-        """The part of the task a sample belongs to: what the row says, else its label."""
-        sample = self.samples.samples[place]
-        if sample.slice is not None or not self.known_labels:
-            return sample.slice
-        return normalise(sample.reference)
-
     @property
     def _grouped(self) -> bool:
-        return self.samples.samples[0].group is not None
+        return self.facts.groups is not None
 
     def _groups(self, places: Sequence[int]) -> list[str]:
-        return [self.samples.samples[place].group or "" for place in places]
+        groups = self.facts.groups or ()
+        return [groups[place] for place in places]
 
     def _pairs(self) -> list[tuple[str, str]]:
         return [
@@ -154,9 +144,8 @@ class Analysis:
         return compare_scores(pair, alpha=self.plan.alpha, margin=margin, seed=self.plan.seed)
 
     def _pair(self, candidate: str, baseline: str, metric: str, places: Sequence[int]) -> Pair:
-        read = (lambda s: s.overlaps(places)) if metric == "token_f1" else None
         new, old = self.sheets[candidate], self.sheets[baseline]
-        primary = read is None or self.metric == "token_f1"
+        primary = metric == self.metric
         return Pair(
             candidate=candidate,
             baseline=baseline,
@@ -179,21 +168,6 @@ class Analysis:
         variances = self.sheets[names[0]].variances(self.places)
         return noise_of_repeats(names[0], variances) if variances else None
 
-    def _detectable(self, decisive: Difference) -> float | None:
-        discordance = (decisive.won + decisive.lost) / decisive.n
-        return power.detectable(decisive.decided_by, discordance, alpha=self.plan.alpha)
-
-    def _parity_rows(self, decisive: Difference) -> int | None:
-        if decisive.parity is None:
-            return None
-        # Without any discordant row the share is still not known to be 0.
-        discordance = max(decisive.won + decisive.lost, 1) / decisive.n
-        margin = decisive.parity.margin
-        rough = power.rows_for_scores(margin, discordance, alpha=2 * self.plan.alpha)
-        if rough > _MOST_EXACT:
-            return round(rough)
-        return power.rows_for_parity(margin, discordance, alpha=self.plan.alpha)
-
     def _secondary(self) -> list[Difference]:
         alpha, seed = self.plan.alpha, self.plan.seed
         overlaps = [
@@ -203,7 +177,7 @@ class Analysis:
         ]
         corpora = [self._of_corpora(new, old, self.whole) for new, old in self._pairs()]
         found = family(overlaps, alpha) + family([d for d in corpora if d is not None], alpha)
-        if not self.known_labels:
+        if not self.facts.labels:
             return found
         references = self._references()
         labels = [
@@ -237,12 +211,12 @@ class Analysis:
         )
 
     def _references(self) -> list[str]:
-        return [normalise(self.samples.samples[place].reference) for place in self.places]
+        return [self.facts.references[place] for place in self.places]
 
     def _slices(self, candidate: str, baseline: str) -> list[Difference]:
         by_slice: dict[str, list[int]] = {}
         for place in self.places:
-            name = self.slice_of(place)
+            name = self.facts.slice_of(place)
             if name is not None:
                 by_slice.setdefault(name, []).append(place)
         if len(by_slice) < 2:
@@ -287,7 +261,7 @@ class Analysis:
             latency_p95=resampling.quantile(ordered, 0.95),
             truncated=sheet.truncated,
             outside=sum(n for (_, label), n in counts.items() if label == _OUTSIDE)
-            if self.known_labels
+            if self.facts.labels
             else None,
             confusion=_rows_of(counts),
             provider=arm.provider,
@@ -299,16 +273,11 @@ class Analysis:
         )
 
     def _confusion(self, arm: Arm) -> Counter[tuple[str, str]]:
-        if not self.known_labels:
+        if not self.facts.labels:
             return Counter()
         given = self.sheets[arm.name].labels(self.places)
-        named = [label if label in self.known_labels else _OUTSIDE for label in given]
+        named = [label if label in self.facts.labels else _OUTSIDE for label in given]
         return Counter(zip(self._references(), named, strict=True))
-
-
-def labels_among(samples: SampleSet) -> frozenset[str]:
-    """The labels of a classification task; empty when the references are no labels."""
-    return frozenset(labels_of([sample.reference for sample in samples.samples]) or ())
 
 
 def _rows_of(counts: Counter[tuple[str, str]]) -> list[list[Any]]:

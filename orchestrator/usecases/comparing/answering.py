@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from orchestrator.domain import failpoints
-from orchestrator.domain.canonical import digest
+from orchestrator.domain.canonical import canonical, canonical_chat, digest_of
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
 from orchestrator.domain.comparing.answerbook import Kept
 from orchestrator.domain.comparing.arm import Arm, Plan, Progress
@@ -19,6 +20,7 @@ from orchestrator.domain.errors import (
     RemoteNotFound,
     TryLater,
 )
+from orchestrator.usecases.comparing.sample_file import portions
 from orchestrator.usecases.comparing.till import Till
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 
 # A provider that fails this often in a row is down; asking on would only cost time.
 _FAILURES_IN_A_ROW = 12
-# Keys looked up, and answers committed, in one transaction.
-_BATCH = 1000
 
 
 @runtime_checkable
@@ -145,18 +145,16 @@ def estimate(
 
 def answer_key(account: str, request: ChatRequest, repeat: int) -> str:
     """What makes two calls the same: account, model, the whole request, and the repeat."""
-    return digest(
-        {
-            "account": account,
-            "model": request.model,
-            "messages": [dict(message) for message in request.messages],
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "seed": request.seed,
-            "tools": [dict(tool) for tool in request.tools] if request.tools else None,
-            "repeat": repeat,
-        }
+    tools = canonical([dict(tool) for tool in request.tools]) if request.tools else "null"
+    head, middle, tail = _frame(
+        account=account,
+        model=request.model,
+        most=request.max_tokens,
+        temperature=request.temperature,
+        seed=request.seed,
+        repeat=repeat,
     )
+    return digest_of(f"{head}{canonical_chat(request.messages)}{middle}{tools}{tail}")
 
 
 def asked_digest(
@@ -165,20 +163,38 @@ def asked_digest(
     repeat: int = 0,
 ) -> str:
     """What makes two samples the same question, whoever is asked; repeats are kept apart."""
-    asked = [[dict(m) for m in messages], [dict(t) for t in tools] if tools else None]
-    return digest([*asked, repeat] if repeat else asked)
+    offered = canonical([dict(tool) for tool in tools]) if tools else "null"
+    turn = f",{repeat}" if repeat else ""
+    return digest_of(f"[{canonical_chat(messages)},{offered}{turn}]")
+
+
+# By type, too: 0 and 0.0 are the same number and not the same JSON.
+@lru_cache(maxsize=64, typed=True)
+def _frame(
+    *,
+    account: str,
+    model: str,
+    most: int,
+    temperature: float | None,
+    seed: int | None,
+    repeat: int,
+) -> tuple[str, str, str]:
+    """Canonical JSON around the messages and the tools: the same for every row of an arm."""
+    head = canonical({"account": account, "max_tokens": most})[:-1]
+    middle = canonical({"model": model, "repeat": repeat, "seed": seed, "temperature": temperature})
+    return f'{head},"messages":', f',{middle[1:-1]},"tools":', "}"
 
 
 def _batches(
     desk: Desk, arms: Sequence[Arm], samples: Sequence[Sample], plan: Plan
 ) -> Iterator[list[Call]]:
-    for arm in arms:
-        for turn in range(plan.repeats):
-            for at in range(0, len(samples), _BATCH):
-                some = samples[at : at + _BATCH]
+    """Some rows are put to every arm before the next ones are read."""
+    for first, some in portions(samples):
+        for arm in arms:
+            for turn in range(plan.repeats):
                 yield [
-                    _call(desk, arm, sample, plan, (at + place, turn))
-                    for place, sample in enumerate(some)
+                    _call(desk, arm, sample, plan, (place, turn))
+                    for place, sample in enumerate(some, first)
                 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,14 +14,15 @@ from orchestrator.domain.errors import AnswerIsNo, TryLater
 from orchestrator.domain.ids import new_id
 from orchestrator.grading.grader import CorpusGrader, Item, ModelGrader, Score, scorer
 from orchestrator.grading.registry import make_grader
-from orchestrator.usecases.comparing.analysis import Analysis, labels_among
+from orchestrator.usecases.comparing.analysis import Analysis
 from orchestrator.usecases.comparing.answering import Answered, Desk, answer_all, estimate
+from orchestrator.usecases.comparing.facts import facts_of
 from orchestrator.usecases.comparing.judging import Bench
-from orchestrator.usecases.comparing.sheets import Sheet
+from orchestrator.usecases.comparing.sheets import Sheet, everywhere
 from orchestrator.usecases.comparing.till import Till
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.domain.clock import Clock
     from orchestrator.domain.comparing.answerbook import Comparisons, Earlier
@@ -41,9 +43,12 @@ _MOST_TOKENS = 4096
 _MOST_EXACT = 800
 
 
-def token_limit(references: Sequence[str]) -> int:
+def token_limit(references: Iterable[str]) -> int:
     """Most tokens an answer may need, from the longest reference in bytes."""
-    longest = max(len(reference.encode("utf-8", "replace")) for reference in references)
+    # Where every letter is ASCII, which Python knows, nothing needs to be encoded to be counted.
+    longest = max(
+        len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in references
+    )
     return min(_MOST_TOKENS, -(-longest // _LETTERS_A_TOKEN) + _SPARE_TOKENS)
 
 
@@ -125,15 +130,12 @@ def compare(
     run = _Run(
         desk, arms, samples.samples, plan, grader.name, None if bench else scorer(grader), bench
     )
-    sheets = run.sheets(store, labels=bool(labels_among(samples)), progress=progress)
+    facts = facts_of(samples.samples)
+    sheets = run.sheets(store, labels=bool(facts.labels), progress=progress)
     _refuse_gaps(sheets, len(samples.samples) * plan.repeats, plan.max_missing)
-    places = [
-        place
-        for place in range(len(samples.samples))
-        if all(sheet.has(place) for sheet in sheets.values())
-    ]
+    places = everywhere(list(sheets.values()), len(samples.samples))
     whole = grader if isinstance(grader, CorpusGrader) else None
-    analysis = Analysis(samples, arms, sheets, grader.name, places, plan, whole)
+    analysis = Analysis(samples, facts, arms, sheets, grader.name, places, plan, whole)
     comparison = analysis.comparison(identity, job_id, started.isoformat(), fixed)
     _keep_scores(store, identity, analysis)
     comparison = replace(
@@ -277,13 +279,15 @@ def _refuse_gaps(sheets: Mapping[str, Sheet], answers: int, most: float) -> None
 
 
 def _keep_scores(store: Comparisons, identity: str, analysis: Analysis) -> None:
-    rows = {place: sample.row for place, sample in enumerate(analysis.samples.samples)}
-    samples = [
-        ScoredRow(sample.row, sample.asked, sample.reference, analysis.slice_of(place))
-        for place, sample in enumerate(analysis.samples.samples)
-    ]
+    rows = array("L", (sample.row for sample in analysis.samples.samples))
     scores = {name: sheet.scored(rows) for name, sheet in analysis.sheets.items()}
-    store.keep_scores(identity, samples, scores)
+    store.keep_scores(identity, _scored_rows(analysis), scores)
+
+
+def _scored_rows(analysis: Analysis) -> Iterator[ScoredRow]:
+    for place, sample in enumerate(analysis.samples.samples):
+        part = analysis.facts.slice_of(place)
+        yield ScoredRow(sample.row, sample.asked, sample.reference, part)
 
 
 def _examples(comparison: Comparison, analysis: Analysis, store: Comparisons) -> list[RowPair]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import fsum, sqrt
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.comparing import resampling, statistics
+from orchestrator.domain.comparing import adequacy, resampling, statistics
 from orchestrator.domain.comparing.comparison import Difference, Noise, Word
 from orchestrator.domain.comparing.difference import all_or_nothing, worded
 
@@ -85,13 +85,18 @@ def reason(found: Difference, plan: Plan, noise: Noise | None) -> str:
         Word.IMPROVED: f"better beyond chance, p {found.p_holm:.2g}",
         Word.DEGRADED: f"worse beyond chance, p {found.p_holm:.2g}",
         Word.PARITY: _parity(found, plan),
-        Word.INCONCLUSIVE: "these rows do not decide",
-        Word.TOO_FEW: f"fewer than ten {unit} decide nothing",
+        Word.INCONCLUSIVE: f"these {found.decided_by:,} {unit} do not decide; {_needed(found, plan)}",
+        Word.TOO_FEW: f"fewer than ten {unit} decide nothing; {_needed(found, plan)}",
     }
     said = words[found.verdict]
     if found.verdict is Word.INCONCLUSIVE and plan.margin is not None:
-        said = _open_parity(plan.margin, noise)
+        said = _open_parity(found, plan, noise)
     return f"{found.candidate} against {found.baseline}, {role}: {points}; {said}."
+
+
+def _needed(found: Difference, plan: Plan) -> str:
+    rows = adequacy.rows_for(found, alpha=plan.alpha)
+    return f"about {rows:,} rows find {100 * adequacy.WANTED:g} points (80 % power)"
 
 
 def _parity(found: Difference, plan: Plan) -> str:
@@ -101,10 +106,15 @@ def _parity(found: Difference, plan: Plan) -> str:
     return f"not worse by {margin:.1f} points or more"
 
 
-def _open_parity(margin: float, noise: Noise | None) -> str:
+def _open_parity(found: Difference, plan: Plan, noise: Noise | None) -> str:
+    margin = plan.margin or 0.0
     if noise is not None and margin < noise.floor:
         return (
             f"the margin of {100 * margin:.1f} points is below the noise of {noise.arm} asked "
             f"twice (±{100 * noise.floor:.1f}), so parity cannot be judged"
         )
-    return f"a loss of {100 * margin:.1f} points is neither shown nor refuted"
+    open_ = f"a loss of {100 * margin:.1f} points is neither shown nor refuted"
+    if found.parity is None:
+        return f"{open_}; {_needed(found, plan)}"
+    rows = adequacy.rows_for_parity(found, margin, alpha=plan.alpha)
+    return f"{open_}; {rows:,} rows would if both are equal (80 % power), these are {found.n:,}"

@@ -248,7 +248,7 @@ def fixed_plan(wanted: Evaluation, chosen: SampleSet) -> Plan:
         raise UsageError("--source needs a margin.", hint=f"--source {wanted.source} --margin 3")
     if wanted.source and wanted.baseline:
         raise UsageError("--source and --baseline both name what the verdict is about; give one.")
-    references = [sample.reference for sample in chosen.samples]
+    references = (sample.reference for sample in chosen.samples)
     return Plan(
         grader=wanted.grader_name,
         margin=_proportion(wanted.margin),

@@ -30,7 +30,7 @@ class Near(NamedTuple):
 
 
 class NearRows:
-    """The runs of words of every training row, eight bytes each."""
+    """The runs of words of every training row, four bytes each."""
 
     def __init__(self, training: Iterable[tuple[int, str]]) -> None:
         """Take row numbers with what the user says."""
@@ -47,7 +47,8 @@ class NearRows:
         runs = _runs(text)
         known = self._first
         places = {p for run in _prefix(runs) if run in known for p in known[run]}
-        found = [(_likeness(runs, self._runs[p]), -self._rows[p]) for p in places]
+        mine = frozenset(runs)
+        found = [(_likeness(mine, self._runs[p]), -self._rows[p]) for p in places]
         if not found:
             return None
         likeness, training = max(found)
@@ -56,7 +57,7 @@ class NearRows:
     def _remember(self, row: int, runs: Sequence[int]) -> None:
         place = len(self._rows)
         self._rows.append(row)
-        self._runs.append(array("L", runs))
+        self._runs.append(array("I", runs))
         for run in _prefix(runs):
             places = self._first.setdefault(run, [])
             if len(places) < _MOST_ROWS_A_RUN:
@@ -64,11 +65,17 @@ class NearRows:
 
 
 def _runs(text: str) -> list[int]:
-    words = text.split()
-    last = len(words) - _RUN + 1
-    return sorted(
-        {crc32(" ".join(words[i : i + _RUN]).encode("utf-8", "replace")) for i in range(last)}
-    )
+    """Checksums of every run of five words, in order, each once."""
+    said = " ".join(text.split()).encode("utf-8", "replace")
+    starts = [0]
+    at = said.find(b" ")
+    while at >= 0:
+        starts.append(at + 1)
+        at = said.find(b" ", at + 1)
+    if len(starts) < _RUN:
+        return []
+    ends = [*(start - 1 for start in starts[_RUN:]), len(said)]
+    return sorted({crc32(said[i:k]) for i, k in zip(starts, ends, strict=False)})
 
 
 def _prefix(runs: Sequence[int]) -> Sequence[int]:
@@ -76,6 +83,6 @@ def _prefix(runs: Sequence[int]) -> Sequence[int]:
     return runs[: len(runs) - -(-4 * len(runs) // 5) + 1]
 
 
-def _likeness(one: Sequence[int], other: Sequence[int]) -> float:
-    shared = len(set(one).intersection(other))
+def _likeness(one: frozenset[int], other: Sequence[int]) -> float:
+    shared = len(one.intersection(other))
     return shared / (len(one) + len(other) - shared)

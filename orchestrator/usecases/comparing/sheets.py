@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 from array import array
 from math import isnan, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator.domain.comparing.answerbook import Scores
 from orchestrator.grading.text import normalise, overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.domain.chat import ChatAnswer
     from orchestrator.domain.errors import FtctlError
 
 _LONGEST_LABEL = 300
+_V = TypeVar("_V")
 
 
 class Sheet:
@@ -101,13 +103,13 @@ class Sheet:
         """Whether the sample has a score."""
         return not isnan(self._scores[place])
 
-    def scores(self, places: Sequence[int]) -> list[float]:
+    def scores(self, places: Sequence[int]) -> Sequence[float]:
         """The score of each sample."""
-        return [self._scores[place] for place in places]
+        return _at(self._scores, places)
 
-    def overlaps(self, places: Sequence[int]) -> list[float]:
+    def overlaps(self, places: Sequence[int]) -> Sequence[float]:
         """Words in common with each reference."""
-        return [self._overlaps[place] for place in places]
+        return _at(self._overlaps, places)
 
     def variances(self, places: Sequence[int]) -> list[float]:
         """Variance of a row's mean score over its repeats; empty unless each row has two."""
@@ -125,17 +127,28 @@ class Sheet:
         """The first answer to each sample, normalised; empty where answers are no labels."""
         return [self._labels[place] for place in places] if self._labels is not None else []
 
-    def scored(self, rows: Mapping[int, int]) -> dict[int, float]:
-        """Scores by row number, for the store.
+    def scored(self, rows: Sequence[int]) -> Scores:
+        """Scores with the row of each, for the store.
 
         Args:
             rows: row number by place.
         """
-        return {rows[place]: self._scores[place] for place in rows if self.has(place)}
+        places = [place for place in range(len(rows)) if self.has(place)]
+        return Scores(_at(rows, places), _at(self._scores, places))
 
     def mean_usage(self) -> list[float]:
         """Prompt, cached, completion and reasoning tokens per answer."""
         return [total / self.answers if self.answers else 0.0 for total in self._usage]
+
+
+def everywhere(sheets: Sequence[Sheet], size: int) -> Sequence[int]:
+    """Places of the samples that have a score on every sheet."""
+    found = array("L", (p for p in range(size) if all(sheet.has(p) for sheet in sheets)))
+    return range(size) if len(found) == size else found
+
+
+def _at(values: Sequence[_V], places: Sequence[int]) -> Sequence[_V]:
+    return values if len(places) == len(values) else [values[place] for place in places]
 
 
 def _average(values: array[float], place: int, value: float, count: int) -> None:

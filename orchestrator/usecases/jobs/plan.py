@@ -221,9 +221,11 @@ def _by_capability(request: Request, capabilities: Capabilities) -> Iterator[Usa
         yield UsageError(
             f"Provider '{provider}' knows no training types.", hint="leave --training-type away"
         )
-    if request.options.lora and not capabilities.lora:
+    if request.options.own and not capabilities.own_options:
+        flag = "--lora" if "lora" in request.options.own else "--worker"
         yield UsageError(
-            f"Provider '{provider}' chooses the adapter's shape itself.", hint="leave lora away"
+            f"Provider '{provider}' takes no {flag}, which is for workers of ftctl.",
+            hint=f"leave {flag} away",
         )
 
 

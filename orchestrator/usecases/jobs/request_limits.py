@@ -37,6 +37,21 @@ FLAGS: Mapping[str, str] = {
     "metadata": "--metadata",
     "integrations": "--wandb",
     "trainingType": "--training-type",
+    "lora": "--lora",
+    **dict.fromkeys(
+        (
+            "engine",
+            "tuning",
+            "learning_rate",
+            "early_stopping_patience",
+            "gpus",
+            "shard",
+            "gradient_checkpointing",
+            "max_completion_tokens",
+            "worker",
+        ),
+        "--worker",
+    ),
 }
 OUR_PAIRS = 1
 

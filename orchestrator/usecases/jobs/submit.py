@@ -186,9 +186,9 @@ def _same_training(job: Job, intent: Intent) -> bool:
         intent.training.dataset.digest,
         validation,
     )
-    same_options = (job.options.grader, job.options.lora) == (
+    same_options = (job.options.grader, job.options.own) == (
         intent.options.grader,
-        intent.options.lora,
+        intent.options.own,
     )
     return mine == wanted and job.seed == intent.seed and same_options
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.domain.jobs.job import knobs
 from orchestrator.domain.jobs.pipeline import StepState
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def _training(training: Training) -> dict[str, Any]:
         "validation_rows": validation.dataset.rows if validation else None,
         "uploaded": training.uploaded,
         "hyperparameters": training.plan.request.hyperparameters.as_wire(),
-        "lora": dict(training.point.lora),
+        "lora": dict(training.point.own.get("lora", {})),
+        "worker": {name: value for name, value in training.point.own.items() if name != "lora"},
         "estimate": training.plan.estimate_json(),
     }
 
@@ -103,15 +105,16 @@ def _gate(planned: PlannedComparison) -> str:
 
 def _training_lines(training: Training) -> list[str]:
     plan = training.plan
-    chosen = {**plan.request.hyperparameters.as_wire(), **training.point.lora}
-    knobs = ", ".join(f"{name}={value}" for name, value in chosen.items())
+    chosen = ", ".join(knobs({**plan.request.hyperparameters.as_wire(), **training.point.own}))
     job = f" (job {training.job.id}, {training.job.status})" if training.job else ""
     lines = [f"  {training.step:<24} {training.state}{job}"]
     if training.state is StepState.EXISTS:
         return lines
     validation = f", {plan.validation.dataset.rows} to validate" if plan.validation else ""
     there = ", uploaded already" if training.uploaded else ""
-    lines.append(f"    {plan.training.dataset.rows} rows{validation}{there}; {knobs or 'all auto'}")
+    lines.append(
+        f"    {plan.training.dataset.rows} rows{validation}{there}; {chosen or 'all auto'}"
+    )
     lines += [f"    {reason}" for reason in training.why]
     if training.state is StepState.FAILED:
         lines.append("    tried again only with: ftctl apply FILE --retry-failed")

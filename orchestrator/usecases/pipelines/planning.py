@@ -358,8 +358,6 @@ class _Planner:
                 for where in (inner, (field_name,)):
                     if (*steps, *where) in self.document.values:
                         return where
-        if "adapter's shape" in error.message and (*steps, "lora") in self.document.values:
-            return ("lora",)
         return ()
 
     def _wrong(self, steps: Steps, error: FtctlError, files: TaskFiles | None = None) -> None:

@@ -13,7 +13,7 @@ from orchestrator.domain.jobs.pipeline import (
     facts_of,
     training_facts,
 )
-from orchestrator.domain.jobs.spec import MIXED, MixedSpec, Spec, TaskSpec
+from orchestrator.domain.jobs.spec import MIXED, MixedSpec, Spec, TaskSpec, own_options
 from orchestrator.grading.submission import read_grader_to_send
 from orchestrator.usecases.jobs.dated import newest_request_limits
 
@@ -44,7 +44,7 @@ class Point:
     step: str
     task: str
     hyperparameters: Hyperparameters
-    lora: Mapping[str, Any]
+    own: Mapping[str, Any]
     suffix: str | None
     seed: int | None
     number: int | None = None
@@ -87,7 +87,7 @@ class Training:
         """What decides between equals: training tokens (rows where uncounted), then the rank."""
         dataset = self.plan.training.dataset
         amount = (dataset.tokens or dataset.rows) * self.plan.epochs
-        return amount, int(self.point.lora.get("r", 0))
+        return amount, int(self.point.own.get("lora", {}).get("r", 0))
 
 
 def points_of(task: TaskSpec | MixedSpec) -> list[Point]:
@@ -97,7 +97,7 @@ def points_of(task: TaskSpec | MixedSpec) -> list[Point]:
         step=f"train:{name}",
         task=name,
         hyperparameters=task.hyperparameters,
-        lora=task.lora,
+        own=task.own,
         suffix=task.suffix,
         seed=task.seed,
     )
@@ -123,7 +123,7 @@ def options_of(spec: Spec, point: Point, profile: Profile, can: Capabilities) ->
         metadata={**spec.metadata, **group},
         wandb=Wandb(**{**wandb, "tags": tuple(wandb.get("tags", ()))}) if wandb else None,
         training_type=spec.training_type,
-        lora=point.lora,
+        own=point.own,
     )
 
 
@@ -190,14 +190,14 @@ def with_job(training: Training, job: Job) -> Training:
 
 
 def _swept(whole: Point, number: int, chosen: Mapping[str, Any]) -> Point:
-    knobs = {name: value for name, value in chosen.items() if name != "lora"}
+    knobs = {name: value for name, value in chosen.items() if name not in {"lora", "worker"}}
     return replace(
         whole,
         step=f"{whole.step}#{number}",
         number=number,
         chosen=chosen,
         hyperparameters=replace(whole.hyperparameters, **knobs),
-        lora={**whole.lora, **(chosen.get("lora") or {})},
+        own=own_options(whole.own, chosen),
     )
 
 
