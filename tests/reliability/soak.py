@@ -109,6 +109,9 @@ class Soak:
 
     def end_the_day(self) -> None:
         """What a person does once a day, and what is measured."""
+        if self.full:
+            self.full = 1
+            self._abate()
         self._review()
         self._ran(["db", "check"], {0})
         self._ran(["doctor"], {0})
@@ -148,6 +151,8 @@ class Soak:
 
     def control(self) -> None:
         """A person stops a job, holds it, or lets it go on."""
+        if self.full:
+            return
         query = "SELECT id FROM jobs WHERE status IN ('queued', 'running', 'paused')"
         jobs = [row[0] for row in self.ours.rows(query)]
         if jobs:
