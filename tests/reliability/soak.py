@@ -233,6 +233,8 @@ class Soak:
         """Everything is well again; all that was begun comes to its end."""
         self.hung, self.full, self.deaf = min(self.hung, 1), 1, 1
         self._abate()
+        # What the last backup lacked.
+        self._ran(["adopt", "--provider", "host"])
         for _ in range(3 * PASSES_A_DAY):
             self.one_quiet()
             if self.counts["quiet"] % 24 == 0:
@@ -240,6 +242,7 @@ class Soak:
                 self._ran(["adopt", "--provider", "host"])
             if not self.ours.rows(_OPEN):
                 break
+        self._ran(["adopt", "--provider", "host"], {0})
         self.end_the_day()
 
     def one_quiet(self) -> None:
