@@ -1,4 +1,4 @@
-"""Weeks of cron in minutes: jobs of every fate, everything that goes wrong, and a reckoning.
+"""Days of cron in minutes: jobs of every fate, everything that goes wrong, and a reckoning.
 
     python -m tests.reliability.soak --minutes 15 --seed 1
 
