@@ -67,6 +67,11 @@ class Found:
     billed: int = 0
     review: int = 0
 
+    @property
+    def is_good(self) -> bool:
+        """Nothing was bad, and something was tried."""
+        return not self.bad and self.billed > 0 and bool(self.spoilt)
+
 
 def main() -> int:
     options = _options()
@@ -81,7 +86,7 @@ def main() -> int:
                 sys.stderr.write(f"{count:5} {said}\n")
     return told(
         {
-            "passed": not any(found.bad for found in founds.values()) and bool(control.bad),
+            "passed": all(found.is_good for found in founds.values()) and bool(control.bad),
             "spoilt answers": sum(sum(found.spoilt.values()) for found in founds.values()),
             "kinds": {
                 kind: {

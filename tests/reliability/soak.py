@@ -1,4 +1,4 @@
-"""Weeks of cron in minutes: jobs of every fate, everything that goes wrong, and a reckoning.
+"""Days of cron in minutes: jobs of every fate, everything that goes wrong, and a reckoning.
 
     python -m tests.reliability.soak --minutes 15 --seed 1
 
@@ -109,6 +109,9 @@ class Soak:
 
     def end_the_day(self) -> None:
         """What a person does once a day, and what is measured."""
+        if self.full:
+            self.full = 1
+            self._abate()
         self._review()
         self._ran(["db", "check"], {0})
         self._ran(["doctor"], {0})
@@ -148,6 +151,8 @@ class Soak:
 
     def control(self) -> None:
         """A person stops a job, holds it, or lets it go on."""
+        if self.full:
+            return
         query = "SELECT id FROM jobs WHERE status IN ('queued', 'running', 'paused')"
         jobs = [row[0] for row in self.ours.rows(query)]
         if jobs:
@@ -228,6 +233,8 @@ class Soak:
         """Everything is well again; all that was begun comes to its end."""
         self.hung, self.full, self.deaf = min(self.hung, 1), 1, 1
         self._abate()
+        # What the last backup lacked.
+        self._ran(["adopt", "--provider", "host"])
         for _ in range(3 * PASSES_A_DAY):
             self.one_quiet()
             if self.counts["quiet"] % 24 == 0:
@@ -235,6 +242,7 @@ class Soak:
                 self._ran(["adopt", "--provider", "host"])
             if not self.ours.rows(_OPEN):
                 break
+        self._ran(["adopt", "--provider", "host"], {0})
         self.end_the_day()
 
     def one_quiet(self) -> None:

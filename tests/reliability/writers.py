@@ -64,7 +64,8 @@ def run(file: Path, each: int, backups: int, *, plain: bool = False) -> dict[str
             text("INSERT INTO counter SELECT -1, hex(randomblob(2000)) FROM json_each(:many)"),
             {"many": str(list(range(500)))},
         )
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     with context.Pool(PROCESSES) as pool:
         writing = pool.starmap_async(_steps, [(url, each, plain)] * PROCESSES, chunksize=1)
         copies, bad = 0, 0
