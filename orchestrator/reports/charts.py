@@ -206,7 +206,7 @@ def _fewest(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 _QUALITY: _Charts = (
     ("Difference in quality", _differences),
-    ("Quality and its price", _frontier),
+    ("Quality against price, or time", _frontier),
 )
 _OTHERS: _Charts = (
     ("Cumulative cost", _cumulative),

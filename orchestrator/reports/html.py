@@ -154,7 +154,7 @@ def _comparison(comparison: Mapping[str, Any] | None) -> str:
     )
     found = [*comparison["differences"], *comparison["slices"], *comparison["secondary"]]
     differences = _table(
-        ("difference", "points", "95% CI", "won/lost", "p (Holm)", "verdict"),
+        ("difference", "n", "points", "95% CI", "won/lost", "p (Holm)", "verdict"),
         [_difference(d, metric) for d in found],
         last=1,
     )
@@ -193,6 +193,7 @@ def _difference(d: Mapping[str, Any], metric: str) -> tuple[str, ...]:
     name = name if d["metric"] == metric else f"{name}, {d['metric']}"
     return (
         f"only {name}" if d["slice"] else name,
+        f"{d['n']:,}",
         signed(d["diff"]),
         f"[{signed(d['low'])}, {signed(d['high'])}]",
         f"{d['won']}/{d['lost']}",

@@ -120,7 +120,7 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
     lines += [f"> {escape(warning)}\n" for warning in warnings(comparison["arms"])]
     lines += [f"{escape(note)}.\n" for note in notes(comparison)]
     lines += table(
-        ("difference", "points", "95% CI", "won/lost", "p Holm", "verdict"),
+        ("difference", "n", "points", "95% CI", "won/lost", "p Holm", "verdict"),
         [
             _difference(d, metric)
             for name in ("differences", "slices", "secondary")
@@ -135,6 +135,7 @@ def _difference(found: Mapping[str, Any], metric: str) -> tuple[str, ...]:
     name = name if found["metric"] == metric else f"{name}, {found['metric']}"
     return (
         f"{name}, {found['slice']}" if found["slice"] else name,
+        f"{found['n']:,}",
         signed(found["diff"]),
         f"[{signed(found['low'])}, {signed(found['high'])}]",
         f"{found['won']}/{found['lost']}",

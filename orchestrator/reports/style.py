@@ -28,7 +28,7 @@ th{text-align:left;font-size:12.5px;color:var(--dim);font-weight:600}
 th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;
 overflow-wrap:anywhere}
 .num+td:not(.num),.num+th:not(.num){padding-left:14px}
-.num{text-align:right;font-variant-numeric:tabular-nums;overflow-wrap:normal}
+.num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .checks td:first-child{width:100px}.checks td:nth-child(2){width:44%}
 .badge{display:inline-block;white-space:nowrap;min-width:68px;text-align:center;border-radius:10px;padding:1px 8px;
 font-size:12.5px;font-weight:600;border:1px solid currentColor}

@@ -35,6 +35,10 @@ class Dot(NamedTuple):
     kind: str = "plain"  #: good | bad | plain
 
 
+# How wide a letter of a name is, about, and how far two names stand apart, in pixels.
+_LETTER, _LINE = 6.4, 13.0
+
+
 class Mark(NamedTuple):
     """A named point in a plane."""
 
@@ -175,6 +179,8 @@ def frontier(title: str, marks: Sequence[Mark], x_name: str, y_name: str) -> str
         height,
     )
     parts = _grid(x, y, height, x_name, y_name)
+    # The axis has a name, too, and it stands at its upper end.
+    taken = [(x.start + 4, x.start + 4 + _LETTER * len(y_name), _TOP + 8.0)]
     for mark in marks:
         beaten = any(
             o.x <= mark.x and o.y >= mark.y and (o.x, o.y) != (mark.x, mark.y) for o in marks
@@ -185,8 +191,33 @@ def frontier(title: str, marks: Sequence[Mark], x_name: str, y_name: str) -> str
         parts.append(_circle(at, y.at(mark.y), kind))
         # Names stand above the intervals, where no other interval can cross them.
         side = "label end" if at > x.end - 60 else "label mid" if at > x.start + 60 else "label"
-        parts.append(_text(at, y.at(mark.high) - 6, mark.name[:40], side))
+        name = mark.name[:40]
+        wanted = (y.at(mark.high) - 6, y.at(mark.low) + 14)
+        parts.append(_text(at, _free(taken, at, name, side, wanted), name, side))
     return _svg(title, height, parts)
+
+
+def _free(
+    taken: list[tuple[float, float, float]],
+    at: float,
+    name: str,
+    side: str,
+    wanted: Sequence[float],
+) -> float:
+    """A height at which a name meets no other one: where it is wanted, else further down."""
+    wide = _LETTER * len(name)
+    left = at - wide if side.endswith("end") else at - wide / 2 if side.endswith("mid") else at
+
+    def meets(height: float) -> bool:
+        return any(
+            abs(height - other) < _LINE and left < end and start < left + wide
+            for start, end, other in taken
+        )
+
+    lower = [wanted[-1] + step * _LINE for step in range(1, 12)]
+    height = next((one for one in (*wanted, *lower) if not meets(one)), wanted[0])
+    taken.append((left, left + wide, height))
+    return height
 
 
 def tornado(title: str, bars: Sequence[Dot], centre: float) -> str:

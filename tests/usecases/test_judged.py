@@ -190,4 +190,4 @@ def test_labels_of_both_arms_correct_their_difference(ftctl, judge, job, held_ou
     typed = ("--arm", "base", "--arm", "tuned", "--grader", "judge:gpt-6-luna@openai")
     again = ftctl("compare", job.id, "--test", str(held_out), *typed, "--human", str(labels))
     shown = " ".join(again.out.split())
-    assert "tuned - base as a person would score them: +50.0" in shown
+    assert f"tuned - base as a person would score them: {100 * found['value']:+.1f}" in shown
