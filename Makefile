@@ -27,11 +27,16 @@ torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count t
 	$(BIN)/python -m tests.reliability.torture --trials $(N) --seed $(SEED)
 	$(BIN)/python -m tests.reliability.system_calls
 	$(BIN)/python -m tests.reliability.cut_answers
+	$(BIN)/python -m tests.reliability.odd_answers --examples $(N) --seed $(SEED)
+	$(BIN)/python -m tests.reliability.bad_line --seed $(SEED)
+	$(BIN)/python -m tests.reliability.crowded --seed $(SEED)
+	$(BIN)/python -m tests.reliability.writers
 	$(BIN)/python -m tests.reliability.comparing
 	$(BIN)/python -m tests.reliability.applying
 	$(BIN)/python -m tests.reliability.deploying
 	FTCTL_EXAMPLES=$(N) $(BIN)/python -m pytest -n 0 tests/reliability/test_stateful.py
 	$(BIN)/python -m tests.worker.kills --kills 50 --seed $(SEED)
+	$(BIN)/python -m tests.worker.endurance --minutes 30 --seed $(SEED)
 
 check: lint types layers docs site test ## exactly what CI runs
 

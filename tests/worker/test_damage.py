@@ -17,6 +17,7 @@ from ftctl_worker.jobs import JobStore
 
 from tests.worker import servers
 from tests.worker.servers import Worker, colour_rows
+from tests.worker.test_engines import ENGINES
 from tests.worker.test_server import run
 
 PYTHON_GRADER = {
@@ -147,6 +148,31 @@ def test_code_of_a_client_is_not_run_once_that_is_forbidden(
         assert ended.error.code == "unsupported_grader"
         assert "--allow-python-graders" in ended.error.message
         assert ended.error.param == "method.reinforcement.grader.graders.code.type"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_grader_that_grades_no_answer_is_named_as_the_reason(
+    tmp_path: Path, models_dir: Path, engine: str
+) -> None:
+    rows = [{"messages": [{"role": "user", "content": f"say {n}"}]} for n in range(4)]
+    chosen = {"n_epochs": 1, "batch_size": 4, "max_completion_tokens": 4, "engine": engine}
+    grader = {
+        **PYTHON_GRADER,
+        "source": "def grade(sample, item):\n    raise ValueError('no idea')",
+    }
+    method: Any = {
+        "type": "reinforcement",
+        "reinforcement": {"grader": grader, "hyperparameters": chosen},
+    }
+    options = ("--models-dir", str(models_dir), "--allow-python-graders")
+    with servers.running(tmp_path, *options) as worker:
+        job = worker.client.fine_tuning.jobs.create(
+            model="mini", training_file=worker.upload(rows), method=method
+        )
+        ended = worker.wait_job(job.id)
+    assert ended.status == "failed"
+    assert ended.error.code == "grader_failed", ended.error
+    assert ended.error.message == "The grader 'code' graded none of 32 answers: ValueError: no idea"
 
 
 def test_every_token_of_a_server_sees_the_same_project(tmp_path: Path, models_dir: Path) -> None:

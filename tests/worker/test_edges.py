@@ -112,6 +112,13 @@ def test_the_expiry_of_a_file_may_come_as_json(worker: Worker) -> None:
         '{"anchor": "created_at", "seconds": "x"}',
     ):
         assert create(wrong).status_code == 400, wrong
+    misspelt = worker.http.post(
+        f"{worker.url}/files",
+        files={"file": ("a.jsonl", b"{}")},
+        data={"purpose": "fine-tune", "expires_after[second]": "3600"},
+        headers=AUTH,
+    )
+    assert misspelt.json()["error"]["param"] == "expires_after[second]"
 
 
 def test_a_checkpoint_is_shared_with_nobody_and_cannot_be(worker: Worker, tuned_job: Any) -> None:
@@ -209,7 +216,8 @@ def test_who_sends_and_waits_is_not_cut_off(hasty: Worker) -> None:
         model="mini", training_file=hasty.upload(colour_rows()), hyperparameters={"n_epochs": 1}
     )
     assert hasty.wait_job(job.id).status == "succeeded"
-    answer = hasty.client.chat.completions.create(
+    patient = hasty.client.with_options(timeout=240)
+    answer = patient.chat.completions.create(
         model="mini", messages=[{"role": "user", "content": "a long answer"}], max_tokens=100
     )
     assert answer.choices

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ftctl_worker.database import Database
+from ftctl_worker.engines.reporting import last_state
 from ftctl_worker.home import Home
 from ftctl_worker.job import JobDraft
 from ftctl_worker.jobs import JobStore
 from ftctl_worker.leftovers import Leftovers
 from ftctl_worker.postmortem import Deaths
+from safetensors.torch import save_file
 
 from tests.worker.servers import Worker, colour_rows, wait_for
 from tests.worker.test_engines import ENGINES, start, table
@@ -25,7 +29,7 @@ def steps_told(worker: Worker, job_id: str) -> list[int]:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_paused_job_goes_on_after_its_last_step(worker: Worker, engine: str) -> None:
     jobs = worker.client.fine_tuning.jobs
-    job = start(worker, engine, n_epochs=20, batch_size=1)
+    job = start(worker, engine, n_epochs=10, batch_size=1)
     wait_for(lambda: steps_told(worker, job.id), seconds=120)
     assert str(jobs.pause(job.id).status) == "paused"
     wait_for(lambda: not trainers(worker), seconds=30)
@@ -34,7 +38,7 @@ def test_a_paused_job_goes_on_after_its_last_step(worker: Worker, engine: str) -
     assert jobs.resume(job.id).status == "queued"
     ended = worker.wait_job(job.id)
     assert ended.status == "succeeded", ended.error
-    assert [int(row["step"]) for row in table(worker, ended)] == list(range(1, 20 * 24 + 1))
+    assert [int(row["step"]) for row in table(worker, ended)] == list(range(1, 10 * 24 + 1))
     resumed = [
         int(event.message.rpartition(" ")[2])
         for event in worker.events(job.id)
@@ -116,6 +120,33 @@ def test_what_ended_jobs_left_is_swept_and_what_is_not_known_stays(home: Home) -
         assert home.trainer_state(job_id).exists()
         assert (home.models / job_id / "step-1").exists()
     database.close()
+
+
+def test_a_half_written_state_of_a_trainer_is_passed_over(tmp_path: Path) -> None:
+    parameter = torch.nn.Parameter(torch.ones(2))
+    for step in (9, 10):
+        place = tmp_path / f"checkpoint-{step}"
+        place.mkdir()
+        save_file({"w": torch.ones(2)}, place / "adapter_model.safetensors")
+        torch.save(torch.optim.AdamW([parameter]).state_dict(), place / "optimizer.pt")
+        torch.save({}, place / "rng_state.pth")
+        (place / "trainer_state.json").write_text("{}")
+        (place / "README.md").touch()
+    assert last_state(tmp_path) == tmp_path / "checkpoint-10"
+    for name in (
+        "adapter_model.safetensors",
+        "optimizer.pt",
+        "rng_state.pth",
+        "trainer_state.json",
+    ):
+        file = tmp_path / "checkpoint-10" / name
+        whole = file.read_bytes()
+        for part in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+            file.write_bytes(part)
+            assert last_state(tmp_path) == tmp_path / "checkpoint-9", (name, part)
+        file.write_bytes(whole)
+    (tmp_path / "checkpoint-11").mkdir()
+    assert last_state(tmp_path) == tmp_path / "checkpoint-10"
 
 
 @pytest.mark.parametrize("stored", ["state.safetensors", "trainer/checkpoint-5/trainer_state.json"])

@@ -77,7 +77,7 @@ class _Server:
         self._uploads = Uploads(database, home, self._files)
         self._leftovers = Leftovers(self._jobs, home)
         self._tokens = Tokens(home.tokens, settings.token_hashes)
-        disk = Disk(home.root, settings.disk_floor_bytes)
+        disk = self._disk = Disk(home.root, settings.disk_floor_bytes)
         self._open_requests = OpenRequests()
         catalog = Catalog(
             models_dirs=settings.models_dirs,
@@ -172,6 +172,7 @@ class _Server:
 
     def _purge(self) -> None:
         try:
+            self._disk.keep_reserve()
             self._files.purge_expired()
             self._uploads.purge_expired()
             self._leftovers.sweep()

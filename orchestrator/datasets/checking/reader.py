@@ -23,7 +23,7 @@ from orchestrator.datasets.checking.toolbox import Toolbox
 from orchestrator.datasets.content.keys import keys_and_colons
 from orchestrator.datasets.content.suspects import looker
 from orchestrator.datasets.content.texts import are_unremarkable
-from orchestrator.datasets.dialects.dialects import foreign_dialect
+from orchestrator.datasets.dialects.foreign import foreign_dialect
 from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.records import (

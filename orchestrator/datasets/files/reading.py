@@ -79,6 +79,19 @@ def physical_lines(stream: BinaryIO) -> Iterator[bytes]:
     return iter(functools.partial(stream.readline, LONGEST_LINE), b"")
 
 
+def cut_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Every line with its LF, so that they can be counted; a line over LONGEST_LINE is cut there."""
+    for line in physical_lines(stream):
+        yield line
+        if is_cut(line):
+            skip_rest_of_line(stream)
+
+
+def is_cut(line: bytes) -> bool:
+    """Whether a line goes on beyond what was read of it."""
+    return len(line) >= LONGEST_LINE and not line.endswith(b"\n")
+
+
 def blocks(stream: io.BufferedReader[Any]) -> Iterator[bytes]:
     """Many lines at once, each with its LF; of a line over LONGEST_LINE comes the start alone."""
     begun: list[bytes] = []
@@ -99,7 +112,14 @@ def blocks(stream: io.BufferedReader[Any]) -> Iterator[bytes]:
 
 def skip_rest_of_line(stream: BinaryIO) -> None:
     """Read on to the end of a line that is too long to be held."""
+    for _ in rest_of_line(stream):
+        pass
+
+
+def rest_of_line(stream: BinaryIO) -> Iterator[bytes]:
+    """What is left of a line that is too long to be held, in pieces."""
     while piece := stream.readline(_BUFFER):
+        yield piece
         if piece.endswith(b"\n"):
             return
 

@@ -78,11 +78,12 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
             catalog=services.lookup.catalog,
             changed=services.jobs_changed,
             settings=settings,
+            disk=services.disk,
         ).routes(),
         *PermissionRoutes(services.lookup.tuned).routes(),
         *GraderRoutes(settings).routes(),
         *AdapterRoutes(services.lookup).routes(),
-        *ModelRoutes(services.lookup).routes(),
+        *ModelRoutes(services.lookup, services.disk).routes(),
         *ChatRoutes(services.engine, services.lookup).routes(),
     ]
     app = Starlette(

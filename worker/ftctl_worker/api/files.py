@@ -31,6 +31,7 @@ __all__ = ["EXPIRY_SECONDS", "PURPOSES", "FileRoutes", "label_of"]
 PURPOSES = frozenset({"assistants", "batch", "fine-tune", "user_data", "vision"})
 EXPIRY_SECONDS = (3600, 2_592_000)
 _CHUNK = 64 * 1024
+_FIELDS = {"purpose", "expires_after", "expires_after[anchor]", "expires_after[seconds]"}
 
 
 class FileRoutes:
@@ -86,7 +87,7 @@ class FileRoutes:
     def delete(self, request: Request) -> Response:
         """Delete one file."""
         file = self._find(request)
-        self._files.delete(file.id)
+        self._disk.make_room(lambda: self._files.delete(file.id))
         return JSONResponse({"id": file.id, "object": "file", "deleted": True})
 
     def content(self, request: Request) -> Response:
@@ -108,6 +109,7 @@ class FileRoutes:
     def _store(self, form: UploadForm, place: Path) -> StoredFile:
         if form.filename is None:
             raise BadRequestError("You must provide a 'file'.", param="file")
+        _refuse_unknown(form)
         return self._files.add(
             place,
             filename=label_of(form.filename),
@@ -119,6 +121,18 @@ class FileRoutes:
 def label_of(filename: str) -> str:
     """Return what a client called a file, as a label without control characters."""
     return re.sub(r"[\x00-\x1f\x7f]", "", filename)[:255] or "upload"
+
+
+def _refuse_unknown(form: UploadForm) -> None:
+    """Refuse a field that nobody reads: misspelt, an expiry would be none, and nobody would know."""
+    for name in form.fields:
+        if name not in _FIELDS:
+            shown = name[:100]
+            raise BadRequestError(
+                f"Unrecognized request argument supplied: {shown}",
+                param=shown,
+                code="unknown_parameter",
+            )
 
 
 def _purpose(form: UploadForm) -> str:

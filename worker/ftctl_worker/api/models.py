@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from ftctl_worker.disk import Disk
     from ftctl_worker.lookup import Lookup
     from ftctl_worker.tuned_models import TunedModel
 
@@ -30,9 +31,10 @@ _WHY_KEPT = {
 class ModelRoutes:
     """List base models, tuned models and adapters of the repository, and delete tuned models."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        """Serve what ``lookup`` knows."""
+    def __init__(self, lookup: Lookup, disk: Disk) -> None:
+        """Serve what ``lookup`` knows, whose weights lie on ``disk``."""
         self._lookup = lookup
+        self._disk = disk
 
     def routes(self) -> list[Route]:
         """Return the routes; a model's name may hold slashes."""
@@ -59,7 +61,7 @@ class ModelRoutes:
     def delete(self, request: Request) -> Response:
         """Delete a tuned model."""
         name: str = request.path_params["model"]
-        if not self._lookup.tuned.delete(name):
+        if not self._disk.make_room(lambda: self._lookup.tuned.delete(name)):
             for model in self._all():
                 if model["id"] == name:
                     raise BadRequestError(_WHY_KEPT[model["owned_by"]] % name, param="model")

@@ -8,9 +8,11 @@ import json
 import math
 import shutil
 import time
+import zipfile
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
 from ftctl_worker import adapters
@@ -91,7 +93,8 @@ class Reporter(TrainerCallback):
         self._close(state, control)
         if not math.isfinite(logs["loss"]):
             raise TrainingDivergedError
-        named = {_NAMES[name]: round(float(logs[name]), 6) for name in logs if name in _NAMES}
+        told = {name: value for name, value in logs.items() if value is not None}
+        named = {_NAMES[name]: round(float(told[name]), 6) for name in told if name in _NAMES}
         self._open = {"step": state.global_step, **named}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
@@ -219,10 +222,29 @@ class Reporter(TrainerCallback):
 
 
 def last_state(folder: Path) -> Path | None:
-    """Return the newest state that is whole; its file trainer_state.json is written last."""
-    whole = [file.parent for file in folder.glob("checkpoint-*/trainer_state.json")]
+    """Return the newest state that is whole; its file trainer_state.json is written last.
+
+    A machine that lost its power may have the names of files, but not all of what is in them.
+    """
+    written = [file.parent for file in folder.glob("checkpoint-*/trainer_state.json")]
+    whole = [place for place in written if all(map(_is_whole, place.iterdir()))]
     numbered = {int(place.name.rpartition("-")[2]): place for place in whole}
     return numbered[max(numbered)] if numbered else None
+
+
+def _is_whole(file: Path) -> bool:
+    """Tell whether a file of a stored state was written to its end, as far as its kind shows it."""
+    try:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as stored:
+                return bool(stored.keys())
+        if file.suffix in {".pt", ".pth", ".bin"}:
+            return zipfile.is_zipfile(file)
+        if file.suffix == ".json":
+            json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, SafetensorError, ValueError):
+        return False
+    return True
 
 
 def _write_history(folder: Path, metrics: list[dict[str, float]]) -> None:
