@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.datasets.checking import validation
 from orchestrator.datasets.checking.checks import Checks
+from orchestrator.datasets.checking.near import NearDuplicates
 from orchestrator.datasets.checking.parallel import Part, parts_of, scan_in_parts
 from orchestrator.datasets.checking.scanning import Scan
+from orchestrator.datasets.content.leaks import Seen
+
+if TYPE_CHECKING:
+    from orchestrator.datasets.findings.finding import Finding
 
 TORTURE = Path(__file__).parents[1] / "data" / "datasets" / "torture"
 
@@ -53,3 +62,33 @@ def test_two_processes_find_what_one_finds(mixed: Path, workers: int) -> None:
     assert alone.tally is not None
     assert together.tally.lengths() == alone.tally.lengths()
     assert together.tally.tokens == alone.tally.tokens
+
+
+def test_what_two_processes_remember_is_what_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rensa")
+    monkeypatch.setattr(validation, "WORTH_A_PROCESS", 0)
+    words = [f"word{number}" for number in range(400)]
+    rows = [chat(" ".join(words[start : start + 60])) for start in range(0, 300, 40)]
+    train, held = tmp_path / "train.jsonl", tmp_path / "held.jsonl"
+    train.write_bytes(b"".join([*rows, chat("again"), *rows[:3], chat("again", "no")]))
+    held.write_bytes(b"".join([chat("new"), *rows[2:5], chat("AGAIN"), chat("again", "yes")]))
+
+    def found(workers: int) -> list[Finding]:
+        seen = Seen(NearDuplicates(questions=True))
+        check = functools.partial(validation.validate, workers=workers, near=True, keep=None)
+        one = check(train, remember=seen)
+        other = check(held, training=seen, split="validation")
+        return [*one.findings, *other.findings]
+
+    alone, together = found(1), found(2)
+    assert together == alone
+    assert {"duplicate-row", "conflicting-answers", "leaked-row", "leaked-prompt"} <= {
+        each.code for each in alone
+    }
+
+
+def chat(asked: str, answered: str = "ok") -> bytes:
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    return json.dumps({"messages": turns}).encode() + b"\n"

@@ -98,11 +98,13 @@ class _Other:
     def result(self) -> Tallied:
         try:
             answer = self._end.recv()
+            if isinstance(answer, BaseException):
+                raise answer
+            tallied: Tallied = answer
+            tallied.exact.take(self._end.recv_bytes)
+            tallied.asked.take(self._end.recv_bytes)
         except EOFError:
             raise ChildProcessError("a process that read a part of the file died") from None
-        if isinstance(answer, BaseException):
-            raise answer
-        tallied: Tallied = answer
         return tallied
 
     def stop(self) -> None:
@@ -114,7 +116,10 @@ class _Other:
 def _scan_and_send(end: Connection, path: Path, part: Part, first: Scan) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent stops this process.
     try:
-        end.send(scan_part(path, part, first.checks, first.listeners.of_a_part()))
+        done = scan_part(path, part, first.checks, first.listeners.of_a_part())
+        end.send(done)
+        done.exact.give(end.send_bytes)
+        done.asked.give(end.send_bytes)
     except Exception as error:  # noqa: BLE001 - raised again in the parent
         end.send(error)
 
