@@ -27,6 +27,10 @@ torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count t
 	$(BIN)/python -m tests.reliability.torture --trials $(N) --seed $(SEED)
 	$(BIN)/python -m tests.reliability.system_calls
 	$(BIN)/python -m tests.reliability.cut_answers
+	$(BIN)/python -m tests.reliability.odd_answers --examples $(N) --seed $(SEED)
+	$(BIN)/python -m tests.reliability.bad_line --seed $(SEED)
+	$(BIN)/python -m tests.reliability.crowded --seed $(SEED)
+	$(BIN)/python -m tests.reliability.writers
 	$(BIN)/python -m tests.reliability.comparing
 	$(BIN)/python -m tests.reliability.applying
 	$(BIN)/python -m tests.reliability.deploying
@@ -69,6 +73,7 @@ bench-worker: $(STAMPS)/dev ## measure the worker against TRL and HF Trainer, in
 	$(PIP) install --quiet -c constraints.txt -e './worker[trl]' && $(BIN)/python bench/worker.py
 
 bench-data: $(STAMPS)/dev ## measure the dataset tools against parsers and peers
+	$(PIP) install --quiet --upgrade --target build/peers -r bench/peers.txt
 	$(BIN)/python bench/data.py
 
 clean: ## remove everything that make made

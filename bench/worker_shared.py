@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import random
+import shutil
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ftctl_worker.bases import Catalog
+from ftctl_worker.bases import BaseModel, Catalog
 from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
 from ftctl_worker.dataset import Example
 from ftctl_worker.hyperparameters import TrainingDefaults
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from ftctl_worker.bases import BaseModel
     from ftctl_worker.loading import LoadedBase
     from ftctl_worker.rendering import Row
 
@@ -110,6 +111,25 @@ def random_weights(name: str, shape: Mapping[str, Any], place: Path) -> Source:
         return replace(tiny, model=model, context=4096, folder=None)
 
     return Source(name, fresh)
+
+
+def endless(base: BaseModel, place: Path) -> BaseModel:
+    """Return a copy of a model in a folder whose answers end by their length alone.
+
+    What ended them is a token like any other there; one that no answer holds takes its place.
+    """
+    folder = place / f"endless-{base.name}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(base.location, folder)
+    for name in ("config.json", "generation_config.json"):
+        settings = json.loads((folder / name).read_text())
+        (folder / name).write_text(
+            json.dumps(settings | {"eos_token_id": settings["pad_token_id"]})
+        )
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["eos_token"] = settings["pad_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return BaseModel(name=f"{base.name}, endless", kind="folder", location=str(folder))
 
 
 def passes_for(loaded: LoadedBase) -> Passes:

@@ -65,6 +65,11 @@ def plan(ctx: click.Context, spec: Path, as_json: bool) -> int:
     metavar="USD",
     help="For everything; the lower of this and the file's budget holds.",
 )
+@click.option(
+    "--allow-unpriced",
+    is_flag=True,
+    help="Submit and ask although nobody knows what it costs; what has a price keeps to its limits.",
+)
 @click.option("--retry-failed", is_flag=True, help="Ask once more for trainings that failed.")
 @json_option
 @click.pass_context
@@ -74,6 +79,7 @@ def apply(
     yes: bool,
     wait: bool,
     max_cost: float | None,
+    allow_unpriced: bool,
     retry_failed: bool,
     as_json: bool,
 ) -> int:
@@ -96,6 +102,7 @@ def apply(
                 wait=wait,
                 retry_failed=retry_failed,
                 max_cost=max_cost,
+                allow_unpriced=allow_unpriced,
                 source=spec_digest(document),
             )
             summary = apply_pipeline(made, _workshop(ctx), how)
@@ -134,6 +141,7 @@ def _workshop(ctx: click.Context) -> Workshop:
             job, provider, ledger, fast=app.settings.profile(job.provider).embedded
         ),
         show=progress.answers(),
+        deployments=lambda job_id: app.deployments.all(job_id=job_id),
         costs=app.settings.table("costs"),
         version=__version__,
     )

@@ -47,7 +47,12 @@ Example:
 @click.option("--system", help="A system message for every row that has none.")
 @click.option("--user", help='What is asked, from columns or keys: "{text}".')
 @click.option("--assistant", help='What is answered, from columns or keys: "{label}".')
-@click.option("--map", "maps", multiple=True, help='The same as one option: "user={question}".')
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    help='The same as one option: "user={question}"; "user={data.text}" looks inside.',
+)
 @click.option("--columns", help="The columns of a table without a header: label,text.")
 @click.option(
     "--allow-loss", is_flag=True, help="Write rows that lost something; leave out others."
@@ -72,8 +77,8 @@ def convert(
     """Turn any dataset into chat JSONL.
 
     Knows the dialects of OpenAI, ShareGPT, Alpaca, TRL, LLaMA-Factory, axolotl, Anthropic, Gemini,
-    Bedrock, Mistral and Harmony, JSON arrays, CSV, TSV and Parquet. What a row would lose is named, and
-    refused without --allow-loss.
+    Bedrock, Mistral, Cohere and Harmony, the shapes of well-known datasets, JSON arrays, CSV, TSV and
+    Parquet. What a row would lose is named, and refused without --allow-loss.
     """
     from orchestrator.datasets.converting import convert_file
     from orchestrator.datasets.dialects.conversion import Options

@@ -149,6 +149,7 @@ def _recorded(app: wiring.App, wish: Wish, consent: _Consent) -> tuple[Job | Non
         prices=app.prices,
         lifecycle=app.lifecycle,
         now=app.clock.now(),
+        drafts=app.drafts.folder,
     ) as migration:
         _show(migration)
         if not consent.again:

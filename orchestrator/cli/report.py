@@ -86,6 +86,7 @@ def report(
         stage=stage,
         prices=app.prices,
         lifecycle=app.lifecycle,
+        deployments=app.deployments.all(job_id=job.id) if job else (),
     )
     plain = reporting.write_report(
         made, out or Path(f"ftctl-report-{_named(job, found)}"), app.comparisons

@@ -103,6 +103,7 @@ def submit(
         app.prices,
         app.lifecycle,
         app.clock.now(),
+        drafts=app.drafts.folder,
     ) as plan:
         for line in plan.lines():
             say(line)

@@ -248,8 +248,12 @@ def _mend(files: Sequence[Path], out: Path, *, force: bool) -> None:
 
     if len(files) != 1 or str(files[0]) == "-":
         raise UsageError("--fix mends one file.", hint="ftctl validate FILE --fix OUT.jsonl")
+    lines: dict[str, list[int]] = {}
     for change in mend_file(files[0], out, force=force):
-        say(f"line {change.line}: {change.what}")
+        lines.setdefault(change.what, []).append(change.line)
+    for what, where in lines.items():
+        more = f" (and in {len(where) - 1} more line(s))" if where[1:] else ""
+        say(f"line {where[0]}: {what}{more}")
 
 
 def _write_sarif(path: Path, verdicts: Sequence[Validation], *, force: bool) -> None:

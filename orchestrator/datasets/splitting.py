@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from orchestrator.datasets.content.leaks import folded
-from orchestrator.datasets.dialects.dialects import detect
+from orchestrator.datasets.dialects.detecting import detect
 from orchestrator.datasets.files.records_of import records_of
 from orchestrator.datasets.files.writing import written
 from orchestrator.domain.errors import UsageError

@@ -59,7 +59,7 @@ class Couriers:
     def _run(self, to: Subscriber, what: Notification, timeout: float) -> Outcome:
         names = (*_HARMLESS, *to.environment)
         seen = {name: self._environment[name] for name in names if name in self._environment}
-        seen |= {"FTCTL_NOTIFICATION_ID": what.id, "FTCTL_NOTIFICATION_TYPE": f"job.{what.topic}"}
+        seen |= {"FTCTL_NOTIFICATION_ID": what.id, "FTCTL_NOTIFICATION_TYPE": what.type}
         try:
             process = subprocess.Popen(
                 to.command,

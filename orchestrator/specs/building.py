@@ -137,13 +137,17 @@ def _compare(table: Mapping[str, Any], folder: Path) -> CompareSpec:
     values = dict(table)
     if "human" in values:
         values["human"] = folder / values["human"]
-    values["arms"] = tuple(_arm(arm, folder) for arm in values.get("arms", ()))
+    for name in ("arms", "candidates"):
+        values[name] = tuple(arm_from(arm, folder) for arm in values.get(name, ()))
+    for name in ("baseline", "source"):
+        if name in values:
+            values[name] = arm_from(values[name], folder)
     if grader := values.get("grader"):
-        values["grader"] = _grader(grader, folder)
+        values["grader"] = grader_from(grader, folder)
     return CompareSpec(**values)
 
 
-def _arm(name: str, folder: Path) -> str:
+def arm_from(name: str, folder: Path) -> str:
     """The arm with the path of its passages made absolute."""
     head, found, rest = name.partition(_RAG)
     if not found or (head and not head.endswith("+")):
@@ -152,7 +156,7 @@ def _arm(name: str, folder: Path) -> str:
     return f"{head}{_RAG}{folder / path}{hosted}{host}"
 
 
-def _grader(name: str, folder: Path) -> str:
+def grader_from(name: str, folder: Path) -> str:
     """The grader with the path of its file made absolute; others are names."""
     head, colon, argument = name.partition(":")
     if head in {"file", "json-schema", "python"} and argument:

@@ -71,6 +71,13 @@ def _of_task(
         found.append(
             document.mistake_at_key((*here, "source"), "`source` needs a margin.", "margin: 3")
         )
+    if "source" in compare and "baseline" in compare:
+        found.append(
+            document.mistake_at_key(
+                (*here, "baseline"),
+                "`source` and `baseline` both name what the verdict is about; keep one.",
+            )
+        )
     sweep = table.get("sweep", top.get("sweep"))
     if sweep:
         at: Steps = (*steps, "sweep") if "sweep" in table else ("sweep",)

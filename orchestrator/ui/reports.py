@@ -68,6 +68,7 @@ def report_now(visit: Visit) -> WebResponse:
         costs=app.settings.table("costs"),
         prices=app.prices,
         lifecycle=visit.lifecycle,
+        deployments=app.deployments.all(job_id=job.id),
     )
     return _whole(made.as_json())
 

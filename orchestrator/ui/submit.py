@@ -114,7 +114,9 @@ def _planned(visit: Visit, request: Request) -> Any:
 
     app = visit.app
     able = wiring.capabilities(request.profile)
-    return plan(request, able, app.prices, visit.lifecycle, app.clock.now())
+    return plan(
+        request, able, app.prices, visit.lifecycle, app.clock.now(), drafts=app.drafts.folder
+    )
 
 
 def _plan_page(

@@ -121,7 +121,12 @@ def _trained(stage: Stage, files: dict[Split, Path], model: str, seed: int, now:
         seed=seed,
     )
     with planning.plan(
-        request, provider.capabilities, newest_prices(), newest_lifecycle(), now
+        request,
+        provider.capabilities,
+        newest_prices(),
+        newest_lifecycle(),
+        now,
+        drafts=stage.ledger.drafts,
     ) as plan:
         job = record(plan.intent(provider.account), stage.ledger, again=True)
     with stage.ledger.claim(job.id):

@@ -98,7 +98,7 @@ def notify(
 def worth_saying(told: Told) -> Iterator[str]:
     """A line for each first failure and each last one; those between are in the ledger."""
     for what in told.failures:
-        whom = f"{what.subscriber} was not told that job {what.job_id} is {what.topic}: {what.last}"
+        whom = f"{what.subscriber} was not told that {what.news}: {what.last}"
         if what.state is State.GIVEN_UP:
             yield f"{whom}; given up, `ftctl notifications retry {what.id}` tries again"
         elif what.attempts == 1:

@@ -144,7 +144,7 @@ class App(Stores):
             repo=adapter_repo(self.settings),
             clock=self.clock,
             by=_actor(),
-            staging=self.settings.home / "staging",
+            stage=self.drafts.folder,
         )
 
     def yard(self, say: Callable[[str], None] | None = None) -> Yard:
@@ -285,6 +285,7 @@ class App(Stores):
         from orchestrator.usecases.jobs.ledger import Ledger, silent
 
         self._enrol()
+        self.drafts.sweep()
         return Ledger(
             jobs=self.jobs,
             datasets=self.datasets,
@@ -292,6 +293,7 @@ class App(Stores):
             dates=self.model_dates,
             clock=self.clock,
             provider=self.provider,
+            drafts=self.drafts.folder,
             claim=self.claim,
             budgets=self.settings.budgets(),
             say=say or silent,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
     from orchestrator.domain.money.spending import Spendings
     from orchestrator.store.comparisons import ComparisonStore
+    from orchestrator.store.drafts import Drafts
 
 
 @dataclass
@@ -59,6 +60,13 @@ class Stores:
         from orchestrator.store.datasets import SqlDatasetStore
 
         return SqlDatasetStore(self.engine, self.settings.home / "datasets")
+
+    @cached_property
+    def drafts(self) -> Drafts:
+        """Folders for what is made on the way."""
+        from orchestrator.store.drafts import Drafts
+
+        return Drafts(self.settings.home / "drafts")
 
     @cached_property
     def archive(self) -> Archive:

@@ -65,7 +65,6 @@ def test_a_line_that_is_too_long_is_skipped(monkeypatch: pytest.MonkeyPatch) -> 
     from orchestrator.datasets.checking import scanning
 
     monkeypatch.setattr(reading, "LONGEST_LINE", 1000)
-    monkeypatch.setattr(reading, "_BLOCK", 100)
     monkeypatch.setattr(scanning, "LONGEST_LINE", 1000)
     verdict = check(GOOD + b"x" * 5000 + b"\n" + GOOD)
     assert verdict.rows == 3

@@ -18,6 +18,7 @@ from orchestrator.domain.errors import (
     FtctlError,
     ProviderUnreachable,
 )
+from orchestrator.store.drafts import Drafts
 from orchestrator.usecases.adapters.aliases import promote
 from orchestrator.usecases.adapters.copies import pull
 from orchestrator.usecases.adapters.push import Origin, push, take_in
@@ -38,7 +39,9 @@ def hub() -> Iterator[LoopbackHub]:
 
 def registry(hub: LoopbackHub, tmp_path: Path, token: str = TOKEN) -> Registry:
     repo = HubRepo("acme/adapters", tmp_path / "cache", endpoint=hub.url, token=token)
-    return Registry(repo=repo, clock=ManualClock(), by="a", staging=tmp_path / "staging")
+    return Registry(
+        repo=repo, clock=ManualClock(), by="a", stage=Drafts(tmp_path / "drafts").folder
+    )
 
 
 def pushed(ours: Registry, own: Path) -> None:

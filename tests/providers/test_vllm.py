@@ -18,6 +18,7 @@ from orchestrator.domain.errors import (
     ProviderUnreachable,
 )
 from orchestrator.store.adapter_folder import FolderRepo
+from orchestrator.store.drafts import Drafts
 from orchestrator.usecases.adapters.aliases import promote, remove
 from orchestrator.usecases.adapters.push import Origin, push, take_in
 from orchestrator.usecases.adapters.registry import Registry
@@ -31,7 +32,9 @@ from tests.providers.vllm_double import VllmDouble
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     repo = FolderRepo(tmp_path / "repo")
-    registry = Registry(repo=repo, clock=ManualClock(), by="a", staging=tmp_path / "staging")
+    registry = Registry(
+        repo=repo, clock=ManualClock(), by="a", stage=Drafts(tmp_path / "drafts").folder
+    )
     for seed in (1, 2):
         with registry.stage() as stage:
             take_in(adapter_folder(tmp_path / f"own{seed}", seed=seed), stage, None)

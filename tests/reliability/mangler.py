@@ -1,6 +1,7 @@
 """A line to a host that spoils one answer: its fields, its bytes, its headers or its connection.
 
-What is asked reaches the host unchanged and takes effect there; only what comes back is spoilt.
+What is asked reaches the host unchanged and takes effect there; only what comes back is spoilt. A line
+that is bad by chance may also lose a request, deliver it late, or deliver it twice.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ BYTES = (
     "a huge header", "no status line", "a folded header", "another status", "wish to wait",
     "an array", "a number", "nested", "doubled keys", "closed", "reset", "silent",
 )  # fmt: skip
+TWICE = "delivered twice"
+LINE = ("lost", "late", TWICE, "closed", "reset", "silent", "half", "chunks without an end")
+LATE_SECONDS = 0.5
 
 
 @dataclass
@@ -41,12 +45,14 @@ class Mangler:
         host: of the simulated host.
         orders: by the number of the request from now on: what happens to its answer.
         silence: seconds without a word, more than anybody waits.
+        share: of the requests that meet one of the ways of `LINE`, without an order.
         seen: method, path and what was done, in order.
     """
 
     host: tuple[str, int]
     chance: random.Random
     silence: float = 2.0
+    share: float = 0.0
     orders: dict[int, str] = field(default_factory=dict)
     seen: list[tuple[str, str, str]] = field(default_factory=list)
     _count: int = 0
@@ -93,7 +99,17 @@ class Mangler:
         with self._lock:
             what = self.orders.pop(self._count, "")
             self._count += 1
+            if self.chance.random() < self.share:
+                what = self.chance.choice(LINE)
         self.seen.append((method, path.partition("?")[0], what))
+        if what in {"lost", "late"}:
+            line.close()
+            self._stop.wait(LATE_SECONDS)
+            if what == "late":
+                self._asked(method, path, headers, body)
+            return False
+        if what == TWICE:
+            self._asked(method, path, headers, body)
         status, kind, answer = self._asked(method, path, headers, body)
         if not what:
             line.sendall(_plain(status, kind, answer))

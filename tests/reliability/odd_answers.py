@@ -197,9 +197,10 @@ def _ran(ours: world.Installation, command: list[str]) -> tuple[int, str]:
 
 def _at_once(profile: Profile) -> Provider:
     """The provider, which tries again without waiting."""
-    provider = providers.build(profile)
-    provider._retry = Retry(sleep=lambda _: None)  # type: ignore[attr-defined]
-    return provider
+    provider: Any = providers.build(profile)
+    provider._retry = Retry(sleep=lambda _: None)
+    made: Provider = provider
+    return made
 
 
 def _chatted(app: wiring.App) -> int:

@@ -33,7 +33,7 @@ def undone(plant: Callable[[], Any] | None) -> Iterator[None]:
 def post_before_save() -> None:
     """Ask for the job first and write it down after, as one would without thinking."""
 
-    def send(job: Any, provider: Any, ledger: Any) -> Any:
+    def send(job: Any, provider: Any, ledger: Any, _found: Any) -> Any:
         remote = provider.create_job(submit._request(job))
         failpoints.reach("submit.answered")
         now = ledger.clock.now()
@@ -44,7 +44,10 @@ def post_before_save() -> None:
 
 
 def blind_retry() -> None:
-    """No clear answer: ask again."""
+    """No clear answer: ask again, and look for nothing before."""
+
+    def advance(job: Any, provider: Any, ledger: Any, **_: Any) -> Any:
+        return submit.advance(job, provider, ledger)
 
     def settle(job: Any, provider: Any, ledger: Any, *_: Any) -> Any:
         now = ledger.clock.now()
@@ -52,7 +55,7 @@ def blind_retry() -> None:
             job = ledger.jobs.change(job, now, "died", JobStatus.UNKNOWN)
         return ledger.jobs.change(job, now, "again", JobStatus.READY)
 
-    vars(sync)["settle_doubt"] = settle
+    vars(sync).update(settle_doubt=settle, advance=advance)
 
 
 def no_compare_and_swap() -> None:

@@ -55,9 +55,10 @@ class Host:
         """Steer it."""
         root = urljoin(self.url, "/").rstrip("/")
         request = urllib.request.Request(
-            f"{root}/_simulator/{verb}",
+            # The older surface of Azure lets nobody in without these.
+            f"{root}/_simulator/{verb}?api-version=2024-10-21",
             data=json.dumps(body).encode() if body else None,
-            headers={"authorization": f"Bearer {KEY}"},
+            headers={"authorization": f"Bearer {KEY}", "api-key": KEY},
             method="POST" if body else "GET",
         )
         with urllib.request.urlopen(request, timeout=30) as answer:

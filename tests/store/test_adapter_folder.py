@@ -13,6 +13,7 @@ import pytest
 from orchestrator.domain.adapters.names import FILES
 from orchestrator.domain.clock import ManualClock
 from orchestrator.store.adapter_folder import FolderRepo
+from orchestrator.store.drafts import Drafts
 from orchestrator.usecases.adapters.copies import fetch
 from orchestrator.usecases.adapters.push import Origin, push, take_in
 from orchestrator.usecases.adapters.registry import Registry
@@ -63,7 +64,10 @@ def test_killed_anywhere_nothing_half_is_seen(tmp_path: Path):
 
 def _prepared(template: Path, staged: Path) -> None:
     registry = Registry(
-        repo=FolderRepo(template), clock=ManualClock(), by="a", staging=template.parent / "staging"
+        repo=FolderRepo(template),
+        clock=ManualClock(),
+        by="a",
+        stage=Drafts(template.parent / "drafts").folder,
     )
     for number in (1, 2):
         with registry.stage() as stage:

@@ -151,4 +151,4 @@ def test_a_refusal_on_the_command_line_keeps_nothing(ftctl: Ftctl, tmp_path: Pat
     assert "optimizer.pt" in refused.err
     assert "try:" in refused.err
     assert ftctl("adapters", "list", "--json").json == []
-    assert not any((ftctl.home / "staging").iterdir())
+    assert not any((ftctl.home / "drafts").iterdir())

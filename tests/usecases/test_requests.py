@@ -169,8 +169,10 @@ def test_our_own_pair_is_counted_in(ftctl: Ftctl, host: Simulator):
         ({"type": ["string_check"]}, "is not known"),
         ({"operation": "same"}, "/operation"),
         ({"reference": "{{item.solution}}"}, "row 1 of"),
+        ({"reference": "{{item.messages[7].content}}"}, "has no 'messages[7].content'"),
         ({"reference": "{{sample.output}}"}, "names nothing a grader is given"),
         ({"reference": "{{answer}}"}, "names nothing a grader is given"),
+        ({"input": "{{sample.output_text"}, "{{sample.output_text is not closed"),
         ({"type": "python", "source": "def grade(sample): pass"}, "no grade(sample, item)"),
         ({"type": "python", "source": "def grade(sample, item) pass"}, "does not parse"),
         (

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ftctl_worker.rendering import Row
 
 __all__ = [
-    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "TOKENS_PER_PASS", "Batch", "cut", "epoch_order",
-    "in_passes", "pad",
+    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "TOKENS_PER_PASS", "Batch", "cheapest_cuts", "cut",
+    "epoch_order", "in_passes", "pad",
 ]  # fmt: skip
 
 TOKENS_PER_PASS = 16_384
@@ -96,12 +96,16 @@ def cut(
     lengths = [min(_bucket(len(rows[at].ids)), longest) for at in by_length]
     return [
         (by_length[start:end], lengths[start])
-        for start, end in _cheapest_cuts(lengths, tokens, overhead)
+        for start, end in cheapest_cuts(lengths, tokens, overhead)
     ]
 
 
-def _cheapest_cuts(lengths: Sequence[int], tokens: int, overhead: int) -> list[tuple[int, int]]:
-    """Cut falling lengths into runs with the least padding and overhead; exact, by length."""
+def cheapest_cuts(lengths: Sequence[int], tokens: int, overhead: int) -> list[tuple[int, int]]:
+    """Cut falling lengths into runs (start, end) with the least padding and overhead.
+
+    Equal lengths stay together where ``tokens``, the padded tokens of a run, allow it; ``overhead``
+    is what a run costs beyond its tokens, counted in tokens. Exact, by dynamic programming.
+    """
     count = len(lengths)
     edges = [at for at in range(count) if at == 0 or lengths[at] != lengths[at - 1]]
     best: dict[int, tuple[int, list[tuple[int, int]]]] = {count: (0, [])}

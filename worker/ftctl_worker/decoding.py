@@ -69,6 +69,11 @@ class Decoder:
         return () if self._batch is None else self._batch.rows
 
     @property
+    def is_on_cuda(self) -> bool:
+        """Whether a pass costs as much as thousands of tokens."""
+        return self._device.type == "cuda"
+
+    @property
     def can_join(self) -> bool:
         """Whether rows may join now."""
         return self._batch is None or attends_to_all(self._model.config)

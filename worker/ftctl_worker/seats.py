@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
+from ftctl_worker.batches import cheapest_cuts
 from ftctl_worker.decoding import shared_length
 from ftctl_worker.errors import ModelError
 from ftctl_worker.rendering import prompt_text
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
     from ftctl_worker.engine import Ticket
     from ftctl_worker.loading import LoadedBase
 
-__all__ = ["Seat", "read_together", "row_for", "writes_calls"]
+__all__ = [
+    "READ_OVERHEAD",
+    "READ_OVERHEAD_ON_CUDA",
+    "Seat",
+    "read_together",
+    "row_for",
+    "writes_calls",
+]
 
+# What one more pass costs, in tokens of the same model: measured with tiny on one core.
+READ_OVERHEAD = 48
+READ_OVERHEAD_ON_CUDA = 4096
 _LONG_BEGINNING = 64
 _MOST_PROMPT_TOKENS = 16_384
 _DEFAULT_NEW_TOKENS = 1024
@@ -97,21 +108,18 @@ def _constraint(ticket: Ticket, base: LoadedBase, constraints: Constraints) -> C
     return None if rules is None else constraints.start(rules)
 
 
-def read_together(ready: list[Seat]) -> list[list[Seat]]:
-    """Split a batch where its padded prompts would take too much memory at once.
+def read_together(ready: list[Seat], overhead: int = READ_OVERHEAD) -> list[list[Seat]]:
+    """Split a batch into groups of like length, where padding would cost more than another pass.
 
     Requests of one adapter that share a long beginning stay among themselves: it is read once.
+    ``overhead`` is what a pass costs beyond its tokens, counted in tokens.
     """
     groups: list[list[Seat]] = []
     for some in _sharing(ready):
-        fresh = True
-        for one in sorted(some, key=lambda each: len(each.row.ids)):
-            size = 0 if fresh else (len(groups[-1]) + 1) * len(one.row.ids)
-            if fresh or size > _MOST_PROMPT_TOKENS:
-                groups.append([one])
-            else:
-                groups[-1].append(one)
-            fresh = False
+        falling = sorted(some, key=lambda one: len(one.row.ids), reverse=True)
+        lengths = [len(one.row.ids) for one in falling]
+        cuts = cheapest_cuts(lengths, _MOST_PROMPT_TOKENS, overhead)
+        groups += [falling[start:end] for start, end in cuts]
     return groups
 
 

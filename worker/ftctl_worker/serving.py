@@ -13,7 +13,14 @@ from ftctl_worker.errors import AdapterError, ModelError
 from ftctl_worker.kv_cache import attends_to_all
 from ftctl_worker.loading import LoadedBase, load_base, use_threads
 from ftctl_worker.replies import Done, Failed
-from ftctl_worker.seats import Seat, read_together, row_for, writes_calls
+from ftctl_worker.seats import (
+    READ_OVERHEAD,
+    READ_OVERHEAD_ON_CUDA,
+    Seat,
+    read_together,
+    row_for,
+    writes_calls,
+)
 from ftctl_worker.slots import BASE_ALONE, Slots, can_mix
 
 if TYPE_CHECKING:
@@ -33,6 +40,8 @@ __all__ = ["Shelf"]
 _MOST_BASES = 2
 _MOST_ADAPTERS = 32
 _MOST_TOKENS = 32_768
+# Keys and values of so many tokens are kept for prompts that begin alike, of all adapters together.
+_MOST_REMEMBERED = 8192
 
 
 def _nothing(_: int) -> Sequence[Ticket]:
@@ -48,7 +57,7 @@ class _Served:
 
     base: LoadedBase
     slots: Slots
-    prefixes: dict[str, Prefix] = field(default_factory=dict)
+    prefixes: OrderedDict[str, Prefix] = field(default_factory=OrderedDict)
     whole: Path | None = None
 
     def __post_init__(self) -> None:
@@ -58,6 +67,19 @@ class _Served:
     def can_reuse(self) -> bool:
         """Whether the beginning of a prompt can be kept for the next one."""
         return attends_to_all(self.base.model.config)
+
+    def prefix(self, slot: str) -> Prefix:
+        """Return the last prompt's beginning of an adapter, to be read and renewed."""
+        prefix = self.prefixes.setdefault(slot, Prefix())
+        self.prefixes.move_to_end(slot)
+        return prefix
+
+    def forget_prefixes(self) -> None:
+        """Let go of the beginnings that were used least recently, where there are too many."""
+        tokens = sum(len(one.ids) for one in self.prefixes.values())
+        while len(self.prefixes) > 1 and tokens > _MOST_REMEMBERED:
+            _, gone = self.prefixes.popitem(last=False)
+            tokens -= len(gone.ids)
 
     def load(self, adapter: Path | None) -> str:
         """Load an adapter, and return the name of its slot."""
@@ -126,6 +148,7 @@ class _Table:
         self._served = served
         self._ready: list[Seat] = []
         self._calls = writes_calls(base)
+        self._first: tuple[Ticket, RowState | None] | None = None
         self._decoder = Decoder(
             base.model,
             base.tokenizer,
@@ -152,24 +175,28 @@ class _Table:
         self._served.slots.keep_loaded({one.row.slot for one in self._ready})
         while self.queue:
             ticket = self.queue[0]
-            row = (
-                None
-                if ticket.cancelled
-                else row_for(ticket, self._served.base, self._served.constraints)
-            )
+            row = None if ticket.cancelled else self._row(ticket)
             if row is not None and not self._has_room([*self._ready, *coming], ticket, row):
                 break
             self.queue.popleft()
             if row is not None and self._load(ticket, row):
                 coming.append(Seat(ticket, row))
         self._ready += coming
-        for group in read_together(coming):
+        overhead = READ_OVERHEAD_ON_CUDA if self._decoder.is_on_cuda else READ_OVERHEAD
+        for group in read_together(coming, overhead):
             # Rows of one adapter beside each other are read without being gathered first.
             rows = sorted((one.row for one in group), key=lambda row: row.slot)
             same = len({row.slot for row in rows}) == 1
             reuse = same and self._served.can_reuse
-            prefix = self._served.prefixes.setdefault(rows[0].slot, Prefix()) if reuse else None
-            self._decoder.join(rows, prefix)
+            self._decoder.join(rows, self._served.prefix(rows[0].slot) if reuse else None)
+        self._served.forget_prefixes()
+
+    def _row(self, ticket: Ticket) -> RowState | None:
+        """Return the prompt of the first in the queue, made once however long it waits."""
+        if self._first is None or self._first[0] is not ticket:
+            row = row_for(ticket, self._served.base, self._served.constraints)
+            self._first = ticket, row
+        return self._first[1]
 
     def _has_room(self, seated: Sequence[Seat], ticket: Ticket, row: RowState) -> bool:
         """Tell whether the table holds one more at its longest, and the adapters of all."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET
 
-from orchestrator.datasets.checking.batches import SPACED, bytes_around, escapes, of_a_chat
+from orchestrator.datasets.checking.batches import SPACED, bytes_around, escapes
 from orchestrator.datasets.checking.toolbox import agrees, disagreement, flat_object
 from orchestrator.datasets.records import (
     Assistant,
@@ -29,6 +29,7 @@ from orchestrator.datasets.records import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.datasets.checking.batches import Measure
     from orchestrator.datasets.checking.toolbox import Declared
     from orchestrator.datasets.records import Message
 
@@ -40,18 +41,19 @@ _contents = attrgetter("content")
 _buffer, _row_buffer = bytearray(), bytearray()
 
 
-def plain_texts(row: Chat, line: bytes) -> list[str] | None:
+def plain_texts(row: Chat, line: bytes, measure: Measure) -> list[str] | None:
     """The texts of a row that surely holds plain turns, in order, none of them blank.
 
     Args:
         row: the typed row.
         line: the bytes it was read from.
+        measure: of chats.
 
     Returns:
         The text of every message; None says nothing about the row.
     """
     messages = row.messages
-    (shortest,) = bytes_around([messages], of_a_chat)
+    shortest = bytes_around([messages], measure)
     if not shortest:
         return None
     texts: list[str] = list(map(_contents, messages))

@@ -101,7 +101,7 @@ class _Scripts(dict[str, str]):
         return script
 
 
-_SCRIPTS, _MOST_LETTERS, _LOOKED_AT = _Scripts(), 1 << 14, 200
+_SCRIPTS, _MOST_LETTERS, _LOOKED_AT = _Scripts(), 1 << 14, 64
 
 
 def _shares(counts: dict[str, int], total: int) -> str:

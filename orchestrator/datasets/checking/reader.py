@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import compress, repeat
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from orchestrator.datasets.checking.batches import (
     has_single_keys,
+    measure_of,
     texts_of_chats,
     texts_of_pairs,
     texts_of_prompts,
@@ -21,8 +22,8 @@ from orchestrator.datasets.checking.rules import row_flaws
 from orchestrator.datasets.checking.toolbox import Toolbox
 from orchestrator.datasets.content.keys import keys_and_colons
 from orchestrator.datasets.content.suspects import looker
-from orchestrator.datasets.content.texts import is_unremarkable
-from orchestrator.datasets.dialects.dialects import foreign_dialect
+from orchestrator.datasets.content.texts import are_unremarkable
+from orchestrator.datasets.dialects.foreign import foreign_dialect
 from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.records import (
@@ -47,7 +48,10 @@ _RECORDS: dict[Method, type[Chat | Preference | Reinforcement]] = {
 
 
 # How the lines of a block start that are decoded at one go.
-_STARTS = {Method.SUPERVISED: b'\n{"messages"', Method.DPO: b'\n{"input"'}
+_STARTS = {
+    Method.SUPERVISED: methodcaller("startswith", b'{"messages"'),
+    Method.DPO: methodcaller("startswith", b'{"input"'),
+}
 #: Rows that are looked at together where all of a block are not plain.
 _SOME = 16
 
@@ -79,6 +83,7 @@ class RowReader:
         self._method = method
         self._limits = limits
         self._toolbox = Toolbox()
+        self._measure = measure_of(method, limits.roles)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_RECORDS[method])
 
     def accept_all(self, block: bytes, lines: Sequence[bytes]) -> Sequence[Row | None]:
@@ -91,14 +96,19 @@ class RowReader:
             lines: the same, without them.
         """
         rows = self._decode_all(block, lines)
-        plain = list(map(_has_no_tools, rows))
-        if all(plain):
+        if self._have_no_tools(rows):
             return self._plain(rows, lines)
+        plain = list(map(_has_no_tools, rows))
         sifted = iter(self._plain(list(compress(rows, plain)), list(compress(lines, plain))))
         return [
             next(sifted) if is_plain else self._with_tools(row, line)
             for row, line, is_plain in zip(rows, lines, plain, strict=True)
         ]
+
+    def _have_no_tools(self, rows: Sequence[Any]) -> bool:
+        if self._method is Method.SUPERVISED and None not in rows:
+            return list(map(_tools, rows)).count(UNSET) == len(rows)
+        return all(map(_has_no_tools, rows))
 
     def accept(self, line: bytes) -> Row | None:
         """The row of a line that surely has no flaw; None says nothing about it.
@@ -109,7 +119,7 @@ class RowReader:
         if isinstance(row, Chat):
             if row.tools is not UNSET:
                 return self._with_tools(row, line)
-            texts = plain_texts(row, line)
+            texts = plain_texts(row, line, self._measure)
             return row if texts is not None and self._is_clean(line, texts) else None
         return row if row is not None and self._are_plain([row], [line]) else None
 
@@ -126,8 +136,8 @@ class RowReader:
         What is many rows in as many lines, and every line starts as no part of a row does, is a row
         in each line. A reinforcement row may hold anything, also what looks like a row.
         """
-        start = _STARTS.get(self._method)
-        if start and block.startswith(start[1:]) and block.count(start) == len(lines) - 1:
+        starts = _STARTS.get(self._method)
+        if starts and all(map(starts, lines)):
             try:
                 rows: list[Row] = self._decoder.decode_lines(block)
             except (ValueError, RecursionError):
@@ -152,12 +162,14 @@ class RowReader:
         if None in rows:
             return False
         if self._method is Method.SUPERVISED:
-            texts = texts_of_chats([row.messages for row in rows], lines)
+            texts = texts_of_chats([row.messages for row in rows], lines, self._measure)
         elif self._method is Method.DPO:
-            texts = texts_of_pairs(rows, lines)
+            texts = texts_of_pairs(rows, lines, self._measure)
         else:
-            texts = texts_of_prompts(rows, lines)
-        return texts is not None and self._is_clean(b"\n".join(lines), texts)
+            texts = texts_of_prompts(rows, lines, self._measure)
+        return texts is not None and (
+            self._look is None or self._is_clean(b"\n".join(lines), texts)
+        )
 
     def read(self, line: bytes) -> Reading:
         """Read one line, with or without its line end, without a byte-order mark.
@@ -193,7 +205,7 @@ class RowReader:
         return self._look is None or (
             not self._look(line)
             and texts == list(map(str.strip, texts))
-            and (all(map(str.isascii, texts)) or all(map(is_unremarkable, texts)))
+            and are_unremarkable(texts)
         )
 
     def _judge(self, row: Row, declared: Declared | None) -> Reading:
@@ -251,7 +263,7 @@ class _ToolsRefused(Exception):
     """The tools array is not what the schema asks for."""
 
 
-_content = attrgetter("content")
+_content, _tools = attrgetter("content"), attrgetter("tools")
 
 
 def _has_no_tools(row: Row | None) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from orchestrator.datasets.content.hashes import verified
 from orchestrator.datasets.content.questions import READ_AGAIN, Questions
-from orchestrator.datasets.files.reading import opened, physical_lines
+from orchestrator.datasets.files.reading import cut_lines, opened
 from orchestrator.datasets.files.sniffing import BOM
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.records import Chat
@@ -53,7 +53,7 @@ def _repeats(scan: Scan, again: Path | None) -> Iterator[tuple[int, Flaw]]:
         yield from ((line, Flaw("duplicate-row", "", {"first": first})) for line, first in repeats)
         return
     with opened(again) as source:
-        for line, first in verified(repeats, physical_lines(source.stream)):
+        for line, first in verified(repeats, cut_lines(source.stream)):
             yield line, Flaw("duplicate-row", "", {"first": first})
 
 
@@ -67,7 +67,7 @@ def _contradictions(scan: Scan, again: Path) -> Iterator[tuple[int, Flaw]]:
         scan.uncompared = max(shared)
     questions, decode = Questions(), msgspec.json.Decoder(Chat).decode
     with opened(again) as source:
-        for number, line in enumerate(physical_lines(source.stream), 1):
+        for number, line in enumerate(cut_lines(source.stream), 1):
             if number not in shared:
                 continue
             try:

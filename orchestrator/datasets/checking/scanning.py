@@ -160,8 +160,9 @@ class Scan:
 
     def _read_line(self, stream: BinaryIO, number: int, line: bytes) -> None:
         self.done.lines = number
-        if len(line) >= LONGEST_LINE and line[-1] != _LF:
-            skip_rest_of_line(stream)
+        if len(line) > LONGEST_LINE or (len(line) == LONGEST_LINE and line[-1] != _LF):
+            if line[-1] != _LF:
+                skip_rest_of_line(stream)
             self.done.rows += 1
             self.add("line-too-long", line=number, most=LONGEST_LINE)
             return

@@ -11,7 +11,7 @@ from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.records import ImagePart, RefusalPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from orchestrator.datasets.records import Answer, Message
 
@@ -83,10 +83,21 @@ def _beyond_ascii(text: str, pointer: str) -> Iterator[Flaw]:
         yield Flaw("not-nfc", pointer)
 
 
-def is_unremarkable(text: str) -> bool:
-    """Whether a text surely has none of the flaws of characters beyond ASCII."""
-    return text.isascii() or (
-        not INVISIBLE.search(text)
-        and not MOJIBAKE.search(text)
-        and unicodedata.is_normalized("NFC", text)
+def are_unremarkable(texts: Sequence[str]) -> bool:
+    """Whether texts surely have none of the flaws of characters beyond ASCII.
+
+    Looks at those characters alone, side by side: what stood apart may look like a flaw then, and
+    what was one looks like it still.
+    """
+    beyond = b"".join([text.encode() for text in texts if not text.isascii()])
+    rest = beyond.translate(None, _ASCII).decode()
+    return not rest or (
+        not _REMARKABLE.search(rest)
+        and not MOJIBAKE.search(rest)
+        and unicodedata.is_normalized("NFC", rest)
     )
+
+
+_ASCII = bytes(range(0x80))
+# Marks that make one character with an ASCII letter before them are all in one block.
+_REMARKABLE = re.compile(INVISIBLE.pattern[:-1] + "\u0300-\u036f]")

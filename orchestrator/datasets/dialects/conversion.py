@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.datasets.dialects.dialects import DIALECTS, detect
+from orchestrator.datasets.dialects.detecting import detect
+from orchestrator.datasets.dialects.dialects import DIALECTS
+from orchestrator.datasets.dialects.from_datasets import DATASET_DIALECTS
 from orchestrator.datasets.dialects.from_messages import MESSAGE_DIALECTS
 from orchestrator.datasets.dialects.from_pairs import PAIR_DIALECTS
 from orchestrator.datasets.dialects.from_preferences import PREFERENCE_DIALECTS
+from orchestrator.datasets.dialects.from_transcripts import TRANSCRIPT_DIALECTS
 from orchestrator.datasets.dialects.from_vendors import VENDOR_DIALECTS
 from orchestrator.datasets.dialects.to_dialects import TARGETS
 from orchestrator.datasets.dialects.turns import Unconvertible
@@ -86,13 +89,18 @@ def convert_record(record: object, options: Options) -> Converted:
     dialect = options.dialect or detect(record)
     if dialect is None:
         keys = ", ".join(map(str, list(record)[:8]))
-        return Converted(refusal=f"its shape is unknown (keys: {keys}); name them with --map")
+        how = 'name them: --map "user={KEY}" --map "assistant={KEY}"'
+        return Converted(refusal=f"its shape is unknown (keys: {keys}); {how}")
+    if record.get("kto_tag") is False or (dialect in _LABELLED and record.get("label") is False):
+        return Converted(dialect=dialect, refusal="the answer is labelled as not wanted")
     try:
         turned = _converter(dialect, options.method)(record)
     except Unconvertible as error:
         return Converted(dialect=dialect, refusal=str(error))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        return Converted(dialect=dialect, refusal=f"it is no {dialect} record ({error!r})")
+    except KeyError as error:
+        return Converted(dialect=dialect, refusal=f"it is no {dialect} record: {error} is missing")
+    except (TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+        return Converted(dialect=dialect, refusal=f"it is no {dialect} record ({error})")
     return _finished(turned, dialect, options)
 
 
@@ -110,6 +118,8 @@ _CHAT: dict[str, Callable[[dict[str, Any]], Turned]] = {
     **MESSAGE_DIALECTS,
     **PAIR_DIALECTS,
     **VENDOR_DIALECTS,
+    **TRANSCRIPT_DIALECTS,
+    **DATASET_DIALECTS,
 }
 
 
@@ -142,4 +152,5 @@ def _written_as(made: Converted, row: dict[str, Any], options: Options) -> Conve
     return replace(made, row=turned.row, losses=losses, notes=[*made.notes, *turned.notes])
 
 
+_LABELLED = frozenset({"kto", "trl.unpaired"})
 _INSTRUCTIONS = frozenset({"system", "developer"})

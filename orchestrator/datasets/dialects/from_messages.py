@@ -11,12 +11,14 @@ from orchestrator.datasets.dialects.turns import (
     Unconvertible,
     call_of,
     calling,
+    others_of,
+    says,
     text_of,
     tool_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 SPEAKERS = {
     "human": "user",
@@ -25,6 +27,8 @@ SPEAKERS = {
     "assistant": "assistant",
     "bot": "assistant",
     "model": "assistant",
+    "chatbot": "assistant",
+    "ai": "assistant",
     "chatgpt": "assistant",
     "bing": "assistant",
     "system": "system",
@@ -39,14 +43,12 @@ _MADE_UP_IDS = "tool call ids were made up"
 
 def from_openai(record: dict[str, Any]) -> Turned:
     """OpenAI chat as it is, with roles under their right names; other keys are lost."""
-    kept = {key: record[key] for key in _OURS if record.get(key) is not None}
-    messages, losses = [], []
-    for message in kept["messages"]:
-        role = SPEAKERS.get(str(message["role"]).lower(), message["role"])
-        messages.append({**_without_nulls(message), "role": role})
-    if others := [key for key in record if key not in _OURS]:
-        losses.append(f"the key(s) {', '.join(others)}")
-    return Turned(row={**kept, "messages": messages}, losses=losses)
+    row = {key: record[key] for key in _OURS if record.get(key) is not None}
+    turned = Turned(row=row, losses=others_of(record, _OURS))
+    listed = row["messages"]
+    row["messages"] = [_our_message(message, turned) for message in listed]
+    turned.losses += _of_turns(listed, _MESSAGE_KEYS | _FLAGS)
+    return turned
 
 
 def from_legacy(record: dict[str, Any]) -> Turned:
@@ -64,20 +66,20 @@ def from_legacy(record: dict[str, Any]) -> Turned:
             messages.append({"role": "tool", "tool_call_id": identifier, "content": content})
         else:
             messages.append(_without_nulls(message))
-    row = _with_tools(messages, record.get("functions"))
-    return Turned(row=row, notes=[_MADE_UP_IDS] if ids.made else [])
+    row = _with_tools(messages, record.get("functions") or record.get("tools"))
+    losses = others_of(record, {"messages", "functions", "tools"})
+    return Turned(row=row, notes=[_MADE_UP_IDS] if ids.made else [], losses=losses)
 
 
 def from_sharegpt(record: dict[str, Any]) -> Turned:
     """Conversations of from and value; function_call and observation become tool turns."""
-    turned = turns_of(record.get("conversations") or record["messages"])
+    turned = turns_of(next(record[key] for key in CONVERSATIONS if record.get(key)))
     messages = turned.row["messages"]
     if isinstance(record.get("system"), str) and record["system"]:
         messages.insert(0, {"role": "system", "content": record["system"]})
     turned.row = _with_tools(messages, _listed(record.get("tools")))
-    known = {"conversations", "messages", "system", "tools", "chosen", "rejected"}
-    if others := [key for key in record if key not in known and record[key]]:
-        turned.losses.append(f"the key(s) {', '.join(others)}")
+    known = {*CONVERSATIONS, "system", "tools", "chosen", "rejected"}
+    turned.losses += others_of(record, known)
     return turned
 
 
@@ -88,7 +90,8 @@ def turns_of(conversation: list[dict[str, Any]]) -> Turned:
         speaker = str(turn.get("from", turn.get("role"))).lower()
         value = turn.get("value", turn.get("content"))
         turned.row["messages"].append(_turn(speaker, value, ids))
-        _flags(turn, speaker, turned)
+        _flags(turn, turned.row["messages"][-1], turned)
+    turned.losses = list(dict.fromkeys([*turned.losses, *_of_turns(conversation, _TURN_KEYS)]))
     if ids.made:
         turned.notes.append(_MADE_UP_IDS)
     return turned
@@ -112,8 +115,7 @@ def from_llamafactory(record: dict[str, Any]) -> Turned:
         elif weight and role != "assistant":
             turned.losses.append(f"the loss weight of a {role} message")
         turned.row["messages"].append(made)
-    if others := [key for key in record if key != "messages"]:
-        turned.losses.append(f"the key(s) {', '.join(others)}")
+    turned.losses += others_of(record, {"messages"})
     return turned
 
 
@@ -138,25 +140,31 @@ def from_trl_tools(record: dict[str, Any]) -> Turned:
         else:
             messages.append(_without_nulls(message))
     row = _with_tools(messages, _listed(record.get("tools")))
-    return Turned(row=row, notes=[_MADE_UP_IDS])
+    return Turned(row=row, notes=[_MADE_UP_IDS], losses=others_of(record, {"messages", "tools"}))
 
 
 def from_prompt_completion(record: dict[str, Any]) -> Turned:
-    """TRL prompt and completion as messages: what the prompt says is not learned."""
-    messages = [dict(message) for message in record["prompt"]]
+    """TRL prompt and completion, texts or messages: what the prompt says is not learned."""
+    asked, answered = record["prompt"], record["completion"]
+    asked = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+    answered = (
+        [{"role": "assistant", "content": answered}] if isinstance(answered, str) else answered
+    )
+    messages = [dict(message) for message in asked]
     for message in messages:
         if message["role"] == "assistant":
             message["weight"] = 0
-    row = _with_tools([*messages, *record["completion"]], _listed(record.get("tools")))
-    return Turned(row=row, losses=["the label"] if "label" in record else [])
+    row = _with_tools([*messages, *answered], _listed(record.get("tools")))
+    losses = ["the label"] if "label" in record else []
+    losses += others_of(record, {"prompt", "completion", "tools", "label"})
+    return Turned(row=row, losses=losses)
 
 
 def from_kto(record: dict[str, Any]) -> Turned:
     """Messages with one label for the last answer."""
     turned = turns_of(record["messages"])
-    if record.get("label", record.get("kto_tag")) is False:
-        raise Unconvertible("the answer is labelled as not wanted")
     turned.losses.append("the label")
+    turned.losses += others_of(record, {"messages", "label", "kto_tag"})
     return turned
 
 
@@ -180,6 +188,35 @@ MESSAGE_DIALECTS: Mapping[str, Callable[[dict[str, Any]], Turned]] = {
 }
 
 _OURS = ("messages", "tools", "parallel_tool_calls")
+#: Under which keys a list of turns stands, in the order they are looked for.
+CONVERSATIONS = ("conversations", "conversation", "items", "messages")
+_MESSAGE_KEYS = frozenset(
+    {"role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal"}
+)
+_FLAGS = frozenset({"weight", "train", "training", "train_detail"})
+_TURN_KEYS = frozenset({"from", "value", "role", "content", *_FLAGS})
+
+
+def _our_message(message: dict[str, Any], turned: Turned) -> dict[str, Any]:
+    """One message with what OpenAI knows of it; all else is a loss."""
+    made = {key: message[key] for key in message if key in _MESSAGE_KEYS}
+    made = _without_nulls(made)
+    made["role"] = SPEAKERS.get(str(message["role"]).lower(), message["role"])
+    if isinstance(calls := made.get("tool_calls"), list):
+        made["tool_calls"] = [_typed(call) for call in calls]
+    _flags(message, made, turned)
+    return made
+
+
+def _typed(call: Any) -> Any:
+    """Mistral leaves the only type there is out."""
+    return {**call, "type": call.get("type", "function")} if "function" in call else call
+
+
+def _of_turns(turns: list[dict[str, Any]], known: Collection[str]) -> list[str]:
+    """The loss of what single turns say beside what is known; none or one."""
+    every = {key: value for turn in turns for key, value in turn.items() if says(value)}
+    return [f"{loss} of a message" for loss in others_of(every, known)]
 
 
 def _turn(speaker: str, value: Any, ids: CallIds) -> dict[str, Any]:
@@ -196,15 +233,19 @@ def _turn(speaker: str, value: Any, ids: CallIds) -> dict[str, Any]:
     return {"role": SPEAKERS[speaker], "content": text_of(value)}
 
 
-def _flags(turn: dict[str, Any], speaker: str, turned: Turned) -> None:
-    """Axolotl's train flags become weights; ranges inside a text cannot."""
-    message = turned.row["messages"][-1]
-    train = turn.get("train", turn.get("training"))
-    if train is False and message["role"] == "assistant":
-        message["weight"] = 0
-    elif train is True and message["role"] != "assistant":
-        turned.losses.append(f"training on a {speaker} message")
-    if turn.get("train_detail"):
+def _flags(turn: dict[str, Any], message: dict[str, Any], turned: Turned) -> None:
+    """Train flags and weights become weights; ranges inside a text cannot."""
+    train = turn.get("train", turn.get("training", turn.get("weight")))
+    role = message["role"]
+    if role == "assistant" and train is not None:
+        if train in (0, 1):
+            weight = {"weight": int(train)} if "weight" in turn or not train else {}
+            message.update(weight)
+        else:
+            turned.losses.append(f"the weight {train}")
+    elif train:
+        turned.losses.append(f"training on a {role} message")
+    if says(turn.get("train_detail")):
         turned.losses.append("training on ranges of a text")
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.datasets.dialects.from_transcripts import HUMAN
 from orchestrator.datasets.dialects.turns import Turned, Unconvertible, text_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def to_completion(row: Mapping[str, Any]) -> Turned:
     pairs, losses = _pairs(_plain(row)), _lost(row, "weight", "name")
     if len(pairs) != 1:
         raise Unconvertible("it has more than one question")
+    if pairs[0][1] != pairs[0][1].strip():
+        losses.append("whitespace at the edges of the answer")
+    if pairs[0][0].startswith(HUMAN):
+        raise Unconvertible("its question reads as a transcript")
     return Turned(row={"prompt": pairs[0][0], "completion": pairs[0][1]}, losses=losses)
 
 

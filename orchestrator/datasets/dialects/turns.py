@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 
 class Unconvertible(Exception):
@@ -53,6 +56,22 @@ class CallIds:
         raise Unconvertible("a tool answers a call that was never made")
 
 
+def others_of(record: Mapping[str, Any], used: Collection[str]) -> list[str]:
+    """The loss of all keys that say something and were not used; none or one."""
+    others = [str(key) for key, value in record.items() if key not in used and says(value)]
+    return [f"the key(s) {', '.join(others)}"] if others else []
+
+
+def says(value: object) -> bool:
+    """Whether a value says something: false and 0 do, null and what is empty do not."""
+    return value is not None and value not in ("", [], {})
+
+
+def exchange(asked: str, answered: str) -> list[dict[str, Any]]:
+    """A question and its answer."""
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+
+
 def call_of(name: str, arguments: object, identifier: str) -> dict[str, Any]:
     """A tool call of our own; arguments become JSON as a text."""
     text = arguments if isinstance(arguments, str) else as_json(arguments)
@@ -89,6 +108,11 @@ def text_of(content: object) -> str:
         raise Unconvertible("a message has no text")
     texts = [part if isinstance(part, str) else _text_of_part(part) for part in content]
     return "".join(texts)
+
+
+def image_of(media_type: str, data: str) -> dict[str, Any]:
+    """An image part from base64."""
+    return {"type": "image_url", "image_url": {"url": f"data:{media_type};base64,{data}"}}
 
 
 def _text_of_part(part: dict[str, Any]) -> str:

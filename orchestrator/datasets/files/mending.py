@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from orchestrator.datasets.files.reading import opened, physical_lines
+from orchestrator.datasets.files.reading import is_cut, opened, physical_lines, rest_of_line
 from orchestrator.datasets.files.sniffing import BOM
 from orchestrator.datasets.files.strict import holds_object, read_strictly
 from orchestrator.datasets.files.writing import written
@@ -50,7 +50,12 @@ def mend_file(source: Path, out: Path, *, force: bool = False) -> list[Change]:
             refusal = opened_source.refusal
             raise DatasetInvalid(f"{source}: {refusal.message}", hint=refusal.fix)
         with written(out, force=force) as target:
-            for number, line in enumerate(physical_lines(opened_source.stream), 1):
+            stream = opened_source.stream
+            for number, line in enumerate(physical_lines(stream), 1):
+                if is_cut(line):  # Too long to be read is too long to be mended.
+                    target.write(line)
+                    target.writelines(rest_of_line(stream))
+                    continue
                 for row in _mended(number, line, changes):
                     target.write(row + b"\n")
     return changes

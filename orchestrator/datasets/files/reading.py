@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 #: The longest line that is read, in bytes. No target trains on a fraction of it.
 LONGEST_LINE = 32 << 20
-_BUFFER, _BLOCK = 1 << 20, 1 << 17
+# Small enough that what is made of a block stays in the cache of a core.
+_BUFFER, _BLOCK = 1 << 20, 1 << 16
 
 
 class BrokenZstd(Exception):
@@ -78,25 +79,47 @@ def physical_lines(stream: BinaryIO) -> Iterator[bytes]:
     return iter(functools.partial(stream.readline, LONGEST_LINE), b"")
 
 
-def blocks(stream: io.BufferedReader[Any]) -> Iterator[bytes]:
-    """Many lines at once, each with its LF; only a line over LONGEST_LINE comes in pieces.
+def cut_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Every line with its LF, so that they can be counted; a line over LONGEST_LINE is cut there."""
+    for line in physical_lines(stream):
+        yield line
+        if is_cut(line):
+            skip_rest_of_line(stream)
 
-    Before damage to a packed stream, every whole line before it comes.
-    """
-    while block := stream.read1(_BLOCK):
-        if not block.endswith(b"\n"):
-            begun = len(block) - block.rfind(b"\n") - 1
-            try:
-                block += stream.readline(max(LONGEST_LINE - begun, 1))
-            except DAMAGED:
-                yield block[: len(block) - begun]
-                raise
-        yield block
+
+def is_cut(line: bytes) -> bool:
+    """Whether a line goes on beyond what was read of it."""
+    return len(line) >= LONGEST_LINE and not line.endswith(b"\n")
+
+
+def blocks(stream: io.BufferedReader[Any]) -> Iterator[bytes]:
+    """Many lines at once, each with its LF; of a line over LONGEST_LINE comes the start alone."""
+    begun: list[bytes] = []
+    held = 0
+    while piece := stream.read1(_BLOCK):
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*begun, memoryview(piece)[:end]))
+            begun, held, piece = [], 0, piece[end:]
+        begun.append(piece)
+        held += len(piece)
+        if held >= LONGEST_LINE:
+            yield b"".join(begun)
+            begun, held = [], 0
+    if held:
+        yield b"".join(begun)
 
 
 def skip_rest_of_line(stream: BinaryIO) -> None:
     """Read on to the end of a line that is too long to be held."""
+    for _ in rest_of_line(stream):
+        pass
+
+
+def rest_of_line(stream: BinaryIO) -> Iterator[bytes]:
+    """What is left of a line that is too long to be held, in pieces."""
     while piece := stream.readline(_BUFFER):
+        yield piece
         if piece.endswith(b"\n"):
             return
 

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from orchestrator.datasets.files.columnar import is_columnar, read_columnar
-from orchestrator.datasets.files.reading import DAMAGED, opened, physical_lines
+from orchestrator.datasets.files.reading import (
+    DAMAGED,
+    LONGEST_LINE,
+    is_cut,
+    opened,
+    physical_lines,
+)
 from orchestrator.datasets.files.sniffing import BOM
-from orchestrator.datasets.files.strict import read_strictly
+from orchestrator.datasets.files.strict import holds_object, read_strictly
 from orchestrator.datasets.files.tabular import Record, is_table, read_table
 from orchestrator.domain.errors import DatasetInvalid
 
@@ -21,7 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.datasets.findings.finding import Finding
 
 _ONE_DOCUMENT = frozenset({"json-array", "pretty-printed"})
-_CONTAINERS = ("data", "rows", "examples", "train", "items")
+#: Keys under which a whole dataset may stand as a list.
+CONTAINERS = ("data", "rows", "examples", "train", "items")
 
 
 def records_of(path: Path, columns: Sequence[str] | None = None) -> Iterator[Record]:
@@ -61,11 +68,19 @@ def _lines(stream: BinaryIO, path: Path) -> Iterator[Record]:
     decode = msgspec.json.Decoder().decode
     try:
         for number, line in enumerate(physical_lines(stream), 1):
+            if is_cut(line):
+                said = f"{path} line {number} has more than {LONGEST_LINE} bytes."
+                raise DatasetInvalid(said, hint=f"ftctl validate {path}")
             body = (line.removeprefix(BOM) if number == 1 else line).strip()
             if not body:
                 continue
             try:
-                yield Record(number, decode(body))
+                row = decode(body)
+                if holds_object(row):
+                    note = "a row that was encoded twice was read as the object it holds"
+                    yield Record(number, decode(row), note)
+                else:
+                    yield from _unwrapped(number, row)
             except (ValueError, RecursionError):
                 flaws = read_strictly(body).flaws
                 why = flaws[0].code.replace("-", " ") if flaws else "not JSON"
@@ -83,11 +98,36 @@ def _document(content: bytes, path: Path) -> Iterator[Record]:
     except (ValueError, RecursionError):
         yield from _one_after_the_other(content, path)
         return
-    if isinstance(value, dict):
-        value = next((value[key] for key in _CONTAINERS if isinstance(value.get(key), list)), value)
-    listed = value if isinstance(value, list) else [value]
-    for number, item in enumerate(listed, 1):
-        yield Record(number, item)
+    if isinstance(value, list):
+        for number, item in enumerate(value, 1):
+            yield Record(number, item)
+    else:
+        yield from _unwrapped(1, value)
+
+
+def _unwrapped(line: int, value: Any) -> Iterator[Record]:
+    """A record; or, from an object that only holds a list of them, each of the list.
+
+    What stands beside the list is told of, for it belongs to no record.
+    """
+    keys = [key for key in CONTAINERS if isinstance(value, dict) and is_rows(value.get(key))]
+    if len(keys) != 1 or "messages" in value or "conversations" in value or _is_turns(value):
+        yield Record(line, value)
+        return
+    beside = [str(key) for key in value if key != keys[0]]
+    left = f"; what stands beside it was left out: {', '.join(beside)}" if beside else ""
+    for number, item in enumerate(value[keys[0]], line):
+        yield Record(number, item, f"the records were read from the list {keys[0]}{left}")
+
+
+def is_rows(value: Any) -> bool:
+    """Whether a value is a list of objects."""
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _is_turns(value: dict[str, Any]) -> bool:
+    items = value.get("items")
+    return isinstance(items, list) and all("from" in item or "role" in item for item in items)
 
 
 def _one_after_the_other(content: bytes, path: Path) -> Iterator[Record]:

@@ -62,7 +62,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> Iterator[Rec
 
 
 class Templates(NamedTuple):
-    """Templates for the messages of a row; `{name}` stands for a column or key.
+    """Templates for the messages of a row; `{name}` stands for a column or key, `{a.b.0}` for what is in it.
 
     Attributes:
         user: what is asked.
@@ -98,13 +98,24 @@ def fill(template: str, record: Mapping[str, Any]) -> str:
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name not in record:
-            known = ", ".join(map(str, record))
-            raise UsageError(f"There is no column {name!r}; there are: {known}.")
-        found = record[name]
+        found = record[name] if name in record else _inside(record, name)
         return found if isinstance(found, str) else _as_text(found)
 
     return _FIELD.sub(value, template)
+
+
+def _inside(record: Mapping[str, Any], name: str) -> Any:
+    """What stands under `a.b.0`: the first item of b, in a."""
+    found: Any = record
+    for step in name.split("."):
+        if isinstance(found, dict) and step in found:
+            found = found[step]
+        elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+            found = found[int(step)]
+        else:
+            known = ", ".join(map(str, record))
+            raise UsageError(f"There is no column {name!r}; there are: {known}.")
+    return found
 
 
 def _as_text(value: object) -> str:

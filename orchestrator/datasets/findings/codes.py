@@ -40,18 +40,14 @@ def found(
     return Finding(
         code=code,
         severity=severity or kind.severity,
-        message=_printable(kind.message.format_map(fields)),
-        fix=_printable(kind.fix.format_map(fields)),
+        message=_encodable(kind.message.format_map(fields)),
+        fix=_encodable(kind.fix.format_map(fields)),
         line=line,
         column=column,
-        pointer=_printable(pointer),
+        pointer=_encodable(pointer),
     )
 
 
-def _printable(text: str) -> str:
-    """What a row says cannot steer a terminal, nor stop a report half-way: half a surrogate pair."""
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
+def _encodable(text: str) -> str:
+    """Half a surrogate pair as its escape: else no report could be written."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -94,7 +94,8 @@ FILE_KINDS: Mapping[str, Kind] = {
     "table": Kind(
         Severity.ERROR,
         "This looks like {format} with the columns {columns}, not JSONL.",
-        'ftctl convert FILE --user "{{QUESTION}}" --assistant "{{ANSWER}}" -o OUT.jsonl.',
+        'ftctl convert FILE --user "{{QUESTION}}" --assistant "{{ANSWER}}" -o OUT.jsonl; '
+        "--columns a,b names them where the file does not.",
     ),
     "duplicate-row": Kind(
         Severity.WARNING,

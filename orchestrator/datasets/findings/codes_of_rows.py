@@ -16,7 +16,7 @@ _SHAPE: Mapping[str, Kind] = {
     "foreign-dialect": Kind(
         _E,
         "This is a row of {dialect}, not of {expected}.",
-        "ftctl convert FILE --from {dialect} -o OUT.jsonl.",
+        "{mend}",
     ),
     "wrong-method": Kind(
         _E,
@@ -26,8 +26,7 @@ _SHAPE: Mapping[str, Kind] = {
     "unknown-shape": Kind(
         _E,
         "The row has the keys {keys} and no messages.",
-        'Name what is asked and answered: ftctl convert FILE --user "{{KEY}}" '
-        '--assistant "{{KEY}}" -o OUT.jsonl.',
+        "{mend}",
     ),
     "missing-key": Kind(_E, "{key} is missing.", "Add {key}."),
     "unknown-key": Kind(_E, "The key {key} is not known here.", "Remove {key}{near}."),

@@ -46,7 +46,8 @@ class Finding:
     Attributes:
         line: physical line, from 1 (LF ends a line); None for the file as a whole.
         column: byte in the line, from 1; None when the whole line or file is meant.
-        pointer: JSON Pointer (RFC 6901) into the row; empty for the row or file as a whole.
+        pointer: JSON Pointer (RFC 6901) into the row; empty for the row or file as a whole. Half a
+            surrogate pair in a key is written as its escape.
         code: stable and kebab-case; each has a section in docs/findings.md.
         message: one sentence.
         fix: the mend, in one sentence.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from orchestrator.datasets.files.reading import opened, physical_lines
+from orchestrator.datasets.files.reading import cut_lines, opened
 from orchestrator.datasets.files.sniffing import BOM
 from orchestrator.datasets.tokens.counting import PER_EXAMPLE, PER_MESSAGE, counter_of
 from orchestrator.domain.errors import UsageError
@@ -64,7 +64,7 @@ def row_of(path: Path, number: int) -> tuple[int, dict[str, Any]]:
     """
     seen = 0
     with opened(path) as source:
-        for line_number, line in enumerate(physical_lines(source.stream), 1):
+        for line_number, line in enumerate(cut_lines(source.stream), 1):
             bare = line.removeprefix(BOM).strip()
             seen += bool(bare)
             if bare and seen == number:
@@ -86,7 +86,7 @@ def rows_between(
     found: list[FoundRow] = []
     row = 0
     with opened(path) as source:
-        for line, text in enumerate(physical_lines(source.stream), 1):
+        for line, text in enumerate(cut_lines(source.stream), 1):
             bare = text.removeprefix(BOM).strip()
             row += bool(bare)
             if bare and (row >= first if lines is None else line in lines):

@@ -43,6 +43,12 @@ def rows_for(found: Difference, effect: float = WANTED, *, alpha: float = 0.05) 
     return ceil(power.rows_for_scores(effect, _variance(found, alpha), alpha=alpha))
 
 
+def about(rows: int) -> str:
+    """So many rows in words: two digits are all that such a number is worth."""
+    step = 10 ** max(0, len(str(rows)) - 2)
+    return f"about {-(-rows // step) * step:,} rows"
+
+
 def rows_for_parity(found: Difference, margin: float, *, alpha: float = 0.05) -> int:
     """How many rows show parity with 80 % power if both arms are truly equal."""
     spread = _discordance(found) if found.is_binary else _variance(found, alpha)

@@ -190,6 +190,25 @@ class Corrected:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CorrectedDifference:
+    """Candidate less baseline as a person would find it, from the judge and some labels.
+
+    Attributes:
+        value: with `low` and `high` its 95 % interval; `judged` what the judge alone says.
+        labels: rows of which the person judged both arms' answers; `weight` of the judge, 0 to 1.
+    """
+
+    candidate: str
+    baseline: str
+    value: float
+    low: float
+    high: float
+    judged: float
+    labels: int
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judging:
     """How far a model that judged can be believed.
 
@@ -202,6 +221,7 @@ class Judging:
         kin: arms whose model is of the judge's own family, which a judge prefers.
         labels: answers that a person judged, too; `kappa` agreement with that person.
         corrected: what follows for the arms that were labelled enough.
+        differences: the same for pairs of arms that were labelled on the same rows.
     """
 
     model: str
@@ -215,6 +235,7 @@ class Judging:
     labels: int = 0
     kappa: float | None = None
     corrected: Sequence[Corrected] = ()
+    differences: Sequence[CorrectedDifference] = ()
 
     @property
     def flip_rate(self) -> float:
@@ -243,6 +264,8 @@ class Comparison:
         rows_needed: rows that find a difference of 5 points with 80 % power, varying as these do.
         margin_after: a comparison of the same rows that had a result before this margin was fixed.
         spent: dollars paid in this run; None when a price is not known. `asked` calls were made.
+        asked_for: in the words of a spec's `compare`, with the test file; empty when not known.
+        facts: everything that makes two comparisons of a job the same.
         groups: how many groups the rows fall into, where they depend on each other.
     """
 
@@ -279,6 +302,8 @@ class Comparison:
     spent: float | None = None
     asked: int = 0
     latencies: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    asked_for: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def decisive(self) -> Difference:
@@ -320,7 +345,8 @@ class Comparison:
 
 def _judging(plain: Mapping[str, Any]) -> Judging:
     corrected = [Corrected(**each) for each in plain.get("corrected", ())]
-    return Judging(**{**plain, "corrected": corrected})
+    differences = [CorrectedDifference(**each) for each in plain.get("differences", ())]
+    return Judging(**{**plain, "corrected": corrected, "differences": differences})
 
 
 def _difference(plain: Mapping[str, Any]) -> Difference:

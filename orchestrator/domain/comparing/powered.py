@@ -11,7 +11,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain.comparing.resampling import mean
-from orchestrator.domain.comparing.statistics import critical
+from orchestrator.domain.comparing.student import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,15 +49,38 @@ def powered_mean(
     n, others = len(human), len(elsewhere)
     if n < 2 or len(judged) != n:
         raise ValueError("a correction needs two rows that both scored")
-    if others < 2:
-        half = critical(confidence) * sqrt(_variance(human) / n)
-        return Powered(mean(human), mean(human) - half, mean(human) + half, 0.0)
-    weight = _weight(human, judged, elsewhere)
-    value = mean(human) + weight * (mean(elsewhere) - mean(judged))
+    weight = _weight(human, judged, elsewhere) if others > 1 else 0.0
     left = [y - weight * f for y, f in zip(human, judged, strict=True)]
-    spread = _variance(left) / n + weight**2 * _variance(elsewhere) / others
-    half = critical(confidence) * sqrt(spread)
+    value, spread = mean(left), _cautious(left)
+    if others > 1:
+        value += weight * mean(elsewhere)
+        spread += weight**2 * _variance(elsewhere) / others
+    half = t_quantile(0.5 + confidence / 2, max(1, n - 2)) * sqrt(spread)
     return Powered(value, value - half, value + half, weight)
+
+
+def powered_difference(
+    human: Sequence[float],
+    judged: Sequence[float],
+    elsewhere: Sequence[float],
+    confidence: float = 0.95,
+) -> Powered:
+    """The mean paired difference of two arms as the person would find it.
+
+    The same estimator on the rows' differences: what both arms share with a row drops out before
+    anything varies, as it does everywhere else in a comparison.
+
+    Args:
+        human: candidate less baseline, of the rows whose answers of both arms the person judged.
+        judged: the judge's difference on the same rows.
+        elsewhere: the judge's difference on the other rows.
+        confidence: of the interval.
+
+    Raises:
+        ValueError: fewer than two rows with labels of both arms.
+    """
+    found = powered_mean(human, judged, elsewhere, confidence)
+    return found._replace(low=max(-1.0, found.low), high=min(1.0, found.high))
 
 
 def _weight(human: Sequence[float], judged: Sequence[float], elsewhere: Sequence[float]) -> float:
@@ -69,6 +92,16 @@ def _weight(human: Sequence[float], judged: Sequence[float], elsewhere: Sequence
     covariance = both / (len(human) - 1)
     best = covariance / spread / (1 + len(human) / len(elsewhere))
     return max(0.0, min(1.0, best))
+
+
+def _cautious(left: Sequence[float]) -> float:
+    """Squared error of the mean of what the judge leaves open.
+
+    Few labels on which both agreed leave no spread, and would promise certainty. So a row is added
+    on which they differ one way, and one the other way, as Bonett and Price do for pairs.
+    """
+    centre, rows = mean(left), len(left) + 2
+    return (sum((v - centre) ** 2 for v in left) + 2) / (rows - 1) / rows
 
 
 def _variance(values: Sequence[float]) -> float:

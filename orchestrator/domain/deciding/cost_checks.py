@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.comparing.adequacy import rows_for
+from orchestrator.domain.comparing.adequacy import about, rows_for
 from orchestrator.domain.deciding.checklist import Measured, Status
 from orchestrator.domain.deciding.evidence import loss_curves
 from orchestrator.domain.jobs.lifecycle import WARN_DAYS
@@ -105,7 +105,7 @@ def rows_wanted(e: Evidence) -> str:
     wanted = e.numbers.get("wanted_effect_points", 100 * e.policy["wanted_effect"])
     effect = min(1.0, max(_LEAST_EFFECT, wanted / 100))
     rows = rows_for(e.comparison.decisive, effect, alpha=e.policy["alpha"])
-    return f"about {rows:,} rows find {100 * effect:g} points"
+    return f"{about(rows)} find {100 * effect:g} points"
 
 
 def _compute(e: Evidence) -> Measured | None:
@@ -166,7 +166,7 @@ def _overfit(e: Evidence) -> Measured | None:
         return None
     ratio = validation[-1].value / training[-1].value
     text = (
-        f"validation {validation[-1].value:.3f} / training {training[-1].value:.3f} = {ratio:.2f}"
+        f"validation {validation[-1].value:.3g} / training {training[-1].value:.3g} = {ratio:.3g}"
     )
     status = Status.PASS if ratio <= e.policy["overfit"] else Status.FAIL
     return Measured(status, text, f"job {e.job.id}")

@@ -17,7 +17,7 @@ from orchestrator.domain.deciding.checklist import (
 )
 from orchestrator.domain.deciding.checks import measure
 from orchestrator.domain.deciding.evidence import DatasetFacts, Evidence, loss_curves
-from orchestrator.domain.money.bill import Purse, training_hours
+from orchestrator.domain.money.bill import Purse, Serving, training_hours
 from orchestrator.domain.money.costs_json import costs_json
 from orchestrator.domain.money.economics import Costs, costs_of
 
@@ -116,6 +116,7 @@ class Inputs:
         points: the numbers of training.
         checkpoints: states of the weights that were saved.
         version: of ftctl.
+        serving: how the tuned model is deployed, if it is.
     """
 
     job: Job | None
@@ -129,6 +130,7 @@ class Inputs:
     now: datetime
     version: str = ""
     checkpoints: Sequence[Checkpoint] = ()
+    serving: Serving | None = None
 
 
 def build(inputs: Inputs) -> Report:
@@ -146,6 +148,7 @@ def build(inputs: Inputs) -> Report:
             numbers=inputs.answers.numbers,
             policy=checklist.policy,
             today=today,
+            serving=inputs.serving,
         )
     )
     evidence = Evidence(

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 # What nobody wants to miss: a job has ended, or only a person can go on.
 USUAL = ("succeeded", "failed", "cancelled", "rejected", "needs_review")
 # Nothing becomes planned: a job begins there.
-TOPICS = tuple(str(status) for status in JobStatus if status is not JobStatus.PLANNED)
+JOB_TOPICS = tuple(str(status) for status in JobStatus if status is not JobStatus.PLANNED)
+#: What is told of deployments: one stands and is billed, could not be made, is gone, or in doubt.
+DEPLOYMENT = "deployment"
+DEPLOYMENT_NEWS = ("succeeded", "failed", "deleted", "unknown")
+TOPICS = (*JOB_TOPICS, DEPLOYMENT)
 # Between two tries, from the first failure on; the last one is for all that follow.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720))
 LONGEST_PAUSE = timedelta(hours=24)
@@ -73,7 +77,7 @@ class Notification:
     Attributes:
         id: the same for the same subscriber, job and change, whatever happens to the ledger.
         subscriber: by its name.
-        topic: the status that the job came to.
+        topic: the status that the job came to; `deployment.` and a state for a deployment of it.
         body: JSON, as it is sent; neither data nor keys are in it.
         created_at: when the change happened, so that the oldest is told first.
         next_at: when it is tried again, while it waits.
@@ -91,6 +95,18 @@ class Notification:
     next_at: datetime | None = None
     delivered_at: datetime | None = None
     last: str = ""
+
+    @property
+    def type(self) -> str:
+        """As it is sent: job.succeeded, deployment.failed."""
+        return self.topic if self.topic.startswith(f"{DEPLOYMENT}.") else f"job.{self.topic}"
+
+    @property
+    def news(self) -> str:
+        """What it tells, for a person."""
+        of, dot, state = self.topic.rpartition(".")
+        about = f"a {of} of job {self.job_id}" if dot else f"job {self.job_id}"
+        return f"{about} is {state}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +161,13 @@ class Outbox(Protocol):
         ...
 
 
-def notification_id(subscriber: str, job_id: str, version: int) -> str:
-    """An id that comes out the same from the same ledger, also from a restored one."""
-    text = f"{subscriber}|{job_id}|{version}"
+def notification_id(subscriber: str, subject_id: str, version: int) -> str:
+    """An id that comes out the same from the same ledger, also from a restored one.
+
+    Args:
+        subscriber: by its name.
+        subject_id: of the job or the deployment.
+        version: of it, after the change.
+    """
+    text = f"{subscriber}|{subject_id}|{version}"
     return f"ntf_{hashlib.sha256(text.encode()).hexdigest()[:24]}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.jobs.job import Hyperparameters, Method
+from orchestrator.domain.jobs.measurement import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,33 +39,14 @@ class DataSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareSpec:
-    """How a tuned model is measured; the same words as the options of `ftctl compare`.
+class CompareSpec(Measurement):
+    """How a tuned model is measured; paths in arms and grader are absolute already.
 
     Attributes:
-        arms: as they are typed; paths in them are absolute already.
-        margin: in points; with it the gate asks for parity, without it for improvement.
         gate: whether the verdict decides the exit code.
     """
 
-    arms: tuple[str, ...] = ()
-    task: str | None = None
-    grader: str | None = None
-    margin: float | None = None
-    source: str | None = None
     gate: bool = True
-    limit: int | None = None
-    slice_by: str | None = None
-    group_by: str | None = None
-    repeats: int = 1
-    temperature: float = 0.0
-    human: Path | None = None
-    seed: int = 0
-    max_tokens: int | None = None
-    max_missing: float = 1.0
-    concurrency: int = 8
-    allow_leakage: bool = False
-    drop_near: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain.jobs.model_names import is_tuned
 from orchestrator.domain.money import cost
@@ -24,6 +24,21 @@ SELF_HOSTED = frozenset({"peft", "simulator"})
 FREE = SELF_HOSTED | {"classical"}
 
 
+class Serving(NamedTuple):
+    """How a tuned model is deployed, or was when it last was.
+
+    Attributes:
+        name: of the deployment; `sku` in the host's word.
+        tier: of the price file; None when it does not know that SKU.
+        ends_after: hours after which the host ends it by itself; None when it does not.
+    """
+
+    name: str
+    sku: str
+    tier: str | None
+    ends_after: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Purse:
     """What costs are computed from.
@@ -34,6 +49,7 @@ class Purse:
         retires: the day from which on the candidate no longer answers; None when not known.
         numbers: what a person gave, by name.
         policy: thresholds of the checklist.
+        serving: how the candidate is deployed; None where nobody deployed it, or nobody needs to.
     """
 
     job: Job | None
@@ -44,6 +60,7 @@ class Purse:
     numbers: Mapping[str, float]
     policy: Mapping[str, float]
     today: date
+    serving: Serving | None = None
 
     @property
     def candidate(self) -> ArmResult | None:
@@ -155,10 +172,26 @@ def hosting(purse: Purse) -> Amount:
         return Amount(usd, note + _load(purse, int(gpus)))
     if not is_tuned(purse.served):
         return Amount(0.0, "no hosting fee: it is billed by token")
-    hour = purse.book.hosting(provider=purse.hosted_by, model=purse.served)
+    return _by_the_hour(purse)
+
+
+def _by_the_hour(purse: Purse) -> Amount:
+    """A month of a deployment: as it is deployed, else as it usually is."""
+    serving = purse.serving
+    if serving is None:
+        hour = purse.book.hosting(provider=purse.hosted_by, model=purse.served)
+        if hour.usd is None:
+            return hour
+        return Amount(hour.usd * cost.HOURS_A_MONTH, hour.note, hour.prices)
+    said = f"deployed as {serving.name} ({serving.sku})"
+    if serving.tier is None:
+        return Amount(None, f"unpriced: {said}, which the price file does not know")
+    hour = purse.book.hosting(provider=purse.hosted_by, model=purse.served, tier=serving.tier)
     if hour.usd is None:
-        return hour
-    return Amount(hour.usd * cost.HOURS_A_MONTH, hour.note, hour.prices)
+        return Amount(None, f"{hour.note}, {said}")
+    if serving.ends_after is not None:
+        said += f", which the host ends after {serving.ends_after:g} h"
+    return Amount(hour.usd * cost.HOURS_A_MONTH, f"{hour.note}, {said}", hour.prices)
 
 
 def _load(purse: Purse, gpus: int) -> str:

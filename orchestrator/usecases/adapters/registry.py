@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import shutil
-import tempfile
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.adapters.manifest import Manifest
@@ -17,13 +12,12 @@ from orchestrator.domain.canonical import digest
 from orchestrator.domain.errors import LocalStateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from orchestrator.domain.adapters.ports import AdapterRepo
     from orchestrator.domain.clock import Clock
-
-
-_STALE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,29 +26,14 @@ class Registry:
 
     Attributes:
         by: who acts: the user of the operating system and the machine.
-        staging: folder for files that are looked at before they are anybody's.
+        stage: an empty folder for files that are looked at before they are anybody's, gone
+            afterwards.
     """
 
     repo: AdapterRepo
     clock: Clock
     by: str
-    staging: Path
-
-    @contextlib.contextmanager
-    def stage(self) -> Iterator[Path]:
-        """An empty folder of one's own, gone afterwards."""
-        self.staging.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._sweep()
-        with tempfile.TemporaryDirectory(dir=self.staging, prefix="adapter-") as name:
-            yield Path(name)
-
-    def _sweep(self) -> None:
-        """Drop what processes left that were killed."""
-        now = time.time()
-        for each in self.staging.glob("adapter-*"):
-            with contextlib.suppress(OSError):
-                if now - each.stat().st_mtime > _STALE_SECONDS:
-                    shutil.rmtree(each, ignore_errors=True)
+    stage: Callable[[], AbstractContextManager[Path]]
 
 
 def read_manifest(content: bytes) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.comparing import power
 from orchestrator.domain.comparing.answerbook import ScoredRow
@@ -89,6 +89,8 @@ def compare(
     grader: Grader | None = None,
     bench: Bench | None = None,
     begun: Callable[[str], None] | None = None,
+    asked_for: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Ask every arm every sample, and compare the candidates with the baselines.
 
@@ -108,6 +110,8 @@ def compare(
         grader: made from the plan's name when None.
         bench: of the model that judges, where the grader is one.
         begun: is told the id under which the run is kept, before the first call.
+        asked_for: the words of it, as a spec file says them; kept with the result.
+        facts: what makes it the same comparison as another one; kept likewise.
 
     Raises:
         TryLater: too many samples went unanswered; asking again later goes on.
@@ -130,12 +134,12 @@ def compare(
     run = _Run(
         desk, arms, samples.samples, plan, grader.name, None if bench else scorer(grader), bench
     )
-    facts = facts_of(samples.samples)
-    sheets = run.sheets(store, labels=bool(facts.labels), progress=progress)
+    known = facts_of(samples.samples)
+    sheets = run.sheets(store, labels=bool(known.labels), progress=progress)
     _refuse_gaps(sheets, len(samples.samples) * plan.repeats, plan.max_missing)
     places = everywhere(list(sheets.values()), len(samples.samples))
     whole = grader if isinstance(grader, CorpusGrader) else None
-    analysis = Analysis(samples, facts, arms, sheets, grader.name, places, plan, whole)
+    analysis = Analysis(samples, known, arms, sheets, grader.name, places, plan, whole)
     comparison = analysis.comparison(identity, job_id, started.isoformat(), fixed)
     _keep_scores(store, identity, analysis)
     comparison = replace(
@@ -148,6 +152,8 @@ def compare(
         ],
         spent=till.known,
         asked=till.asked,
+        asked_for=asked_for or {},
+        facts=facts or {},
     )
     store.finish(identity, comparison.as_json())
     return comparison

@@ -96,7 +96,7 @@ def reason(found: Difference, plan: Plan, noise: Noise | None) -> str:
 
 def _needed(found: Difference, plan: Plan) -> str:
     rows = adequacy.rows_for(found, alpha=plan.alpha)
-    return f"about {rows:,} rows find {100 * adequacy.WANTED:g} points (80 % power)"
+    return f"{adequacy.about(rows)} find {100 * adequacy.WANTED:g} points (80 % power)"
 
 
 def _parity(found: Difference, plan: Plan) -> str:
@@ -117,4 +117,4 @@ def _open_parity(found: Difference, plan: Plan, noise: Noise | None) -> str:
     if found.parity is None:
         return f"{open_}; {_needed(found, plan)}"
     rows = adequacy.rows_for_parity(found, margin, alpha=plan.alpha)
-    return f"{open_}; {rows:,} rows would if both are equal (80 % power), these are {found.n:,}"
+    return f"{open_}; {adequacy.about(rows)} would if both are equal (80 % power), these are {found.n:,}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from orchestrator.domain.canonical import digest
 from orchestrator.domain.comparing.arm import Plan
 from orchestrator.domain.errors import UsageError
+from orchestrator.domain.jobs.measurement import Measurement
 from orchestrator.grading.grader import ModelGrader
 from orchestrator.grading.registry import grader_for, make_grader
+from orchestrator.specs.building import arm_from, grader_from
 from orchestrator.usecases.comparing import arms as arm_names
 from orchestrator.usecases.comparing import compare as comparing
 from orchestrator.usecases.comparing.answering import Desk
@@ -20,7 +24,6 @@ from orchestrator.usecases.comparing.samples import read_samples, select
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from orchestrator.domain.clock import Clock
     from orchestrator.domain.comparing.answerbook import Comparisons, Recordings
@@ -39,14 +42,17 @@ if TYPE_CHECKING:
     from orchestrator.usecases.comparing.till import Till
 
 
+# What changes how fast a comparison is, and not what it says.
+_NOT_FACTS = frozenset(
+    {"concurrency", "max_cost", "allow_unpriced", "test", "training", "seen", "human"}
+)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What is asked for, in words.
+class Evaluation(Measurement):
+    """What is asked for, in words: a measurement, on which rows, and what it may cost.
 
     Attributes:
-        margin: in points; `max_missing` in percent.
-        baseline: the arm that the verdict is about; the best one when None.
-        candidates: arms that are to prove themselves; `make_arms` knows the usual ones.
         provider: profile that answers for arms that name nobody, where there is no job.
         training: rows that examples come from; the job's own when None.
         seen: rows that no test row may repeat; the training rows when empty.
@@ -54,30 +60,17 @@ class Evaluation:
     """
 
     test: Path
-    arms: Sequence[str] = ()
-    task: str | None = None
-    grader: str | None = None
-    margin: float | None = None
-    source: str | None = None
-    baseline: str | None = None
-    candidates: Sequence[str] = ()
     provider: str = ""
     max_cost: float | None = None
     allow_unpriced: bool = False
-    limit: int | None = None
-    slice_by: str | None = None
-    group_by: str | None = None
-    repeats: int = 1
-    temperature: float = 0.0
-    human: Path | None = None
-    seed: int = 0
-    max_tokens: int | None = None
-    max_missing: float = 1.0
-    concurrency: int = 8
-    allow_leakage: bool = False
-    drop_near: bool = False
     training: Path | None = None
     seen: Sequence[Path] = ()
+
+    @classmethod
+    def of(cls, measurement: Measurement, test: Path, **more: Any) -> Evaluation:
+        """A measurement on these rows."""
+        names = Measurement.__dataclass_fields__
+        return cls(**{name: getattr(measurement, name) for name in names}, test=test, **more)
 
     @property
     def grader_name(self) -> str:
@@ -94,6 +87,43 @@ class Evaluation:
     def arm_names(self) -> Sequence[str]:
         """The arms, or those that are asked of a job when none is named."""
         return self.arms or arm_names.DEFAULT_ARMS
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What was typed, without what has its usual value: a spec's `compare`, and the rows.
+
+        Paths are absolute, so that it means the same wherever it is written down.
+        """
+        usual, here = Measurement(), Path.cwd()
+        said = {name: getattr(self, name) for name in Measurement.__dataclass_fields__}
+        changed = {k: v for k, v in said.items() if v not in (getattr(usual, k), None, ())}
+        for name in {"arms", "candidates"} & changed.keys():
+            changed[name] = [arm_from(arm, here) for arm in changed[name]]
+        for name in {"baseline", "source"} & changed.keys():
+            changed[name] = arm_from(changed[name], here)
+        if "grader" in changed:
+            changed["grader"] = grader_from(changed["grader"], here)
+        if "human" in changed:
+            changed["human"] = str(here / changed["human"])
+        return {"test": str(here / self.test), **changed}
+
+    def facts(self, test: str, arms: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """Everything that makes two comparisons the same, but the job.
+
+        Args:
+            test: digest of the rows.
+            arms: name and note of each arm.
+        """
+        plain = {name: value for name, value in asdict(self).items() if name not in _NOT_FACTS}
+        human = digest(self.human.read_text("utf-8", "replace")) if self.human else None
+        return {
+            **plain,
+            "grader": self.grader_name,
+            "test": test,
+            "arms": [list(arm) for arm in arms],
+            "candidates": list(self.candidates),
+            "human": human,
+        }
 
 
 def anyone(_job: Job, _arms: Sequence[Arm]) -> None:
@@ -136,6 +166,7 @@ class Ready:
     bench: Bench | None
     desk: Desk
     store: Comparisons
+    wanted: Evaluation
     progress: Callable[[Progress], None] | None = None
 
     def run(self, begun: Callable[[str], None] | None = None) -> Comparison:
@@ -153,7 +184,14 @@ class Ready:
             grader=self.grader,
             bench=self.bench,
             begun=begun,
+            asked_for=self.wanted.words,
+            facts=self.facts,
         )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What makes it the same comparison as another one of this job."""
+        return self.wanted.facts(self.chosen.digest, [(arm.name, arm.note) for arm in self.arms])
 
 
 def make_ready(
@@ -221,6 +259,7 @@ def make_ready(
         bench=bench,
         desk=desk,
         store=shop.comparisons,
+        wanted=wanted,
         progress=progress,
     )
 

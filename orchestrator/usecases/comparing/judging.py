@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain.chat import ChatAnswer
 from orchestrator.domain.comparing.arm import Arm, Plan
-from orchestrator.domain.comparing.comparison import Corrected, Judging
-from orchestrator.domain.comparing.powered import FEWEST_LABELS, powered_mean
+from orchestrator.domain.comparing.comparison import Corrected, CorrectedDifference, Judging
+from orchestrator.domain.comparing.powered import (
+    FEWEST_LABELS,
+    Powered,
+    powered_difference,
+    powered_mean,
+)
 from orchestrator.domain.comparing.resampling import mean
 from orchestrator.domain.comparing.statistics import kappa
 from orchestrator.domain.errors import UsageError
@@ -67,6 +72,7 @@ class Bench:
     kin: Sequence[str] = ()
     verdicts: dict[tuple[int, str], bool] = field(default_factory=dict)
     corrected: list[Corrected] = field(default_factory=list)
+    differences: list[CorrectedDifference] = field(default_factory=list)
 
     def judge(
         self,
@@ -99,6 +105,7 @@ class Bench:
                             one = found[sample.row]
                             sheets[arm.name].score(place, one.value, one.reason)
             self._correct(arm.name, samples, sheets[arm.name])
+        self._correct_pairs(arms, samples, sheets)
 
     def expected(
         self, desk: Desk, arms: Sequence[Arm], samples: Sequence[Sample], plan: Plan
@@ -127,6 +134,7 @@ class Bench:
             labels=len(known),
             kappa=kappa(said, wanted) if known else None,
             corrected=self.corrected,
+            differences=self.differences,
         )
 
     def _arm(self, look: int, answers: Mapping[int, ChatAnswer]) -> Arm:
@@ -208,30 +216,79 @@ class Bench:
 
     def _correct(self, arm: str, samples: Sequence[Sample], sheet: Sheet) -> None:
         """The arm's mean as a person would give it, where enough of its answers have a label."""
-        said = {label.row: float(label.good) for label in self.human if label.arm == arm}
+        said = self._said(arm)
         places = [place for place in range(len(samples)) if sheet.has(place)]
-        scores = dict(zip(places, sheet.scores(places), strict=True))
-        known = [place for place in places if samples[place].row in said]
-        if len(known) < FEWEST_LABELS:
+        scores = sheet.scores(places)
+        found = _powered(samples, places, said, scores, powered_mean)
+        if found is not None:
+            low, high = max(0.0, found.low), min(1.0, found.high)
+            judged, labels = mean(scores), _labelled(samples, places, said)
+            self.corrected.append(
+                Corrected(
+                    arm=arm, value=found.value, low=low, high=high, judged=judged,
+                    labels=labels, weight=found.weight,
+                )
+            )  # fmt: skip
+
+    def _correct_pairs(
+        self, arms: Sequence[Arm], samples: Sequence[Sample], sheets: Mapping[str, Sheet]
+    ) -> None:
+        """The same for differences, on the rows that both arms answered and have labels of."""
+        if self.opponent is not None:
+            # A share of wins against another arm is no share of good answers.
             return
-        judged = [scores[place] for place in known]
-        labelled = set(known)
-        found = powered_mean(
-            [said[samples[place].row] for place in known],
-            judged,
-            [scores[place] for place in places if place not in labelled],
-        )
-        self.corrected.append(
-            Corrected(
-                arm=arm,
-                value=found.value,
-                low=max(0.0, found.low),
-                high=min(1.0, found.high),
-                judged=mean(list(scores.values())),
-                labels=len(known),
-                weight=found.weight,
-            )
-        )
+        pairs = [
+            (new.name, old.name)
+            for new in arms
+            if new.candidate
+            for old in arms
+            if not old.candidate and old.again is None
+        ]
+        for new, old in pairs:
+            mine, theirs = self._said(new), self._said(old)
+            said = {row: mine[row] - theirs[row] for row in mine.keys() & theirs.keys()}
+            both = sheets[new], sheets[old]
+            places = [p for p in range(len(samples)) if all(sheet.has(p) for sheet in both)]
+            scores = [a - b for a, b in zip(*(sheet.scores(places) for sheet in both), strict=True)]
+            found = _powered(samples, places, said, scores, powered_difference)
+            if found is not None:
+                self.differences.append(
+                    CorrectedDifference(
+                        candidate=new,
+                        baseline=old,
+                        value=found.value,
+                        low=found.low,
+                        high=found.high,
+                        judged=mean(scores),
+                        labels=_labelled(samples, places, said),
+                        weight=found.weight,
+                    )
+                )
+
+    def _said(self, arm: str) -> dict[int, float]:
+        return {label.row: float(label.good) for label in self.human if label.arm == arm}
+
+
+def _labelled(samples: Sequence[Sample], places: Sequence[int], said: Mapping[int, float]) -> int:
+    return sum(samples[place].row in said for place in places) if said else 0
+
+
+def _powered(
+    samples: Sequence[Sample],
+    places: Sequence[int],
+    said: Mapping[int, float],
+    scores: Sequence[float],
+    estimate: Callable[[Sequence[float], Sequence[float], Sequence[float]], Powered],
+) -> Powered | None:
+    """What the person would find on every place; None where too few have a label."""
+    if len(said) < FEWEST_LABELS:
+        return None
+    rows = [samples[place].row for place in places]
+    known = [(said[row], score) for row, score in zip(rows, scores, strict=True) if row in said]
+    if len(known) < FEWEST_LABELS:
+        return None
+    elsewhere = [score for row, score in zip(rows, scores, strict=True) if row not in said]
+    return estimate([y for y, _ in known], [f for _, f in known], elsewhere)
 
 
 def _opponent(grader: ModelGrader, arms: Sequence[Arm], plan: Plan) -> str | None:

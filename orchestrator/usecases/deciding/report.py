@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.canonical import digest
@@ -11,6 +12,7 @@ from orchestrator.domain.deciding.checklist import Answers
 from orchestrator.domain.deciding.evidence import DatasetFacts
 from orchestrator.domain.deciding.report import Inputs, Report, build
 from orchestrator.domain.errors import DatasetInvalid
+from orchestrator.domain.money.bill import Serving
 from orchestrator.grading.metrics import labels_of
 from orchestrator.grading.text import normalise
 from orchestrator.reports.html import to_html
@@ -18,15 +20,21 @@ from orchestrator.reports.json import to_json
 from orchestrator.reports.markdown import to_markdown
 from orchestrator.usecases.comparing.samples import read_samples, said
 from orchestrator.usecases.deciding.answers import read_numbers
-from orchestrator.usecases.jobs.dated import default_checklist, newest_lifecycle, newest_prices
+from orchestrator.usecases.jobs.dated import (
+    default_checklist,
+    newest_lifecycle,
+    newest_prices,
+    newest_tiers,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from orchestrator.domain.comparing.answerbook import Comparisons
     from orchestrator.domain.comparing.comparison import Comparison
+    from orchestrator.domain.jobs.deployment import Deployment
     from orchestrator.domain.jobs.job import Job
     from orchestrator.domain.jobs.lifecycle import Lifecycle
     from orchestrator.domain.ledger import DatasetStore, JobStore
@@ -48,6 +56,7 @@ def make_report(
     stage: str = "after_run",
     prices: PriceBook | None = None,
     lifecycle: Lifecycle | None = None,
+    deployments: Sequence[Deployment] = (),
 ) -> Report:
     """The report of a job, or of a comparison without one, from everything that is known now.
 
@@ -63,6 +72,7 @@ def make_report(
         stage: plan, after_run, migrate or switch.
         prices: what things cost; the newest file when None.
         lifecycle: until when models answer; the newest file when None.
+        deployments: of the job's model, newest first: what it costs by the hour.
     """
     checklist = default_checklist(stage)
     given = answers or Answers()
@@ -80,7 +90,21 @@ def make_report(
             lifecycle=lifecycle or newest_lifecycle(),
             now=now,
             version=version,
+            serving=_serving(job, deployments) if job else None,
         )
+    )
+
+
+def _serving(job: Job, deployments: Sequence[Deployment]) -> Serving | None:
+    """The deployment that stands, or is on its way; else the last one that ever stood."""
+    stood = [each for each in deployments if each.state.is_open or each.started_at]
+    found = next((each for each in stood if each.state.is_open), None) or next(iter(stood), None)
+    if found is None:
+        return None
+    sku, tier = newest_tiers(job.kind).named(found.sku)
+    ends = tier.ends_after if tier else None
+    return Serving(
+        found.name, sku, tier.tier if tier else None, ends / timedelta(hours=1) if ends else None
     )
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.checking.limits import limits_of, targets
@@ -26,11 +24,13 @@ from orchestrator.usecases.jobs.request_limits import Wanted
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from orchestrator.domain.jobs.lifecycle import Lifecycle
     from orchestrator.domain.money.prices import PriceBook
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities
+    from orchestrator.usecases.jobs.ledger import Drafts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +134,10 @@ def plan(
     prices: PriceBook,
     lifecycle: Lifecycle,
     now: datetime,
+    *,
+    drafts: Drafts,
 ) -> Iterator[Plan]:
-    """Validate the files, count and price; the prepared bytes live while the block runs.
+    """Validate the files, count and price; the prepared bytes live in a draft while the block runs.
 
     Raises:
         DatasetInvalid: a file has errors; nothing was sent.
@@ -146,12 +148,10 @@ def plan(
     sold_by, today = capabilities.prices or request.profile.kind, now.date()
     refuse_untrainable(lifecycle, sold_by, request.model, request.method, today)
     notes: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="ftctl-") as folder:
-        training = _prepared(request, Split.TRAIN, Path(folder), now, notes)
+    with drafts() as folder:
+        training = _prepared(request, Split.TRAIN, folder, now, notes)
         validation = (
-            _prepared(request, Split.VALIDATION, Path(folder), now, notes)
-            if request.validation
-            else None
+            _prepared(request, Split.VALIDATION, folder, now, notes) if request.validation else None
         )
         _check_grader(request, training, validation, notes)
         epochs = request.hyperparameters.n_epochs or default_epochs(training.dataset.rows)

@@ -79,8 +79,15 @@ def record(
     return job
 
 
-def advance(job: Job, provider: Provider, ledger: Ledger) -> Job:
+def advance(job: Job, provider: Provider, ledger: Ledger, *, look: bool = False) -> Job:
     """Take an unsent job as far as it goes: upload, wait for the files, one POST.
+
+    Args:
+        job: planned, uploading or ready.
+        provider: of its profile.
+        ledger: where every step is written down.
+        look: before the POST, ask the provider for the token: the ledger may be a copy from before
+            the job was sent.
 
     Returns:
         The job as it stands: at the provider, rejected, or unknown.
@@ -101,7 +108,8 @@ def advance(job: Job, provider: Provider, ledger: Ledger) -> Job:
         job = _upload(job, provider, ledger)
         failpoints.reach("submit.ready")
     if job.status is JobStatus.READY:
-        job = _send(job, provider, ledger)
+        found = _sent_before(job, provider) if look else None
+        job = _send(job, provider, ledger, found)
     return job
 
 
@@ -285,8 +293,23 @@ def _remember(digest: str, remote: RemoteFile, provider: Provider, ledger: Ledge
     )
 
 
-def _send(job: Job, provider: Provider, ledger: Ledger) -> Job:
-    """The one POST. `submitting` is on disk before it, its outcome after it."""
+def _sent_before(job: Job, provider: Provider) -> RemoteJob | None:
+    """The job that carries our token though our ledger says that it was never sent.
+
+    So it is after a backup of the ledger was restored. Where an idempotency key stands for the
+    token, or no list is to be had, nothing is known.
+    """
+    if provider.capabilities.idempotency_key:
+        return None
+    try:
+        found = [each for each in provider.list_jobs(job.token) if each.token == job.token]
+    except AnswerIsNo:
+        return None
+    return found[0] if found else None
+
+
+def _send(job: Job, provider: Provider, ledger: Ledger, found: RemoteJob | None) -> Job:
+    """The one POST. `submitting` is on disk before it, its outcome after it; none if it was found."""
     # A provider that honours an idempotency key answers a repeated POST with the same job: only
     # there may an unclear answer be followed by the same question.
     attempts = _KEY_ATTEMPTS if provider.capabilities.idempotency_key else 1
@@ -294,6 +317,10 @@ def _send(job: Job, provider: Provider, ledger: Ledger) -> Job:
     job = ledger.jobs.change(
         job, now, "request is about to leave", JobStatus.SUBMITTING, sent_at=now, absent_at=None
     )
+    if found is not None:
+        return accept(
+            job, found, now, ledger, "found at the provider, though it was never sent here"
+        )
     failpoints.reach("submit.submitting")
     for attempt in range(1, attempts + 1):
         try:

@@ -7,7 +7,6 @@ comparison, before there is an answer of the new model.
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities
     from orchestrator.usecases.jobs.intent import PreparedFile
+    from orchestrator.usecases.jobs.ledger import Drafts
     from orchestrator.usecases.moving.carrying import Carried
 
 _WITHOUT_MODEL = frozenset({JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.REJECTED})
@@ -119,6 +119,7 @@ def prepare(
     prices: PriceBook,
     lifecycle: Lifecycle,
     now: datetime,
+    drafts: Drafts,
 ) -> Iterator[Migration]:
     """Translate, carry the data over, validate and price; the files live while the block runs.
 
@@ -131,6 +132,7 @@ def prepare(
         prices: of training.
         lifecycle: of models.
         now: the time.
+        drafts: where the files live.
 
     Raises:
         UsageError: the data is not here, or the target cannot do it.
@@ -154,11 +156,11 @@ def prepare(
         suffix_limit=capabilities.suffix_limit,
     )
     translation = translate(recipe, target)
-    with tempfile.TemporaryDirectory(prefix="ftctl-") as folder:
-        training = _carry(wish, original, Path(folder), held_out)
-        validation = _validation(wish, datasets, Path(folder), held_out)
+    with drafts() as folder:
+        training = _carry(wish, original, folder, held_out)
+        validation = _validation(wish, datasets, folder, held_out)
         request = _request(wish, translation, training, validation)
-        with planning.plan(request, capabilities, prices, lifecycle, now) as plan:
+        with planning.plan(request, capabilities, prices, lifecycle, now, drafts=drafts) as plan:
             yield Migration(
                 wish=wish,
                 recipe=recipe,

@@ -29,7 +29,7 @@ from orchestrator.usecases.deciding import report as reporting
 from orchestrator.usecases.jobs.lifetimes import refuse_closed
 from orchestrator.usecases.jobs.submit import record, submit
 from orchestrator.usecases.jobs.sync import sync_job
-from orchestrator.usecases.pipelines.measurements import finished, limited
+from orchestrator.usecases.pipelines.measurements import adopted, finished, limited
 from orchestrator.usecases.pipelines.pipeline import winner, worth
 from orchestrator.usecases.pipelines.summary import Measured, Outcome, summarise
 from orchestrator.usecases.pipelines.sweep import Choice, choose, known_choice
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.jobs.job import Job
     from orchestrator.domain.jobs.spec import Spec
     from orchestrator.domain.provider import Provider
+    from orchestrator.usecases.jobs.intent import Intent
     from orchestrator.usecases.pipelines.measurements import Rehearsal
     from orchestrator.usecases.pipelines.pipeline import PipelinePlan
     from orchestrator.usecases.pipelines.summary import Summary
@@ -60,12 +61,15 @@ class How:
         wait: stay until every job has ended; else do what can be done now.
         retry_failed: ask once more for trainings that failed.
         max_cost: dollars; the lower of this and the file's own limit holds.
+        allow_unpriced: submit and ask although nobody knows what it costs; what has a price keeps
+            to the limits.
         source: digest of the file's values, to be remembered.
     """
 
     wait: bool = True
     retry_failed: bool = False
     max_cost: float | None = None
+    allow_unpriced: bool = False
     source: str = ""
 
 
@@ -130,12 +134,18 @@ class _Application:
 
     def _refuse_dear(self) -> None:
         limit, plan = self._limit(), self.plan
-        if limit is None or plan.fits(limit):
+        allowed = self.how.allow_unpriced
+        if limit is None or plan.fits(limit, allow_unpriced=allowed):
             return
+        if allowed:
+            raise UsageError(
+                f"What has a price here costs more than the budget of ${limit:g}; nothing was sent.",
+                hint="raise budget.max_cost, or take fewer rows, points or tasks",
+            )
         if plan.usd is None or plan.spent_usd is None:
             raise UsageError(
                 "The budget cannot hold: something here has no price in the price file.",
-                hint="leave out the budget, or what is unpriced (ftctl plan says which)",
+                hint="--allow-unpriced, or leave out what has no price (ftctl plan says which)",
             )
         before = f", after ${plan.spent_usd:.2f} before" if plan.spent_usd else ""
         raise UsageError(
@@ -168,7 +178,7 @@ class _Application:
         provider = ledger.provider(self.spec.provider)
         if not self.how.retry_failed:
             self._refuse_closed(provider)
-        job = record(training.plan.intent(provider.account), ledger, again=True)
+        job = record(self._intent(training, provider), ledger, again=True)
         failpoints.reach("apply.recorded")
         self._bind(training, job)
         failpoints.reach("apply.bound")
@@ -179,6 +189,9 @@ class _Application:
                 training = with_job(training, submit(job, provider, ledger))
         failpoints.reach("apply.submitted")
         return training
+
+    def _intent(self, training: Training, provider: Provider) -> Intent:
+        return training.plan.intent(provider.account, allow_unpriced=self.how.allow_unpriced)
 
     def _refuse_closed(self, provider: Provider) -> None:
         """Ask nothing of an account that the provider has closed."""
@@ -247,7 +260,14 @@ class _Application:
             self.choices[name] = known
             return
         try:
-            choice = choose(self.spec.name, task, points, self.workshop, self._left())
+            choice = choose(
+                self.spec.name,
+                task,
+                points,
+                self.workshop,
+                self._left(),
+                allow_unpriced=self.how.allow_unpriced,
+            )
         except _ITS_OWN as error:
             self.errors[f"choose:{name}"] = error
             return
@@ -272,6 +292,10 @@ class _Application:
         known = history.find(rehearsal.step, rehearsal.identity_for(job))
         earlier = known.comparison_id if known else None
         found = finished(earlier, job, self.workshop) if earlier else None
+        if found is None and earlier is None:
+            found = adopted(rehearsal, job, self.workshop)
+            if found is not None:
+                self._begun(rehearsal, job, found.id)
         if found is None:
             found = self._asked(rehearsal, job, earlier)
             failpoints.reach("apply.compared")
@@ -287,7 +311,10 @@ class _Application:
         workshop.ledger.say(
             f"{rehearsal.step}: {rehearsal.rows} samples x {', '.join(rehearsal.arms)}"
         )
-        wanted, shop = limited(rehearsal.wanted, self._left()), workshop.shop
+        allowed, shop = self.how.allow_unpriced, workshop.shop
+        # A limit cannot be held over what nobody knows; then the leave to ask is all there is.
+        dollars = None if allowed and rehearsal.usd is None else self._left()
+        wanted = limited(rehearsal.wanted, dollars, allow_unpriced=allowed)
         with shop.till(job, wanted, f"{self.spec.name} {rehearsal.step}") as till:
             ready = make_ready(job, wanted, shop, till, workshop.show)
             if ready.chosen.digest != rehearsal.test_digest:
@@ -325,6 +352,7 @@ class _Application:
             now=ledger.clock.now(),
             costs=self.workshop.costs,
             version=self.workshop.version,
+            deployments=self.workshop.deployments(job.id),
         )
 
     def _summary(self) -> Summary:

@@ -50,8 +50,21 @@ def spec_of(job: Job, datasets: DatasetStore, reward: Path | None = None) -> dic
     return {name: value for name, value in values.items() if value not in (None, {})}
 
 
+def measured_by(comparison: Comparison | None) -> dict[str, Any]:
+    """How the job was measured, as values of a spec: `compare`, and `data` with the test rows.
+
+    Empty where nothing was measured, or nobody knows any more on which file.
+    """
+    asked = dict(comparison.asked_for) if comparison else {}
+    test = Path(asked.pop("test", ""))
+    files = [test, *([Path(asked["human"])] if "human" in asked else [])]
+    if not all(file.is_file() for file in files):
+        return {}
+    return {"data": {"test": str(test)}, "compare": asked or {"grader": "exact"}}
+
+
 def compare_comment(comparison: Comparison | None) -> str:
-    """The measurement that the job has, as a comment: its test file is not known any more."""
+    """What to add so that the job is measured, where its test file is not known any more."""
     arms = [arm.name for arm in comparison.arms if arm.again is None] if comparison else []
     lines = [
         "# compare:                   # add data.test and take the # away to measure it as well",

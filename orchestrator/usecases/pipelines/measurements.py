@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.canonical import digest
+from orchestrator.domain.canonical import digest, plain_json
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.jobs.job import Job, JobStatus
 from orchestrator.domain.jobs.pipeline import StepState, changes
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from orchestrator.usecases.pipelines.workshop import Workshop
 
 _AUTO, _AUTO_SHOTS = "few-shot:auto", "few-shot:8"
-# What changes how fast a comparison is, and not what it says.
-_NOT_FACTS = frozenset(
-    {"concurrency", "max_cost", "allow_unpriced", "test", "training", "seen", "human"}
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +106,7 @@ def rehearse(
         DatasetInvalid: the test rows do.
     """
     assert task.compare is not None
-    wanted = evaluation(task.compare, test, plan.training.content, seen)
+    wanted = Evaluation.of(task.compare, test, training=plan.training.content, seen=tuple(seen))
     training = read_samples(plan.training.content)
     chosen = chosen_rows(wanted, training)
     fixed = fixed_plan(wanted, chosen)
@@ -126,7 +122,13 @@ def rehearse(
         cheapest=partial(cheapest, workshop.shop),
     )
     names = [name.replace(_AUTO, _AUTO_SHOTS) for name in wanted.arm_names]
-    arms = make_arms(names, context, source=wanted.source)
+    arms = make_arms(
+        names,
+        context,
+        source=wanted.source,
+        baseline=wanted.baseline,
+        candidates=wanted.candidates,
+    )
     desk = Desk(
         run=None,
         chat=Nobody(),
@@ -154,16 +156,8 @@ def rehearse(
         arms=list(wanted.arm_names),
         calls=len(chosen.samples) * len(arms) * fixed.repeats,
         usd=usd,
-        facts=_facts(wanted, chosen.digest, [[arm.name, arm.note] for arm in arms]),
+        facts=wanted.facts(chosen.digest, [(arm.name, arm.note) for arm in arms]),
     )
-
-
-def evaluation(
-    compare: CompareSpec, test: Path, training: Path, seen: Sequence[Path]
-) -> Evaluation:
-    """What is asked for, in the words of `ftctl compare`."""
-    values = {name: value for name, value in asdict(compare).items() if name != "gate"}
-    return Evaluation(**values, test=test, training=training, seen=tuple(seen))
 
 
 def state_of(
@@ -175,6 +169,9 @@ def state_of(
         return (StepState.NEW if before is None else StepState.WAITS), [], None
     known = history.find(rehearsal.step, rehearsal.identity_for(job))
     if known is None or known.comparison_id is None:
+        same = adopted(rehearsal, job, workshop)
+        if same is not None:
+            return StepState.EXISTS, [], same
         if before is None:
             return StepState.NEW, [], None
         return StepState.CHANGED, changes(before.facts, rehearsal.facts_for(job)), None
@@ -182,23 +179,17 @@ def state_of(
     return (StepState.EXISTS if found else StepState.UNDER_WAY), [], found
 
 
+def adopted(rehearsal: Rehearsal, job: Job, workshop: Workshop) -> Comparison | None:
+    """The same comparison where `ftctl compare` made it and no pipeline did: it stands, too."""
+    wanted = plain_json(rehearsal.facts)
+    results = workshop.shop.comparisons.all(job.id)
+    return next((found for found in results if found.facts == wanted), None)
+
+
 def finished(comparison: str, job: Job, workshop: Workshop) -> Comparison | None:
     """A comparison of that job, if it has a result."""
     results = workshop.shop.comparisons.all(job.id)
     return next((found for found in results if found.id == comparison), None)
-
-
-def _facts(wanted: Evaluation, test: str, arms: list[list[str]]) -> dict[str, Any]:
-    plain = {name: value for name, value in asdict(wanted).items() if name not in _NOT_FACTS}
-    human = digest(wanted.human.read_text("utf-8", "replace")) if wanted.human else None
-    return {
-        **plain,
-        "grader": wanted.grader_name,
-        "test": test,
-        "arms": arms,
-        "candidates": list(wanted.candidates),
-        "human": human,
-    }
 
 
 def _as_if(plan: Plan, account: str) -> Job:
@@ -227,6 +218,9 @@ def _host(workshop: Workshop, name: str) -> Host:
     return Host(name, profile.kind, "", Nobody())
 
 
-def limited(wanted: Evaluation, dollars: float | None) -> Evaluation:
-    """The same with a limit of money."""
-    return wanted if dollars is None else replace(wanted, max_cost=max(dollars, 0.0))
+def limited(
+    wanted: Evaluation, dollars: float | None, *, allow_unpriced: bool = False
+) -> Evaluation:
+    """The same with a limit of money, and with leave to ask what nobody knows the price of."""
+    most = wanted.max_cost if dollars is None else max(dollars, 0.0)
+    return replace(wanted, max_cost=most, allow_unpriced=allow_unpriced)

@@ -75,12 +75,25 @@ class PipelinePlan:
         compared = [worth(c.result) for c in self.comparisons if c.result is not None]
         return total([self.committed_usd, *compared])
 
-    def fits(self, limit: float | None) -> bool:
-        """Whether everything together stays within so many dollars; never where a price lacks."""
+    def fits(self, limit: float | None, *, allow_unpriced: bool = False) -> bool:
+        """Whether everything together stays within so many dollars.
+
+        Args:
+            limit: dollars; None for no limit.
+            allow_unpriced: what has no price counts as nothing; else it never fits.
+        """
         if limit is None:
             return True
-        everything = total([self.spent_usd, self.usd])
-        return everything is not None and everything <= limit
+        amounts = [
+            *(t.job.estimate_usd for t in self.trainings if t.job is not None),
+            *(worth(c.result) for c in self.comparisons if c.result is not None),
+            *(t.plan.estimate_json()["usd"] for t in self.trainings if t.state.is_to_do),
+            *(c.rehearsal.usd for c in self.comparisons if c.state is not StepState.EXISTS),
+            self.choosing_usd,
+        ]
+        if None in amounts and not allow_unpriced:
+            return False
+        return sum(amount or 0.0 for amount in amounts) <= limit
 
     @property
     def is_done(self) -> bool:

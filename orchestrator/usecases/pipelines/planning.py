@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,9 +23,10 @@ from orchestrator.grading.registry import make_grader
 from orchestrator.specs.building import compare_steps, task_steps
 from orchestrator.specs.document import SpecInvalid
 from orchestrator.usecases.comparing.arm_specs import parse_arm
+from orchestrator.usecases.comparing.evaluation import Evaluation
 from orchestrator.usecases.jobs import plan as planning
 from orchestrator.usecases.jobs.request_limits import FLAGS
-from orchestrator.usecases.pipelines.measurements import Rehearsal, evaluation, rehearse, state_of
+from orchestrator.usecases.pipelines.measurements import Rehearsal, rehearse, state_of
 from orchestrator.usecases.pipelines.pipeline import PipelinePlan, PlannedComparison, total, winner
 from orchestrator.usecases.pipelines.sweep import expected, known_choice
 from orchestrator.usecases.pipelines.task_data import (
@@ -71,7 +71,7 @@ def plan_pipeline(document: Document, spec: Spec, workshop: Workshop) -> Iterato
         SpecInvalid: everything that is wrong, at once; nothing was sent.
     """
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftctl-spec-")))
+        folder = stack.enter_context(workshop.ledger.drafts())
         yield _Planner(document, spec, workshop, stack, folder).plan()
 
 
@@ -255,6 +255,7 @@ class _Planner:
                 self.workshop.shop.prices,
                 self.workshop.shop.lifecycle,
                 self.workshop.ledger.clock.now(),
+                drafts=self.workshop.ledger.drafts,
             )
         )
         made_here = [str(path) for path in files.names]
@@ -325,9 +326,10 @@ class _Planner:
     def _words(self, task: TaskSpec) -> bool:
         """Arms and grader as far as they can be checked without rows; whether all is well."""
         assert task.compare is not None
-        wanted = evaluation(task.compare, Path(), Path(), ())
+        wanted = Evaluation.of(task.compare, Path())
         checks: list[Callable[[], object]] = [lambda: make_grader(wanted.grader_name)]
-        checks += [partial(parse_arm, name) for name in wanted.arm_names]
+        roles = [*wanted.candidates, *filter(None, (wanted.source, wanted.baseline))]
+        checks += [partial(parse_arm, name) for name in (*wanted.arm_names, *roles)]
         before = len(self.mistakes)
         for check in checks:
             try:

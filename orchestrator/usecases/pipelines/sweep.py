@@ -20,7 +20,7 @@ from orchestrator.usecases.comparing.evaluation import Evaluation, fixed_plan
 from orchestrator.usecases.comparing.measuring import measure
 from orchestrator.usecases.comparing.samples import SampleSet, read_samples
 from orchestrator.usecases.comparing.till import Till
-from orchestrator.usecases.pipelines.measurements import Nobody, evaluation, limited
+from orchestrator.usecases.pipelines.measurements import Nobody, limited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,6 +72,8 @@ def choose(
     trainings: Sequence[Training],
     workshop: Workshop,
     dollars: float | None,
+    *,
+    allow_unpriced: bool = False,
 ) -> Choice:
     """Judge every point that has a model on validation rows, and keep what came out.
 
@@ -81,6 +83,7 @@ def choose(
         trainings: its points; those without a model are left out.
         workshop: where it is kept, and who is asked.
         dollars: that asking may cost; None for no limit.
+        allow_unpriced: ask although nobody knows the price.
 
     Raises:
         AnswerIsNo: no point has a model, or none can be judged.
@@ -94,7 +97,7 @@ def choose(
     if by == "validation_loss":
         values = {t.step: loss for t in alive if (loss := _loss(t.model, workshop)) is not None}
     else:
-        values, usd = _scores(task, alive, workshop, dollars)
+        values, usd = _scores(task, alive, workshop, dollars, allow_unpriced)
     if not values:
         raise AnswerIsNo(
             f"No job of the sweep of '{task.name}' tells a validation loss.",
@@ -143,7 +146,7 @@ def expected(task: TaskSpec, plan: Plan, workshop: Workshop) -> float | None:
 def _wanted(task: TaskSpec, path: Path) -> Evaluation:
     if task.compare is None:
         return Evaluation(test=path)
-    return evaluation(task.compare, path, path, ())
+    return Evaluation.of(task.compare, path, training=path)
 
 
 def _facts(task: TaskSpec, trainings: Sequence[Training]) -> dict[str, Any]:
@@ -168,7 +171,11 @@ def _loss(job: Job | None, workshop: Workshop) -> float | None:
 
 
 def _scores(
-    task: TaskSpec, alive: Sequence[Training], workshop: Workshop, dollars: float | None
+    task: TaskSpec,
+    alive: Sequence[Training],
+    workshop: Workshop,
+    dollars: float | None,
+    allow_unpriced: bool,
 ) -> tuple[dict[str, float], float | None]:
     """The mean score of every tuned model on the validation rows, and what asking cost."""
     first = alive[0].model
@@ -176,7 +183,7 @@ def _scores(
     assert first.validation is not None
     path = workshop.shop.datasets.path(first.validation)
     rows = read_samples(path)
-    wanted = limited(_wanted(task, path), dollars)
+    wanted = limited(_wanted(task, path), dollars, allow_unpriced=allow_unpriced)
     plan = fixed_plan(wanted, SampleSet(samples=rows, digest=""))
     shop = workshop.shop
     values = {}

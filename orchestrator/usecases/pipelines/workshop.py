@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.domain.comparing.arm import Progress
+    from orchestrator.domain.jobs.deployment import Deployment
     from orchestrator.domain.jobs.job import Job
     from orchestrator.domain.jobs.pipeline import Pipelines
     from orchestrator.domain.profile import Profile
@@ -25,6 +26,7 @@ class Workshop:
         profile: the profile of a name; `capabilities` what its provider can do.
         wait: stays with a job to its end.
         show: is told of answers as they come.
+        deployments: of a job's model, newest first, for reports.
         costs: numbers of ftctl.toml for reports; `version` of ftctl.
     """
 
@@ -35,5 +37,6 @@ class Workshop:
     capabilities: Callable[[Profile], Capabilities]
     wait: Callable[[Job, Provider], Job]
     show: Callable[[Progress], None] | None = None
+    deployments: Callable[[str], Sequence[Deployment]] = lambda _job: ()
     costs: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
