@@ -6,7 +6,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ftctl_worker import adapters
+from ftctl_worker import adapters, llama
 from ftctl_worker.batches import epoch_order
 from ftctl_worker.forward import Forward
 from ftctl_worker.loading import device
@@ -24,6 +24,7 @@ from worker_shared import (
     in_turn,
     make_rows,
     passes_for,
+    trained,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -102,17 +103,16 @@ def our_steps(
     """Take a step of our loop for each batch; without ``lean`` through peft's own layers."""
     torch.manual_seed(SEED)
     model = adapters.attach(loaded.model, DEFAULTS)
+    stand_in = llama.lean(model, [adapters.ALONE]) if lean else None
     if lean:
         slim(model)
     model.train()
-    objective = Answers(rows, Forward(model, half=loaded.is_half), passes_for(loaded))
-    parameters = adapters.trainable(model)
-    optimizer = torch.optim.AdamW(parameters.values(), lr=RATE, weight_decay=0.0, fused=True)
+    forward = Forward(model, half=loaded.is_half, lean=stand_in)
+    objective = Answers(rows, forward, passes_for(loaded, stand_in))
+    optimizer = trained(model, stand_in)
     for numbers in order:
         result = objective.learn(numbers)
-        torch.nn.utils.clip_grad_norm_(parameters.values(), CLIP, foreach=True)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
         yield result
 
 

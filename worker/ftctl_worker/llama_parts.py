@@ -1,0 +1,195 @@
+"""The parts of a decoder layer like Llama's, forwards and backwards, over packed tokens.
+
+Autograd would take the same steps, but one node, one check and often one copy at a time; with thin
+batches that costs more than the arithmetic. Only LoRA matrices and inputs have gradients here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ftctl_worker.flat import Low
+    from ftctl_worker.packing import Group
+
+    Rows = Callable[[torch.Tensor], torch.Tensor]
+    Parts = Sequence[tuple[Low, Low | None, Rows]]
+
+__all__ = ["Attention", "Linear", "Norm", "Parts", "swish", "swish_back", "turn", "turn_back"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Linear layers that read the same input, as one: weight of shape (outputs, inputs)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+
+    def forward(
+        self, x: torch.Tensor, parts: Parts, add: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the outputs for x (places, inputs), on top of ``add``, and x A' of each part."""
+        offset = self.bias if add is None else add
+        weight = self.weight.t()
+        out = x @ weight if offset is None else torch.addmm(offset, x, weight)
+        if add is not None and self.bias is not None:
+            out += self.bias
+        inners = []
+        for low, _, rows in parts:
+            inner = _product(rows(x), low.a.mT).mul_(low.scale)
+            mine = rows(out)
+            for up in low.ups:
+                _add_product(mine[..., up.first : up.last], inner[..., up.left : up.right], up.b.mT)
+            inners.append(inner)
+        return out, inners
+
+    def backward(  # noqa: PLR0917
+        self,
+        grad: torch.Tensor,
+        x: torch.Tensor,
+        parts: Parts,
+        inners: Sequence[torch.Tensor],
+        *,
+        needs_input: bool = True,
+    ) -> torch.Tensor | None:
+        """Write the gradients of each part's A and B, and return that of x, where it is needed."""
+        x_grad = grad @ self.weight if needs_input else None
+        for (low, gradient, rows), inner in zip(parts, inners, strict=True):
+            mine = rows(grad)
+            inner_grad = torch.empty_like(inner)
+            for up, its in zip(low.ups, gradient.ups, strict=True):
+                own, columns = mine[..., up.first : up.last], slice(up.left, up.right)
+                _product(own, up.b, out=inner_grad[..., columns])
+                _product(own.mT, inner[..., columns], out=its.b)
+            inner_grad.mul_(low.scale)
+            _product(inner_grad.mT, rows(x), out=gradient.a)
+            if x_grad is not None:
+                _add_product(rows(x_grad), inner_grad, low.a)
+        return x_grad
+
+
+def _product(x: torch.Tensor, y: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    return torch.mm(x, y, out=out) if x.dim() == 2 else torch.bmm(x, y, out=out)
+
+
+def _add_product(out: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> None:
+    if x.dim() == 2:
+        out.addmm_(x, y)
+    else:
+        out.add_(torch.bmm(x, y))
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A root mean square norm, computed in fp32 whatever the numbers are."""
+
+    weight: torch.Tensor
+    epsilon: float
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x (places, width) at its size, and by what it was multiplied (places, 1)."""
+        wide = x.float()
+        size = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        factor = size.square_().div_(x.shape[-1]).add_(self.epsilon).rsqrt_()
+        return (wide * factor).to(x.dtype).mul_(self.weight), factor
+
+    def backward(
+        self, grad: torch.Tensor, x: torch.Tensor, factor: torch.Tensor, add: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the gradient of x, on top of ``add``; both ``grad`` and ``add`` are used up."""
+        grad.mul_(self.weight)
+        share = (grad * x).sum(-1, keepdim=True, dtype=torch.float32)
+        share.mul_(factor**3).div_(-x.shape[-1])
+        factor, share = factor.to(x.dtype), share.to(x.dtype)
+        return add.addcmul_(grad, factor).addcmul_(x, share)
+
+
+def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Turn heads x (places, heads, 2, half) by the angles of their places, in place.
+
+    ``cos`` and ``sin`` are of shape (places, 1, 2, half), the first half of ``sin`` negated.
+    """
+    other = x.flip(2)
+    x.mul_(cos).addcmul_(other, sin)
+
+
+def turn_back(grad: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Turn a gradient as :func:`turn` would turn it the other way, in place."""
+    other = (grad * sin).flip(2)
+    grad.mul_(cos).add_(other)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Causal attention over groups of padded rows, heads of keys shared by those of queries."""
+
+    heads: int
+    kv_heads: int
+    width: int
+    scale: float
+
+    def forward(self, slots: torch.Tensor, groups: Sequence[Group]) -> tuple[torch.Tensor, Any]:
+        """Return for q, k and v side by side (slots, all their heads) the outputs, and a tape."""
+        outs, tape = [], []
+        for group in groups:
+            q, k, v = self._split(slots[group.start : group.end], group)
+            out, sums = _attend(q, k, v, 0.0, is_causal=True, scale=self.scale)
+            outs.append(_flat(out))
+            tape.append((q, k, v, out, sums))
+        return outs[0] if len(outs) == 1 else torch.cat(outs), tape
+
+    def backward(self, grad: torch.Tensor, tape: Any, groups: Sequence[Group]) -> torch.Tensor:
+        """Return the gradient of the slots."""
+        whole = grad.new_empty(len(grad), (self.heads + 2 * self.kv_heads) * self.width)
+        for group, (q, k, v, out, sums) in zip(groups, tape, strict=True):
+            own = grad[group.start : group.end].view(group.rows, -1, self.heads, self.width)
+            grads = _attend_back(
+                own.transpose(1, 2), q, k, v, out, sums, 0.0, is_causal=True, scale=self.scale
+            )
+            mine = whole[group.start : group.end].view(group.rows, own.shape[1], -1, self.width)
+            at = self.heads
+            mine[:, :, :at] = grads[0].transpose(1, 2)
+            for one in grads[1:]:
+                shared = one.unflatten(1, (self.kv_heads, -1)).sum(2)
+                mine[:, :, at : at + self.kv_heads] = shared.transpose(1, 2)
+                at += self.kv_heads
+        return whole
+
+    def _split(self, slots: torch.Tensor, group: Group) -> list[torch.Tensor]:
+        heads = slots.view(group.rows, -1, self.heads + 2 * self.kv_heads, self.width)
+        q, k, v = heads.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
+        times = self.heads // self.kv_heads
+        if times > 1:
+            k, v = (one.repeat_interleave(times, dim=2) for one in (k, v))
+        return [one.transpose(1, 2) for one in (q, k, v)]
+
+
+def _flat(out: torch.Tensor) -> torch.Tensor:
+    return out.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+_attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_attend_back = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+def swish(both: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return for gate and up, side by side, the gate's share and the product."""
+    gate, up = both.chunk(2, dim=-1)
+    share = functional.silu(gate)
+    return share, share * up
+
+
+def swish_back(grad: torch.Tensor, both: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of gate and up, side by side."""
+    gate, up = both.chunk(2, dim=-1)
+    found = torch.empty_like(both)
+    gate_grad, up_grad = found.chunk(2, dim=-1)
+    torch.mul(grad, share, out=up_grad)
+    torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=gate_grad)
+    return found

@@ -1,0 +1,135 @@
+"""Where the tokens of a batch stand when no place is left for what fills rows up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ftctl_worker.batches import cut_lengths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftctl_worker.batches import Batch
+
+__all__ = ["Group", "Packing", "pack"]
+
+_STEP = 32
+_GROUP_OVERHEAD = 128
+_MOST_WASTE = 1.25
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of like length whose attention is computed at once: slots ``start`` to ``end``."""
+
+    start: int
+    end: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The tokens of a batch in one line, those of each part beside each other.
+
+    ``ids`` and ``positions`` are of shape (places,). A few places at the end of a part belong to no
+    row: they keep shapes few, and nothing is learned from them. Attention needs rows apart, in
+    slots: ``to_slots`` says for each slot which place it holds, ``to_places`` for each place which
+    slot. ``learned`` are the places whose next token is learned, row by row. ``ends`` are the
+    places at which the parts end, ``learned_ends`` the same among ``learned``; parts are of the same
+    size where ``is_even``.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    to_slots: torch.Tensor
+    to_places: torch.Tensor
+    groups: tuple[Group, ...]
+    learned: torch.Tensor
+    ends: tuple[int, ...]
+    learned_ends: tuple[int, ...]
+    is_even: bool
+
+
+def pack(batch: Batch, parts: Sequence[tuple[int, int]]) -> Packing:
+    """Put the rows of a batch into one line; ``parts`` are runs of rows, from first to past last."""
+    lengths = batch.real.sum(1).tolist()
+    sizes, is_even = _sizes([sum(lengths[start:end]) for start, end in parts])
+    starts, ends = _starts(lengths, parts, sizes)
+    places = sum(sizes)
+    row_of = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    position = torch.arange(len(row_of)) - torch.tensor(_before(lengths))[row_of]
+    place = torch.tensor(starts)[row_of] + position
+    spare = ends[-1] - 1  # nobody's: there is one at least
+    groups, first_slot, slots = _groups(lengths)
+    slot = torch.tensor(first_slot)[row_of] + position
+    # A row's slots are more than its tokens, so this one is nobody's either.
+    empty = first_slot[0] + lengths[0]
+    wanted = batch.learned[:, 1:]
+    wanted_at = wanted.nonzero()
+    per_row = wanted.sum(1).tolist()
+    return Packing(
+        ids=_filled(places, place, batch.ids[batch.real], int(batch.ids[0, 0])),
+        positions=_filled(places, place, position, 0),
+        to_slots=_filled(slots, slot, place, spare),
+        to_places=_filled(places, place, slot, empty),
+        groups=groups,
+        learned=torch.tensor(starts)[wanted_at[:, 0]] + wanted_at[:, 1],
+        ends=tuple(ends),
+        learned_ends=tuple(sum(per_row[:end]) for _, end in parts),
+        is_even=is_even,
+    )
+
+
+def _filled(size: int, at: torch.Tensor, values: torch.Tensor, filler: int) -> torch.Tensor:
+    found = torch.full((size,), filler)
+    found[at] = values
+    return found
+
+
+def _before(numbers: Sequence[int]) -> list[int]:
+    found, total = [], 0
+    for number in numbers:
+        found.append(total)
+        total += number
+    return found
+
+
+def _sizes(tokens: Sequence[int]) -> tuple[list[int], bool]:
+    """Return the places of each part: the same for all, where that does not waste many."""
+    most = _rounded(max(tokens) + 1)
+    if len(tokens) > 1 and most * len(tokens) <= _MOST_WASTE * sum(tokens):
+        return [most] * len(tokens), True
+    total = _rounded(sum(tokens) + 1)
+    return [*tokens[:-1], tokens[-1] + total - sum(tokens)], len(tokens) == 1
+
+
+def _rounded(count: int) -> int:
+    return -(-count // _STEP) * _STEP
+
+
+def _starts(
+    lengths: Sequence[int], parts: Sequence[tuple[int, int]], sizes: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """Return the first place of each row, and the place after the last of each part."""
+    starts: list[int] = []
+    ends: list[int] = []
+    for (first, last), size in zip(parts, sizes, strict=True):
+        begin = ends[-1] if ends else 0
+        starts += [begin + before for before in _before(lengths[first:last])]
+        ends.append(begin + size)
+    return starts, ends
+
+
+def _groups(lengths: Sequence[int]) -> tuple[tuple[Group, ...], list[int], int]:
+    """Return the groups, the first slot of each row, and how many slots there are."""
+    first_slot = [0] * len(lengths)
+    groups, start = [], 0
+    for numbers, length in cut_lengths([one + 1 for one in lengths], overhead=_GROUP_OVERHEAD):
+        for at, number in enumerate(numbers):
+            first_slot[number] = start + at * length
+        groups.append(Group(start, start + len(numbers) * length, len(numbers)))
+        start = groups[-1].end
+    return tuple(groups), first_slot, start
