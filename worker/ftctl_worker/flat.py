@@ -14,18 +14,19 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Flat", "Low", "Plan", "Up"]
+__all__ = ["Flat", "Low", "Plan", "Room", "Up"]
 
 
 @dataclass(frozen=True)
 class Up:
-    """One LoRA B of shape (outputs, rank), for some outputs and some columns of a Low."""
+    """One LoRA B of shape (outputs, rank), and which columns of a Low's outputs and ranks it has.
 
-    first: int
-    last: int
-    left: int
-    right: int
+    The columns are (first, count), or None for all of them.
+    """
+
     b: torch.Tensor
+    outputs: tuple[int, int] | None
+    ranks: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -39,81 +40,109 @@ class Low:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where the matrices of one :class:`Low` stand in the one tensor.
-
-    ``ups`` are the outputs (first, last), the columns (left, right) and the place of each B.
-    """
+    """Where the matrices of one :class:`Low` stand: A at ``at``, and each B with its columns."""
 
     at: int
     shape: tuple[int, int]
-    ups: tuple[tuple[int, int, int, int, int], ...]
+    ups: tuple[tuple[int, tuple[int, int], tuple[int, int], tuple[int, int]], ...]
     scale: float
 
     def view(self, values: torch.Tensor) -> Low:
         """Return the matrices in ``values`` of shape (numbers,) or (adapters, numbers)."""
-        ups = []
-        for first, last, left, right, at in self.ups:
-            b = _matrix(values, at, (last - first, right - left))
-            ups.append(Up(first, last, left, right, b))
+        is_only = len(self.ups) == 1
+        ups = (
+            Up(
+                _matrix(values, at, shape),
+                None if is_only and outputs[0] == 0 else outputs,
+                None if is_only else ranks,
+            )
+            for at, shape, outputs, ranks in self.ups
+        )
         return Low(_matrix(values, self.at, self.shape), tuple(ups), self.scale)
 
 
-class Flat:
-    """One adapter, as one leaf of the graph; ``plans`` says for each linear layer where it is."""
+class Room:
+    """Where the numbers of adapters stand in a pass, and their gradients, ready to be used.
 
-    def __init__(self, name: str, linears: Sequence[Sequence[tuple[Any, int]]]) -> None:
+    The gradients still have to be multiplied by the scale of the adapter.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[Plan | None],
+        values: torch.Tensor,
+        gradients: torch.Tensor | None = None,
+    ) -> None:
+        """Look into ``values`` of shape (numbers,) or (adapters, numbers)."""
+        self.values = values
+        self.gradients = torch.empty_like(values) if gradients is None else gradients
+        self.linears = tuple(
+            None if plan is None else (plan.view(values), plan.view(self.gradients))
+            for plan in plans
+        )
+
+
+class Flat:
+    """One adapter, as one leaf of the graph; ``plans`` has one place for each linear layer."""
+
+    def __init__(
+        self, name: str, linears: Sequence[Sequence[tuple[Any, int]]], dtype: torch.dtype
+    ) -> None:
         """Take over what peft holds under ``name``.
 
         Args:
             name: what peft calls the adapter.
             linears: peft's layers that read the same input, each with the first of its outputs
                 among all of theirs.
+            dtype: in what a pass computes.
         """
-        self.name = name
-        self._places: dict[int, tuple[int, torch.Size]] = {}
+        self._name = name
         self._moved: list[tuple[int, torch.nn.Parameter]] = []
         self._size = 0
-        self.plans = tuple(self._plan([one for one in some if name in one[0].lora_A])
-                           for some in linears)  # fmt: skip
+        own = [[one for one in some if name in one[0].lora_A] for some in linears]
+        (self.scale,) = {layer.scaling[name] for some in own for layer, _ in some}
+        self.plans = tuple(self._plan(some) if some else None for some in own)
         self.values = torch.nn.Parameter(torch.empty(self._size))
-        with torch.no_grad():
-            for at, parameter in self._moved:
-                view = self.values.detach()[at : at + parameter.numel()].view(parameter.shape)
-                view.copy_(parameter)
-                parameter.data = view
-        self.lows = tuple(plan and plan.view(self.values.detach()) for plan in self.plans)
+        plain = self.values.detach()
+        for at, parameter in self._moved:
+            view = plain[at : at + parameter.numel()].view(parameter.shape)
+            view.copy_(parameter.detach())
+            parameter.data = view
+        self._room = Room(self.plans, plain.to(dtype))
 
-    def _plan(self, linears: Sequence[tuple[Any, int]]) -> Plan | None:
-        if not linears:
-            return None
-        start = self._size
-        for layer, _ in linears:
-            self._take(layer.lora_A[self.name].weight)
-        ups, left = [], 0
-        for layer, first in linears:
-            b = layer.lora_B[self.name].weight
-            right = left + b.shape[1]
-            ups.append((first, first + b.shape[0], left, right, self._size))
-            self._take(b)
-            left = right
-        (scale,) = {layer.scaling[self.name] for layer, _ in linears}
-        return Plan(start, (left, linears[0][0].in_features), tuple(ups), scale)
+    def room(self) -> Room:
+        """Return where the numbers stand in a pass, as they are now."""
+        if self._room.values.dtype != self.values.dtype:
+            self._room.values.copy_(self.values.detach())
+        return self._room
 
-    def _take(self, parameter: torch.nn.Parameter) -> None:
-        self._moved.append((self._size, parameter))
-        self._size += parameter.numel()
-
-    def views(
+    def by_name(
         self, values: torch.Tensor, parameters: Mapping[str, torch.nn.Parameter]
     ) -> dict[str, torch.Tensor]:
-        """Return parts of a tensor like ``values`` by the names of what stands there."""
+        """Return the parts of a tensor like ``values`` by the names of what stands there."""
         places = {id(parameter): at for at, parameter in self._moved}
         return {
             name: values[places[id(one)] : places[id(one)] + one.numel()].view(one.shape)
             for name, one in parameters.items()
         }
 
+    def _plan(self, linears: Sequence[tuple[Any, int]]) -> Plan:
+        start = self._size
+        for layer, _ in linears:
+            self._take(layer.lora_A[self._name].weight)
+        ups, left = [], 0
+        for layer, first in linears:
+            b = layer.lora_B[self._name].weight
+            outputs, rank = b.shape
+            ups.append((self._size, (outputs, rank), (first, outputs), (left, rank)))
+            self._take(b)
+            left += rank
+        return Plan(start, (left, linears[0][0].in_features), tuple(ups), self.scale)
+
+    def _take(self, parameter: torch.nn.Parameter) -> None:
+        self._moved.append((self._size, parameter))
+        self._size += parameter.numel()
+
 
 def _matrix(values: torch.Tensor, at: int, shape: tuple[int, int]) -> torch.Tensor:
-    part = values[..., at : at + shape[0] * shape[1]]
-    return part.view(*values.shape[:-1], *shape)
+    return values[..., at : at + shape[0] * shape[1]].view(*values.shape[:-1], *shape)

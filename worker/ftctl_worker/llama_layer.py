@@ -35,7 +35,7 @@ class _Tape:
     x: torch.Tensor
     factor: torch.Tensor
     normed: torch.Tensor
-    qkv_inners: list[torch.Tensor]
+    qkv_inners: list[torch.Tensor | None]
     attention: Any
     rest: Any
 
@@ -80,14 +80,12 @@ class Layer:
         )
         qkv = slots.index_select(0, packing.to_places)
         turn_back(self._heads(qkv), *it.angles)
-        is_first = self.number == 0
-        parts = it.spread.of(self.number, _QKV)
-        normed = self.linears[_QKV].backward(
-            qkv, tape.normed, parts, tape.qkv_inners, needs_input=not is_first
-        )
-        return grad if normed is None else self.before_attention.backward(
-            normed, tape.x, tape.factor, grad
-        )  # fmt: skip
+        parts, linear = it.spread.of(self.number, _QKV), self.linears[_QKV]
+        if self.number == 0:
+            linear.end(qkv, tape.normed, parts, tape.qkv_inners)
+            return grad
+        normed = linear.backward(qkv, tape.normed, parts, tape.qkv_inners)
+        return self.before_attention.backward(normed, tape.x, tape.factor, grad)
 
     def _rest(self, heads: torch.Tensor, x: torch.Tensor, spread: Spread) -> tuple[Any, Any]:
         """What follows attention: o, and the MLP."""

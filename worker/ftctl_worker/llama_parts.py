@@ -13,15 +13,13 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ftctl_worker.flat import Low
     from ftctl_worker.packing import Group
+    from ftctl_worker.spread import Parts
 
-    Rows = Callable[[torch.Tensor], torch.Tensor]
-    Parts = Sequence[tuple[Low, Low | None, Rows]]
-
-__all__ = ["Attention", "Linear", "Norm", "Parts", "swish", "swish_back", "turn", "turn_back"]
+__all__ = ["Attention", "Linear", "Norm", "swish", "swish_back", "turn", "turn_back"]
 
 
 @dataclass(frozen=True)
@@ -33,56 +31,83 @@ class Linear:
 
     def forward(
         self, x: torch.Tensor, parts: Parts, add: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Return the outputs for x (places, inputs), on top of ``add``, and x A' of each part."""
         offset = self.bias if add is None else add
         weight = self.weight.t()
         out = x @ weight if offset is None else torch.addmm(offset, x, weight)
         if add is not None and self.bias is not None:
             out += self.bias
-        inners = []
-        for low, _, rows in parts:
-            inner = _product(rows(x), low.a.mT).mul_(low.scale)
-            mine = rows(out)
-            for up in low.ups:
-                _add_product(mine[..., up.first : up.last], inner[..., up.left : up.right], up.b.mT)
-            inners.append(inner)
+        inners: list[torch.Tensor | None] = []
+        for low, own, outputs in zip(parts.lows, parts.cut(x), parts.cut(out), strict=True):
+            inners.append(None if low is None else _low_forward(low[0], own, outputs))
         return out, inners
 
-    def backward(  # noqa: PLR0917
+    def backward(
         self,
         grad: torch.Tensor,
         x: torch.Tensor,
         parts: Parts,
-        inners: Sequence[torch.Tensor],
-        *,
-        needs_input: bool = True,
-    ) -> torch.Tensor | None:
-        """Write the gradients of each part's A and B, and return that of x, where it is needed."""
-        x_grad = grad @ self.weight if needs_input else None
-        for (low, gradient, rows), inner in zip(parts, inners, strict=True):
-            mine = rows(grad)
-            inner_grad = torch.empty_like(inner)
-            for up, its in zip(low.ups, gradient.ups, strict=True):
-                own, columns = mine[..., up.first : up.last], slice(up.left, up.right)
-                _product(own, up.b, out=inner_grad[..., columns])
-                _product(own.mT, inner[..., columns], out=its.b)
-            inner_grad.mul_(low.scale)
-            _product(inner_grad.mT, rows(x), out=gradient.a)
-            if x_grad is not None:
-                _add_product(rows(x_grad), inner_grad, low.a)
+        inners: Sequence[torch.Tensor | None],
+    ) -> torch.Tensor:
+        """Write the gradients of each part's A and B, and return that of x."""
+        x_grad = grad @ self.weight
+        every = zip(parts.lows, parts.cut(grad), parts.cut(x), parts.cut(x_grad), inners, strict=True)
+        for low, its_grad, own, own_grad, inner in every:
+            if low is not None and inner is not None:
+                inner_grad = _low_backward(*low, its_grad, own, inner)
+                _add_product(own_grad, inner_grad, low[0].a, low[0].scale)
         return x_grad
+
+    def end(
+        self,
+        grad: torch.Tensor,
+        x: torch.Tensor,
+        parts: Parts,
+        inners: Sequence[torch.Tensor | None],
+    ) -> None:
+        """Write the gradients of each part's A and B where that of x is of no use."""
+        for low, its_grad, own, inner in zip(
+            parts.lows, parts.cut(grad), parts.cut(x), inners, strict=True
+        ):
+            if low is not None and inner is not None:
+                _low_backward(*low, its_grad, own, inner)
+
+
+def _low_forward(low: Low, x: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """Add to the outputs of a part what its LoRA says, and return x A'."""
+    inner = _product(x, low.a.mT)
+    for up in low.ups:
+        _add_product(_of(outputs, up.outputs), _of(inner, up.ranks), up.b.mT, low.scale)
+    return inner
+
+
+def _low_backward(
+    low: Low, gradients: Low, grad: torch.Tensor, x: torch.Tensor, inner: torch.Tensor
+) -> torch.Tensor:
+    """Write the gradients of A and B, but for the scale, and return that of x A'."""
+    inner_grad = torch.empty_like(inner)
+    for up, its in zip(low.ups, gradients.ups, strict=True):
+        own = _of(grad, up.outputs)
+        _product(own, up.b, out=_of(inner_grad, up.ranks))
+        _product(own.mT, _of(inner, up.ranks), out=its.b)
+    _product(inner_grad.mT, x, out=gradients.a)
+    return inner_grad
+
+
+def _of(x: torch.Tensor, columns: tuple[int, int] | None) -> torch.Tensor:
+    return x if columns is None else x.narrow(-1, *columns)
 
 
 def _product(x: torch.Tensor, y: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
     return torch.mm(x, y, out=out) if x.dim() == 2 else torch.bmm(x, y, out=out)
 
 
-def _add_product(out: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> None:
+def _add_product(out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, scale: float) -> None:
     if x.dim() == 2:
-        out.addmm_(x, y)
+        out.addmm_(x, y, alpha=scale)
     else:
-        out.add_(torch.bmm(x, y))
+        out.add_(torch.bmm(x, y), alpha=scale)
 
 
 @dataclass(frozen=True)

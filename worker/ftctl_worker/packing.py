@@ -103,7 +103,7 @@ def _sizes(tokens: Sequence[int]) -> tuple[list[int], bool]:
     if len(tokens) > 1 and most * len(tokens) <= _MOST_WASTE * sum(tokens):
         return [most] * len(tokens), True
     total = _rounded(sum(tokens) + 1)
-    return [*tokens[:-1], tokens[-1] + total - sum(tokens)], len(tokens) == 1
+    return [*tokens[:-1], tokens[-1] + total - sum(tokens)], False
 
 
 def _rounded(count: int) -> int:
