@@ -7,7 +7,7 @@ and with our loop as it is.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from ftctl_worker import adapters, llama

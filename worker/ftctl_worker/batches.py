@@ -105,8 +105,7 @@ def cut_lengths(
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     padded = [min(_bucket(lengths[at]), longest) for at in order]
     return [
-        (order[start:end], padded[start])
-        for start, end in _cheapest_cuts(padded, tokens, overhead)
+        (order[start:end], padded[start]) for start, end in _cheapest_cuts(padded, tokens, overhead)
     ]
 
 

@@ -65,7 +65,9 @@ def lean(model: Any, names: Sequence[str], shares: Shares | None = None) -> Lean
         return None
     linears = [one for layer in decoder.layers for some in _linears(layer) for one in some]
     tuned = [one for one in causal.modules() if isinstance(one, BaseTunerLayer)]
-    if not all(type(one) is nn.Linear or is_plain(one) for one in linears) or set(tuned) - set(linears):
+    if not all(type(one) is nn.Linear or is_plain(one) for one in linears) or set(tuned) - set(
+        linears
+    ):
         return None
     found = Lean(causal, decoder, names, shares)
     return found if found.is_like(decoder) else None
@@ -81,8 +83,7 @@ class Lean:
         self._norm = _norm(decoder.norm)
         last = len(decoder.layers) - 1
         self._layers = [
-            _layer(one, number, is_last=number == last)
-            for number, one in enumerate(decoder.layers)
+            _layer(one, number, is_last=number == last) for number, one in enumerate(decoder.layers)
         ]
         groups = [_with_offsets(some) for layer in decoder.layers for some in _linears(layer)]
         self._dtype = causal.dtype
@@ -173,7 +174,12 @@ class _Decode(torch.autograd.Function):
 
 def _linears(layer: Any) -> list[list[Any]]:
     return [
-        [getattr(owner, name) for name in group for owner in (layer.self_attn, layer.mlp) if hasattr(owner, name)]
+        [
+            getattr(owner, name)
+            for name in group
+            for owner in (layer.self_attn, layer.mlp)
+            if hasattr(owner, name)
+        ]
         for group in _GROUPS
     ]
 
@@ -211,7 +217,7 @@ def _norm(module: Any) -> Norm:
     return Norm(module.weight.detach(), module.variance_epsilon)
 
 
-def _as_one(linears: Sequence[nn.Linear]) -> Linear:
+def _as_one(linears: Sequence[Any]) -> Linear:
     """Put weights beside each other; the layers keep their part of the one tensor."""
     if len(linears) == 1:
         weight, bias = linears[0].weight.detach(), linears[0].bias

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ftctl_worker.llama_parts import swish, swish_back, turn, turn_back
 
 if TYPE_CHECKING:
+    import torch
+
     from ftctl_worker.llama_parts import Attention, Linear, Norm
     from ftctl_worker.packing import Packing
     from ftctl_worker.spread import Spread

@@ -52,7 +52,9 @@ class Linear:
     ) -> torch.Tensor:
         """Write the gradients of each part's A and B, and return that of x."""
         x_grad = grad @ self.weight
-        every = zip(parts.lows, parts.cut(grad), parts.cut(x), parts.cut(x_grad), inners, strict=True)
+        every = zip(
+            parts.lows, parts.cut(grad), parts.cut(x), parts.cut(x_grad), inners, strict=True
+        )
         for low, its_grad, own, own_grad, inner in every:
             if low is not None and inner is not None:
                 inner_grad = _low_backward(*low, its_grad, own, inner)
@@ -178,21 +180,23 @@ class Attention:
                 own.transpose(1, 2), q, k, v, out, sums, 0.0, is_causal=True, scale=self.scale
             )
             mine = whole[group.start : group.end].view(group.rows, own.shape[1], -1, self.width)
-            at = self.heads
-            mine[:, :, :at] = grads[0].transpose(1, 2)
-            for one in grads[1:]:
-                shared = one.unflatten(1, (self.kv_heads, -1)).sum(2)
-                mine[:, :, at : at + self.kv_heads] = shared.transpose(1, 2)
-                at += self.kv_heads
+            mine_of_each = mine.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
+            for one, its in zip(grads, mine_of_each, strict=True):
+                # Heads of keys add up what the heads of queries that share them say.
+                shared = one.transpose(1, 2).unflatten(2, (its.shape[2], -1))
+                if shared.shape[3] > 1:
+                    torch.sum(shared, 3, out=its)
+                else:
+                    its.copy_(shared[:, :, :, 0])
         return whole
 
     def _split(self, slots: torch.Tensor, group: Group) -> list[torch.Tensor]:
         heads = slots.view(group.rows, -1, self.heads + 2 * self.kv_heads, self.width)
-        q, k, v = heads.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
+        q, both = heads.split((self.heads, 2 * self.kv_heads), dim=2)
         times = self.heads // self.kv_heads
         if times > 1:
-            k, v = (one.repeat_interleave(times, dim=2) for one in (k, v))
-        return [one.transpose(1, 2) for one in (q, k, v)]
+            both = both[:, :, :, None].expand(-1, -1, -1, times, -1).flatten(2, 3)
+        return [one.transpose(1, 2) for one in (q, *both.chunk(2, dim=2))]
 
 
 def _flat(out: torch.Tensor) -> torch.Tensor:

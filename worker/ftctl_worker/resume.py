@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Progress", "restore", "store"]
+    from ftctl_worker.flat import Flat
 
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+__all__ = ["Progress", "State"]
+
+_STEP = "step"
+_MOMENTS = (_STEP, "exp_avg", "exp_avg_sq")
 
 
 @dataclass
@@ -37,47 +40,77 @@ class Progress:
     worse: int = 0
 
 
-def store(
-    file: Path,
-    progress: Progress,
-    parameters: Mapping[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Write everything in one step: a reader sees the old file or the new one."""
-    tensors = {}
-    for name, parameter in parameters.items():
-        tensors[name] = parameter.detach()
+class State:
+    """The trained numbers of a job and what its optimizer knows of them, by name."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, torch.nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        flat: Flat | None,
+    ) -> None:
+        """Look after ``parameters``; in ``flat``, where the optimizer knows one tensor of them."""
+        self._parameters = parameters
+        self._optimizer = optimizer
+        self._flat = flat
+
+    def store(self, file: Path, progress: Progress) -> None:
+        """Write everything in one step: a reader sees the old file or the new one."""
+        tensors = {name: value.detach() for name, value in self._parameters.items()}
         for moment in _MOMENTS:
-            tensors[f"{name}/{moment}"] = optimizer.state[parameter][moment]
-    draft = file.with_name(f".{file.name}")
-    try:
-        save_file(tensors, draft, metadata={"progress": json.dumps(asdict(progress))})
-        draft.replace(file)
-    except Exception:
-        draft.unlink(missing_ok=True)
-        raise
+            for name, value in self._moments(moment).items():
+                tensors[f"{name}/{moment}"] = value
+        draft = file.with_name(f".{file.name}")
+        try:
+            save_file(tensors, draft, metadata={"progress": json.dumps(asdict(progress))})
+            draft.replace(file)
+        except Exception:
+            draft.unlink(missing_ok=True)
+            raise
 
+    def restore(self, file: Path) -> Progress:
+        """Put numbers and optimizer back to the last stored step, where there is one.
 
-def restore(
-    file: Path,
-    parameters: Mapping[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-) -> Progress:
-    """Put parameters and optimizer back to the last stored step, where there is one.
-
-    A file that cannot be used means a start from the beginning.
-    """
-    try:
-        with safe_open(file, framework="pt") as stored:
-            if not set(parameters) <= set(stored.keys()):
-                return Progress()
-            for name, parameter in parameters.items():
-                with torch.no_grad():
-                    parameter.copy_(stored.get_tensor(name))
-                optimizer.state[parameter] = {
-                    moment: stored.get_tensor(f"{name}/{moment}").to(parameter.device)
-                    for moment in _MOMENTS
+        A file that cannot be used means a start from the beginning.
+        """
+        try:
+            with safe_open(file, framework="pt") as stored:
+                if not set(self._parameters) <= set(stored.keys()):
+                    return Progress()
+                moments = {
+                    name: {one: stored.get_tensor(f"{name}/{one}") for one in _MOMENTS}
+                    for name in self._parameters
                 }
-            return Progress(**json.loads(stored.metadata()["progress"]))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-        return Progress()
+                progress = Progress(**json.loads(stored.metadata()["progress"]))
+                with torch.no_grad():
+                    for name, parameter in self._parameters.items():
+                        parameter.copy_(stored.get_tensor(name))
+                self._put(moments)
+                return progress
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            return Progress()
+
+    def _moments(self, moment: str) -> dict[str, torch.Tensor]:
+        states = self._optimizer.state
+        if self._flat is None:
+            return {name: states[one][moment] for name, one in self._parameters.items()}
+        whole = states[self._flat.values][moment]
+        if moment == _STEP:
+            return {name: whole.clone() for name in self._parameters}
+        return self._flat.by_name(whole, self._parameters)
+
+    def _put(self, moments: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        if self._flat is None:
+            for name, parameter in self._parameters.items():
+                self._optimizer.state[parameter] = {
+                    one: value.to(parameter.device) for one, value in moments[name].items()
+                }
+            return
+        whole = self._flat.values
+        own = {_STEP: next(iter(moments.values()))[_STEP]}
+        for moment in _MOMENTS:
+            if moment != _STEP:
+                own[moment] = torch.empty_like(whole)
+                for name, part in self._flat.by_name(own[moment], self._parameters).items():
+                    part.copy_(moments[name][moment])
+        self._optimizer.state[whole] = own
