@@ -54,27 +54,35 @@ class Packing:
 
 
 def pack(batch: Batch, parts: Sequence[tuple[int, int]]) -> Packing:
-    """Put the rows of a batch into one line; ``parts`` are runs of rows, from first to past last."""
+    """Put the rows of a batch into one line; ``parts`` are runs of rows, from first to past last.
+
+    Places and slots that hold nothing read from their own part only: what is not a number in one
+    part stays there.
+    """
     lengths = batch.real.sum(1).tolist()
     sizes, is_even = _sizes([sum(lengths[start:end]) for start, end in parts])
     starts, ends = _starts(lengths, parts, sizes)
-    places = sum(sizes)
+    groups, first_slots, row_of_slot = _groups(lengths)
     row_of = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     position = torch.arange(len(row_of)) - torch.tensor(_before(lengths))[row_of]
     place = torch.tensor(starts)[row_of] + position
-    spare = ends[-1] - 1  # nobody's: there is one at least
-    groups, first_slot, slots = _groups(lengths)
-    slot = torch.tensor(first_slot)[row_of] + position
-    # A row's slots are more than its tokens, so this one is nobody's either.
-    empty = first_slot[0] + lengths[0]
+    slot = torch.tensor(first_slots)[row_of] + position
+    # The last place of a part is nobody's, and neither is the slot after the tokens of a row.
+    spare = [end - 1 for (start, last), end in zip(parts, ends, strict=True)
+             for _ in range(start, last)]  # fmt: skip
+    to_slots = torch.tensor(spare)[row_of_slot]
+    to_slots[slot] = place
+    empty = torch.tensor([first_slots[start] + lengths[start] for start, _ in parts])
+    to_places = torch.repeat_interleave(empty, torch.tensor(sizes))
+    to_places[place] = slot
     wanted = batch.learned[:, 1:]
     wanted_at = wanted.nonzero()
     per_row = wanted.sum(1).tolist()
     return Packing(
-        ids=_filled(places, place, batch.ids[batch.real], int(batch.ids[0, 0])),
-        positions=_filled(places, place, position, 0),
-        to_slots=_filled(slots, slot, place, spare),
-        to_places=_filled(places, place, slot, empty),
+        ids=_filled(sum(sizes), place, batch.ids[batch.real]),
+        positions=_filled(sum(sizes), place, position),
+        to_slots=to_slots,
+        to_places=to_places,
         groups=groups,
         learned=torch.tensor(starts)[wanted_at[:, 0]] + wanted_at[:, 1],
         ends=tuple(ends),
@@ -83,8 +91,8 @@ def pack(batch: Batch, parts: Sequence[tuple[int, int]]) -> Packing:
     )
 
 
-def _filled(size: int, at: torch.Tensor, values: torch.Tensor, filler: int) -> torch.Tensor:
-    found = torch.full((size,), filler)
+def _filled(size: int, at: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    found = torch.zeros(size, dtype=torch.long)
     found[at] = values
     return found
 
@@ -102,8 +110,8 @@ def _sizes(tokens: Sequence[int]) -> tuple[list[int], bool]:
     most = _rounded(max(tokens) + 1)
     if len(tokens) > 1 and most * len(tokens) <= _MOST_WASTE * sum(tokens):
         return [most] * len(tokens), True
-    total = _rounded(sum(tokens) + 1)
-    return [*tokens[:-1], tokens[-1] + total - sum(tokens)], False
+    others = [count + 1 for count in tokens[:-1]]
+    return [*others, _rounded(sum(others) + tokens[-1] + 1) - sum(others)], False
 
 
 def _rounded(count: int) -> int:
@@ -123,13 +131,14 @@ def _starts(
     return starts, ends
 
 
-def _groups(lengths: Sequence[int]) -> tuple[tuple[Group, ...], list[int], int]:
-    """Return the groups, the first slot of each row, and how many slots there are."""
-    first_slot = [0] * len(lengths)
-    groups, start = [], 0
+def _groups(lengths: Sequence[int]) -> tuple[tuple[Group, ...], list[int], torch.Tensor]:
+    """Return the groups, the first slot of each row, and whose row each slot is."""
+    first_slots = [0] * len(lengths)
+    groups, owners, start = [], [], 0
     for numbers, length in cut_lengths([one + 1 for one in lengths], overhead=_GROUP_OVERHEAD):
         for at, number in enumerate(numbers):
-            first_slot[number] = start + at * length
+            first_slots[number] = start + at * length
         groups.append(Group(start, start + len(numbers) * length, len(numbers)))
+        owners.append(torch.repeat_interleave(torch.tensor(numbers), length))
         start = groups[-1].end
-    return tuple(groups), first_slot, start
+    return tuple(groups), first_slots, torch.cat(owners)
