@@ -28,11 +28,11 @@ from worker_shared import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from ftctl_worker.loading import LoadedBase
     from ftctl_worker.rendering import Row
-    from worker_shared import Source
+    from worker_shared import Optimizer, Source
 
 
 def training_table(
@@ -86,34 +86,32 @@ def training_table(
     return lines
 
 
-def our_loop(
-    source: Source, rows: Sequence[Row], order: Sequence[Sequence[int]], *, lean: bool = True
-) -> Measured:
-    loaded = source.fresh()
-    losses, tokens, started = [], 0, clock()
-    for result in our_steps(loaded, rows, order, lean=lean):
+def our_loop(source: Source, rows: Sequence[Row], order: Sequence[Sequence[int]]) -> Measured:
+    losses, tokens = [], 0
+    objective, optimizer = our_parts(source.fresh(), rows)
+    started = clock()  # as for the others: the adapter is on, training begins
+    for numbers in order:
+        result = our_step(objective, optimizer, numbers)
         losses.append(result.loss)
         tokens += result.tokens
     return Measured("", tokens, clock() - started, losses)
 
 
-def our_steps(
-    loaded: LoadedBase, rows: Sequence[Row], order: Iterable[Sequence[int]], *, lean: bool = True
-) -> Iterator[StepResult]:
-    """Take a step of our loop for each batch; without ``lean`` through peft's own layers."""
-    torch.manual_seed(SEED)
-    model = adapters.attach(loaded.model, DEFAULTS)
-    stand_in = llama.lean(model, [adapters.ALONE]) if lean else None
-    if lean:
-        slim(model)
+def our_parts(loaded: LoadedBase, rows: Sequence[Row]) -> tuple[Answers, Optimizer]:
+    """Return what our loop consists of, ready for its first step."""
+    model = _adapted(loaded)
+    stand_in = llama.lean(model, [adapters.ALONE])
+    slim(model)
     model.train()
     forward = Forward(model, half=loaded.is_half, lean=stand_in)
-    objective = Answers(rows, forward, passes_for(loaded, stand_in))
-    optimizer = trained(model, stand_in)
-    for numbers in order:
-        result = objective.learn(numbers)
-        optimizer.step()
-        yield result
+    return Answers(rows, forward, passes_for(loaded, stand_in)), trained(model, stand_in)
+
+
+def our_step(objective: Answers, optimizer: Optimizer, numbers: Sequence[int]) -> StepResult:
+    """Take a step of our loop."""
+    result = objective.learn(numbers)
+    optimizer.step()
+    return result
 
 
 def hf_trainer(

@@ -40,7 +40,7 @@ SIZES: dict[str, Any] = {
 ATTENTION = TrainingDefaults(lora_r=2, target_modules=("q_proj", "v_proj", "o_proj"))
 WIDE = TrainingDefaults(lora_r=4)
 EDGE = TrainingDefaults(lora_r=8, target_modules=("k_proj", "up_proj", "down_proj"))
-# Rows of each adapter, by their lengths; the third case is even, the last one is not.
+# Rows of each adapter, by their lengths.
 CASES: list[tuple[list[TrainingDefaults], list[list[int]]]] = [
     ([WIDE], [[9, 3, 17]]),
     ([EDGE], [[40]]),
@@ -201,7 +201,7 @@ def test_every_token_has_a_place_and_a_slot_of_its_own(parts: list[list[int]]) -
     packing = pack(pad(rows, 70, -1), list(pairwise(edges)))
     held = packing.ids[packing.to_slots].tolist()
     for number, length in enumerate(lengths):
-        start = (packing.ids == 100 * number).nonzero()[-1 if number else 0].item()
+        start = int((packing.ids == 100 * number).nonzero()[-1 if number else 0])
         places = range(start, start + length)
         assert packing.ids[start : start + length].tolist() == rows[number].ids
         assert packing.positions[start : start + length].tolist() == list(range(length))

@@ -48,7 +48,7 @@ class Plan:
     scale: float
 
     def view(self, values: torch.Tensor) -> Low:
-        """Return the matrices in ``values`` of shape (numbers,) or (adapters, numbers)."""
+        """Return the matrices in ``values`` of shape (numbers,)."""
         is_only = len(self.ups) == 1
         ups = (
             Up(
@@ -145,4 +145,4 @@ class Flat:
 
 
 def _matrix(values: torch.Tensor, at: int, shape: tuple[int, int]) -> torch.Tensor:
-    return values[..., at : at + shape[0] * shape[1]].view(*values.shape[:-1], *shape)
+    return values[at : at + shape[0] * shape[1]].view(shape)

@@ -22,7 +22,7 @@ from ftctl_worker.llama_parts import Attention, Linear, Norm
 from ftctl_worker.lora import Shares, is_plain
 from ftctl_worker.packing import pack
 from ftctl_worker.rendering import Row
-from ftctl_worker.spread import Even, Spread
+from ftctl_worker.spread import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +89,6 @@ class Lean:
         self._dtype = causal.dtype
         self.flats = {name: Flat(name, groups, self._dtype) for name in names}
         self._shares = shares
-        self._evens: dict[tuple[str, ...], Even | None] = {}
 
     def states(self, batch: Batch) -> torch.Tensor:
         """Return the hidden states (learned tokens, width) before each token that is learned."""
@@ -97,17 +96,9 @@ class Lean:
         shares = self._shares.parts
         parts = [(start, rows if end is None else end) for _, start, end in shares]
         packing = pack(batch, parts or [(0, rows)])
-        names = tuple(name for name, _, _ in shares)
-        even = self._even(names) if packing.is_even else None
-        spread = Spread([self.flats[name] for name in names], packing, even)
+        spread = Spread([self.flats[name] for name, _, _ in shares], packing)
         found: torch.Tensor = _Decode.apply(self, packing, spread, *spread.leaves)
         return found
-
-    def _even(self, names: tuple[str, ...]) -> Even | None:
-        """Return the room for several adapters; that for others is given up."""
-        if names not in self._evens:
-            self._evens = {names: Even.of([self.flats[name] for name in names])}
-        return self._evens[names]
 
     @contextmanager
     def without_adapters(self) -> Iterator[None]:

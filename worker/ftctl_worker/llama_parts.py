@@ -58,7 +58,7 @@ class Linear:
         for low, its_grad, own, own_grad, inner in every:
             if low is not None and inner is not None:
                 inner_grad = _low_backward(*low, its_grad, own, inner)
-                _add_product(own_grad, inner_grad, low[0].a, low[0].scale)
+                own_grad.addmm_(inner_grad, low[0].a, alpha=low[0].scale)
         return x_grad
 
     def end(
@@ -78,9 +78,9 @@ class Linear:
 
 def _low_forward(low: Low, x: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
     """Add to the outputs of a part what its LoRA says, and return x A'."""
-    inner = _product(x, low.a.mT)
+    inner = x @ low.a.t()
     for up in low.ups:
-        _add_product(_of(outputs, up.outputs), _of(inner, up.ranks), up.b.mT, low.scale)
+        _of(outputs, up.outputs).addmm_(_of(inner, up.ranks), up.b.t(), alpha=low.scale)
     return inner
 
 
@@ -91,25 +91,14 @@ def _low_backward(
     inner_grad = torch.empty_like(inner)
     for up, its in zip(low.ups, gradients.ups, strict=True):
         own = _of(grad, up.outputs)
-        _product(own, up.b, out=_of(inner_grad, up.ranks))
-        _product(own.mT, _of(inner, up.ranks), out=its.b)
-    _product(inner_grad.mT, x, out=gradients.a)
+        torch.mm(own, up.b, out=_of(inner_grad, up.ranks))
+        torch.mm(own.t(), _of(inner, up.ranks), out=its.b)
+    torch.mm(inner_grad.t(), x, out=gradients.a)
     return inner_grad
 
 
 def _of(x: torch.Tensor, columns: tuple[int, int] | None) -> torch.Tensor:
     return x if columns is None else x.narrow(-1, *columns)
-
-
-def _product(x: torch.Tensor, y: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    return torch.mm(x, y, out=out) if x.dim() == 2 else torch.bmm(x, y, out=out)
-
-
-def _add_product(out: torch.Tensor, x: torch.Tensor, y: torch.Tensor, scale: float) -> None:
-    if x.dim() == 2:
-        out.addmm_(x, y, alpha=scale)
-    else:
-        out.add_(torch.bmm(x, y), alpha=scale)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ __all__ = ["Group", "Packing", "pack"]
 
 _STEP = 32
 _GROUP_OVERHEAD = 128
-_MOST_WASTE = 1.25
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,7 @@ class Packing:
     row: they keep shapes few, and nothing is learned from them. Attention needs rows apart, in
     slots: ``to_slots`` says for each slot which place it holds, ``to_places`` for each place which
     slot. ``learned`` are the places whose next token is learned, row by row. ``ends`` are the
-    places at which the parts end, ``learned_ends`` the same among ``learned``; parts are of the same
-    size where ``is_even``.
+    places at which the parts end, ``learned_ends`` the same among ``learned``.
     """
 
     ids: torch.Tensor
@@ -50,7 +48,6 @@ class Packing:
     learned: torch.Tensor
     ends: tuple[int, ...]
     learned_ends: tuple[int, ...]
-    is_even: bool
 
 
 def pack(batch: Batch, parts: Sequence[tuple[int, int]]) -> Packing:
@@ -60,7 +57,7 @@ def pack(batch: Batch, parts: Sequence[tuple[int, int]]) -> Packing:
     part stays there.
     """
     lengths = batch.real.sum(1).tolist()
-    sizes, is_even = _sizes([sum(lengths[start:end]) for start, end in parts])
+    sizes = _sizes([sum(lengths[start:end]) for start, end in parts])
     starts, ends = _starts(lengths, parts, sizes)
     groups, first_slots, row_of_slot = _groups(lengths)
     row_of = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
@@ -87,7 +84,6 @@ def pack(batch: Batch, parts: Sequence[tuple[int, int]]) -> Packing:
         learned=torch.tensor(starts)[wanted_at[:, 0]] + wanted_at[:, 1],
         ends=tuple(ends),
         learned_ends=tuple(sum(per_row[:end]) for _, end in parts),
-        is_even=is_even,
     )
 
 
@@ -105,17 +101,11 @@ def _before(numbers: Sequence[int]) -> list[int]:
     return found
 
 
-def _sizes(tokens: Sequence[int]) -> tuple[list[int], bool]:
-    """Return the places of each part: the same for all, where that does not waste many."""
-    most = _rounded(max(tokens) + 1)
-    if len(tokens) > 1 and most * len(tokens) <= _MOST_WASTE * sum(tokens):
-        return [most] * len(tokens), True
+def _sizes(tokens: Sequence[int]) -> list[int]:
+    """Return the places of each part: one more than it has tokens, and a round sum."""
     others = [count + 1 for count in tokens[:-1]]
-    return [*others, _rounded(sum(others) + tokens[-1] + 1) - sum(others)], False
-
-
-def _rounded(count: int) -> int:
-    return -(-count // _STEP) * _STEP
+    total = sum(others) + tokens[-1] + 1
+    return [*others, -(-total // _STEP) * _STEP - sum(others)]
 
 
 def _starts(
