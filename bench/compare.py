@@ -19,29 +19,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.answerbook import Kept
-from orchestrator.domain.arm import Plan
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.dataset import Dataset
-from orchestrator.domain.job import Job, JobStatus
-from orchestrator.domain.sample import text_of
+from orchestrator.domain.comparing.answerbook import Kept
+from orchestrator.domain.comparing.arm import Plan
+from orchestrator.domain.comparing.sample import text_of
+from orchestrator.domain.jobs.dataset import Dataset
+from orchestrator.domain.jobs.job import Job, JobStatus
 from orchestrator.store.comparisons import ComparisonStore
 from orchestrator.store.database import open_database
 from orchestrator.store.datasets import SqlDatasetStore
 from orchestrator.store.jobs import SqlJobStore
-from orchestrator.usecases.answering import answer_key
-from orchestrator.usecases.arms import ArmContext, make_arms
-from orchestrator.usecases.compare import compare
-from orchestrator.usecases.report import make_report, write_report
-from orchestrator.usecases.samples import read_samples, select
+from orchestrator.usecases.comparing.answering import answer_key
+from orchestrator.usecases.comparing.arms import ArmContext, make_arms
+from orchestrator.usecases.comparing.compare import compare
+from orchestrator.usecases.comparing.samples import read_samples, select
+from orchestrator.usecases.deciding.report import make_report, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.domain.arm import Arm, Progress
-    from orchestrator.domain.comparison import Comparison
-    from orchestrator.domain.sample import Sample
+    from orchestrator.domain.comparing.arm import Arm, Progress
+    from orchestrator.domain.comparing.comparison import Comparison
+    from orchestrator.domain.comparing.sample import Sample
 
 LABELS = ("billing", "refund", "login", "shipping", "other")
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

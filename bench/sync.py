@@ -6,13 +6,12 @@ The host is simulated, in a process of its own, and answers at once; what differ
 First pass: every job is new to the ledger's eyes. Second pass: nothing has changed. Third: one job
 in a hundred has ended. The plain loop asks for each job by its id, as the SDK's examples do; the
 plain list reads every page and compares nothing. Several passes at once, without the lock that keeps
-them apart, must make each change once; a host that accepts and never answers must delay no other.
+them apart, must make each change once (and do not, where compare-and-swap is taken out); a host that accepts and never answers must delay no other.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import platform
 import resource
@@ -35,17 +34,19 @@ from sqlalchemy import func, insert, select
 from orchestrator import config, wiring
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.ids import new_token
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.store.job_values import to_row
 from orchestrator.store.tables import job_rows
-from orchestrator.usecases.sync import sync
+from orchestrator.usecases.jobs.sync import sync
 from providers.simulator import Simulator
 from tests.factories import DIGEST, a_dataset, a_job
+from tests.reliability.overlapping import at_once
+from tests.reliability.planted import no_compare_and_swap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.jobs.job import Job
 
 ENDED_SHARE = 100
 PASSES = 8
@@ -67,6 +68,7 @@ def main() -> None:
             result[name] = measured(lambda: counted(app))
         app.close()
         result[f"{PASSES} passes at once, no lock"] = overlapping(url, tokens)
+        result["the same without compare-and-swap"] = overlapping(url, tokens, no_compare_and_swap)
         alone, beside = (last_change(url, tokens, dead=dead) for dead in (False, True))
         result["seconds until the last change"] = {"alone": alone, "beside a dead host": beside}
         result["SDK, one question a job"] = measured(lambda: plain_loop(url, count))
@@ -80,13 +82,14 @@ def counted(app: wiring.App) -> dict[str, Any]:
     return {"checked": done.checked, "changed": len(done.changes), "requests": done.requests}
 
 
-def overlapping(url: str, tokens: list[str]) -> dict[str, Any]:
+def overlapping(
+    url: str, tokens: list[str], planted: Callable[[], None] | None = None
+) -> dict[str, Any]:
     """Processes that see the same news at the same time; each change must be in the ledger once."""
     with tempfile.TemporaryDirectory() as folder:
         installed(Path(folder), url, tokens).close()
         start = time.perf_counter()
-        with multiprocessing.get_context("spawn").Pool(PASSES) as pool:
-            made = pool.map(one_pass, [folder] * PASSES, chunksize=1)
+        made = at_once(Path(folder), PASSES, planted)
         took = time.perf_counter() - start
         app = opened(Path(folder))
         written = Counter(len(app.jobs.transitions(job.id)) for job in app.jobs.all())
@@ -97,14 +100,6 @@ def overlapping(url: str, tokens: list[str]) -> dict[str, Any]:
         "jobs by transitions": dict(written),
         "seconds": round(took, 2),
     }
-
-
-def one_pass(folder: str) -> int:
-    app = opened(Path(folder))
-    try:
-        return len(sync(app.ledger()).changes)
-    finally:
-        app.close()
 
 
 def last_change(url: str, tokens: list[str], *, dead: bool) -> float:

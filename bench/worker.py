@@ -31,6 +31,7 @@ from ftctl_worker.bases import Catalog
 from ftctl_worker.batches import epoch_order
 from ftctl_worker.hardware import resident_bytes
 from worker_chat import chat_memory_table, chat_table
+from worker_serve import serve_table
 from worker_shared import CUDA, SEED, loaded_from, make_rows, random_weights
 from worker_together import together_table
 from worker_training import our_parts, our_step, training_table
@@ -76,7 +77,7 @@ def _tables(place: Path, options: argparse.Namespace) -> list[str]:
     if "together" in options.what:
         lines += [*together_table(source, steps, repeats), ""]
     if "chat" in options.what:
-        lines += [*chat_table(base, place, repeats), ""]
+        lines += [*chat_table(base, place, repeats), "", *serve_table(base, place, repeats), ""]
     if "memory" in options.what:
         lines += [*memory_table(source, options.memory_steps), ""]
         lines += chat_memory_table(base, place, 2 * options.memory_steps)

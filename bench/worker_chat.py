@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from ftctl_worker.hardware import resident_bytes
 from ftctl_worker.loading import load_base
 from ftctl_worker.replies import Delta, Done, Reply
 from ftctl_worker.serving import Shelf
-from worker_shared import DEFAULTS, SEED, UNIT, WORDS, Measured, clock, in_turn
+from worker_shared import DEFAULTS, SEED, UNIT, WORDS, Measured, clock, endless, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,29 +25,35 @@ if TYPE_CHECKING:
 
 
 def chat_table(base: BaseModel, place: Path, repeats: int) -> list[str]:
-    """Answer the same requests one by one, and in batches that mix adapters."""
+    """Answer the same requests one by one, and in batches that mix adapters.
+
+    Untrained adapters end most answers after three tokens, like labels; answers that do not end
+    before their 24 tokens show what a token costs.
+    """
     lines = [
-        f"Chats with {base.name}: 32 requests, 24 new tokens each, {UNIT}",
-        f"{'adapters':>8}{'one by one':>18}{'mixed':>14}{'ratio':>8}{'equal answers':>15}",
+        f"Chats with {base.name}: 32 requests, at most 24 new tokens each, {UNIT}",
+        f"{'adapters':>8}{'tokens':>8}{'one by one':>18}{'mixed':>14}{'ratio':>8}"
+        f"{'equal answers':>15}",
     ]
-    for count in (4, 8):
-        folders = _some_adapters(base, place, count)
+    ways = [base, endless(base, place)] if base.kind == "folder" else [base]
+    for count, one in itertools.product((4, 8), ways):
+        folders = _some_adapters(one, place / one.name, count)
         shelf = Shelf(cache=place, threads=torch.get_num_threads(), precision="auto")
-        for one in folders:
-            _answer(shelf, base, [one], 1)
-        print(f"chats for {count} adapters ...", flush=True)
+        for folder in folders:
+            _answer(shelf, one, [folder], 1)
+        print(f"chats for {count} adapters of {one.name} ...", flush=True)
         best = in_turn(
             {
-                "alone": lambda s=shelf, f=folders: _one_by_one(s, base, f),  # type: ignore[misc]
-                "mixed": lambda s=shelf, f=folders: _answer(s, base, f, 32),  # type: ignore[misc]
+                "alone": lambda s=shelf, b=one, f=folders: _one_by_one(s, b, f),  # type: ignore[misc]
+                "mixed": lambda s=shelf, b=one, f=folders: _answer(s, b, f, 32),  # type: ignore[misc]
             },
             repeats,
         )
         alone, mixed = best["alone"], best["mixed"]
         equal = sum(a == b for a, b in zip(alone.texts, mixed.texts, strict=True))
         lines.append(
-            f"{count:>8}{alone.rate:>18,.0f}{mixed.rate:>14,.0f}{mixed.rate / alone.rate:>8.2f}"
-            f"{equal:>12} of {len(mixed.texts)}"
+            f"{count:>8}{mixed.tokens:>8}{alone.rate:>18,.0f}{mixed.rate:>14,.0f}"
+            f"{mixed.rate / alone.rate:>8.2f}{equal:>12} of {len(mixed.texts)}"
         )
     return lines
 

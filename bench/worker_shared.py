@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import random
+import shutil
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+<<<<<<< HEAD
 from ftctl_worker import adapters
 from ftctl_worker.bases import Catalog
 from ftctl_worker.batches import (
@@ -18,6 +21,10 @@ from ftctl_worker.batches import (
     PASS_OVERHEAD_PACKED,
     TOKENS_PER_PASS,
 )
+=======
+from ftctl_worker.bases import BaseModel, Catalog
+from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
+>>>>>>> main
 from ftctl_worker.dataset import Example
 from ftctl_worker.hyperparameters import TrainingDefaults
 from ftctl_worker.loading import device, load_base
@@ -29,8 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+<<<<<<< HEAD
     from ftctl_worker.bases import BaseModel
     from ftctl_worker.llama import Lean
+=======
+>>>>>>> main
     from ftctl_worker.loading import LoadedBase
     from ftctl_worker.rendering import Row
 
@@ -119,9 +129,33 @@ def random_weights(name: str, shape: Mapping[str, Any], place: Path) -> Source:
     return Source(name, fresh)
 
 
+<<<<<<< HEAD
 def passes_for(loaded: LoadedBase, stand_in: Lean | None = None) -> Passes:
     """Return how the worker cuts batches of this model, or of what stands in for its decoder."""
     overhead = PASS_OVERHEAD_ON_CUDA if CUDA else PASS_OVERHEAD
+=======
+def endless(base: BaseModel, place: Path) -> BaseModel:
+    """Return a copy of a model in a folder whose answers end by their length alone.
+
+    What ended them is a token like any other there; one that no answer holds takes its place.
+    """
+    folder = place / f"endless-{base.name}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(base.location, folder)
+    for name in ("config.json", "generation_config.json"):
+        settings = json.loads((folder / name).read_text())
+        (folder / name).write_text(
+            json.dumps(settings | {"eos_token_id": settings["pad_token_id"]})
+        )
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["eos_token"] = settings["pad_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return BaseModel(name=f"{base.name}, endless", kind="folder", location=str(folder))
+
+
+def passes_for(loaded: LoadedBase) -> Passes:
+    """Return how the worker cuts batches of this model."""
+>>>>>>> main
     return Passes(
         longest=loaded.context,
         pad_id=loaded.pad_id,

@@ -13,7 +13,7 @@ TARGET = Path(__file__).parent / "specs.md"
 BEGIN, END = "<!-- keys: begin -->", "<!-- keys: end -->"
 # The tables under the top, in the order of the page.
 _TABLES = (
-    "data", "split", "hyperparameters", "lora", "compare", "task", "mixed", "sweep", "budget",
+    "data", "split", "hyperparameters", "lora", "worker", "compare", "task", "mixed", "sweep", "budget",
 )  # fmt: skip
 
 

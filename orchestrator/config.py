@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError
+from orchestrator.domain.money.spending import Budgets
+from orchestrator.domain.money.usd import micros
 from orchestrator.domain.profile import Profile
-from orchestrator.domain.spending import Budgets
-from orchestrator.domain.usd import micros
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.domain.notification import Subscriber
+    from orchestrator.domain.jobs.notification import Subscriber
 
 _BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     "openai": {
@@ -181,7 +181,7 @@ class Settings:
         Raises:
             ConfigurationError: an entry makes no sense.
         """
-        from orchestrator.domain.subscribers import subscribers
+        from orchestrator.domain.jobs.subscribers import subscribers
 
         return subscribers(self.tables.get("notify", []))
 

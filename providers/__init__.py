@@ -14,7 +14,7 @@ from orchestrator.domain.errors import ConfigurationError, FtctlError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orchestrator.domain.deployment import DeploymentHost
+    from orchestrator.domain.jobs.deployment import DeploymentHost
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Provider
 

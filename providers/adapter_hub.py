@@ -16,9 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.adapter import History, Move
-from orchestrator.domain.adapter_manifest import sha256
-from orchestrator.domain.adapter_names import FILES, MANIFEST, MOVES, by_number, is_task
+from orchestrator.domain.adapters.adapter import History, Move
+from orchestrator.domain.adapters.manifest import sha256
+from orchestrator.domain.adapters.names import FILES, MANIFEST, MOVES, by_number, is_task
 from orchestrator.domain.errors import (
     ConfigurationError,
     Conflict,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from huggingface_hub import HfApi
 
-    from orchestrator.domain.adapter_ports import AdapterRepo
+    from orchestrator.domain.adapters.ports import AdapterRepo
 
 HUB = "https://huggingface.co"
 _MOVED_ON = frozenset({409, 412})

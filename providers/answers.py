@@ -18,18 +18,19 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.chat import ChatAnswer
 from orchestrator.domain.errors import ProviderUnreachable
 from orchestrator.domain.housekeeping import Permission
-from orchestrator.domain.job import Checkpoint, JobEvent, Method, RemoteError
+from orchestrator.domain.jobs.job import Checkpoint, JobEvent, Method, RemoteError
 from orchestrator.domain.provider import RemoteFile, RemoteJob, RemoteModel, TokenCarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.domain.job import JobStatus
+    from orchestrator.domain.jobs.job import JobStatus
 
     Raw = Mapping[str, Any]
 
 #: What the ledger keeps of a status; a longer one is no word.
 LONGEST_WORD = 64
+LONGEST_FILE_WORD = 32
 TOKEN_KEY = "ftctl_token"  # noqa: S105 - the name of a metadata field, not a secret
 
 _TOKEN = "[0-9a-hjkmnp-tv-z]{26}"  # noqa: S105 - its alphabet, not a secret
@@ -37,6 +38,8 @@ _TOKEN_AT_THE_END = re.compile(f"(?:^|-)({_TOKEN})$")
 _TOKEN_INSIDE = re.compile(f"[-:]({_TOKEN})(?=$|[-:])")
 _TOKEN_IN_FILE = re.compile(f"ftctl-({_TOKEN})\\.jsonl")
 
+# Longer ones fit into no column, and neither spaces nor controls go into the path of a request.
+_AN_ID = re.compile(r"[!-~]{1,255}")
 _LEVELS = {"warn": "warning", "warning": "warning", "error": "error"}
 
 
@@ -90,7 +93,7 @@ def remote_file(
         id=_id(raw, "file"),
         name=_text(raw.get("filename")) or "",
         bytes=_count(raw.get("bytes")),
-        status=status or "",
+        status=(status or "")[:LONGEST_FILE_WORD],
         processed=status is None or status in processed,
         failed=status in failed,
         created_at=moment(raw.get("created_at")),
@@ -147,7 +150,7 @@ def checkpoint(raw: Raw) -> Checkpoint:
     return Checkpoint(
         remote_id=_id(raw, "checkpoint"),
         model=_text(raw.get("fine_tuned_model_checkpoint")) or "",
-        step=_count(raw.get("step_number")) or 0,
+        step=_step(raw.get("step_number")),
         created_at=moment(raw.get("created_at")) or datetime.fromtimestamp(0, UTC),
         metrics={
             name: float(value)
@@ -291,9 +294,14 @@ def _content(message: Raw) -> str:
     return _text(content) or _text(message.get("refusal")) or ""
 
 
+def is_id(value: Any) -> bool:
+    """Whether that can name something: it goes into paths of requests, and is kept for years."""
+    return isinstance(value, str) and _AN_ID.fullmatch(value) is not None
+
+
 def _id(raw: Raw, what: str) -> str:
     found = _text(raw.get("id"))
-    if not found:
+    if found is None or not is_id(found):
         raise ProviderUnreachable(f"The answer carries no id, so it is not a {what}.")
     return found
 
@@ -314,3 +322,9 @@ def _count(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if abs(value) < 2**63 else None
+
+
+def _step(value: Any) -> int:
+    """A step; 0 for what is none, or what no column holds."""
+    found = _count(value) or 0
+    return found if 0 <= found < 2**31 else 0

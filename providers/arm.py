@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from orchestrator.domain.deployment import DeploymentState, RemoteDeployment
 from orchestrator.domain.errors import (
     ConfigurationError,
     CredentialsRefused,
@@ -25,7 +24,8 @@ from orchestrator.domain.errors import (
     RemoteNotFound,
     TryLater,
 )
-from orchestrator.domain.job import RemoteError
+from orchestrator.domain.jobs.deployment import DeploymentState, RemoteDeployment
+from orchestrator.domain.jobs.job import RemoteError
 from providers.border import Border, reason, was_never_sent
 from providers.connection import Address, checked_url, http_client, trusted
 from providers.entra import AzureIdentity, EntraTokens
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from orchestrator.domain.deployment import DeploymentHost, DeploymentRequest
+    from orchestrator.domain.jobs.deployment import DeploymentHost, DeploymentRequest
     from orchestrator.domain.profile import Profile
     from providers.connection import Transport
     from providers.refusal import Refusal

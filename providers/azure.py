@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from orchestrator.domain.errors import ConfigurationError, FtctlError, ProviderRejected
-from orchestrator.domain.job import JobStatus, Method
+from orchestrator.domain.jobs.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities, TokenCarrier
 from providers.connection import address, fingerprint, required_key
 from providers.deployed import served_as
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
     from orchestrator.domain.chat import ChatRequest
-    from orchestrator.domain.deployment import DeploymentHost
+    from orchestrator.domain.jobs.deployment import DeploymentHost
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import JobRequest
     from providers.connection import Address, Transport

@@ -68,9 +68,7 @@ def _suffix(request: JobRequest, capabilities: Capabilities) -> str | None:
 def _method(request: JobRequest) -> dict[str, Any]:
     name = request.method.value
     told: dict[str, Any] = {}
-    chosen: dict[str, Any] = {**request.hyperparameters.as_wire()}
-    if request.options.lora:
-        chosen["lora"] = dict(request.options.lora)
+    chosen: dict[str, Any] = {**request.hyperparameters.as_wire(), **request.options.own}
     if chosen:
         told["hyperparameters"] = chosen
     if request.options.grader is not None:

@@ -28,7 +28,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError
-from orchestrator.domain.job import JobStatus, Method
+from orchestrator.domain.jobs.job import JobStatus, Method
 from orchestrator.domain.provider import TOKEN_IN_SUFFIX, Capabilities, TokenCarrier
 from providers.connection import address, required_key
 from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
@@ -37,7 +37,7 @@ from providers.wire import WireProvider
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.domain.job import Checkpoint
+    from orchestrator.domain.jobs.job import Checkpoint
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import JobRequest
     from providers.connection import Transport

@@ -11,7 +11,7 @@ from providers.refusal import explain_nothing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.domain.job import JobStatus
+    from orchestrator.domain.jobs.job import JobStatus
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Capabilities
     from providers.refusal import Explain

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from orchestrator.domain.adapter_names import FILES
+from orchestrator.domain.adapters.names import FILES
 from orchestrator.domain.errors import ProviderUnreachable, RemoteNotFound
 from providers.wire import WireProvider
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
 
-    from orchestrator.domain.adapter_ports import AdapterHost
+    from orchestrator.domain.adapters.ports import AdapterHost
 
 _MOST_BYTES = 4 * 1024 * 1024 * 1024
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.job import JobStatus, Method
+from orchestrator.domain.jobs.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import address, required_key
 from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ProviderUnreachable
+from providers.answers import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -64,6 +65,6 @@ def has_more(page: Page, limit: int | None) -> bool:
 
 def _id(item: Any, what: str) -> str:
     found = item.get("id") if isinstance(item, dict) else None
-    if not isinstance(found, str) or not found:
+    if not isinstance(found, str) or not is_id(found):
         raise ProviderUnreachable(f"{what} holds an entry without an id.")
     return found

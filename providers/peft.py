@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError, ProviderUnreachable
-from orchestrator.domain.job import JobStatus, Method
+from orchestrator.domain.jobs.job import JobStatus, Method
+from orchestrator.domain.jobs.recipe import RateMeaning
 from orchestrator.domain.provider import Capabilities
-from orchestrator.domain.recipe import RateMeaning
 from providers.connection import Address, address, required_key
 from providers.dialect import LARGEST_FILE, LARGEST_REQUEST, Dialect
 from providers.embedded import EmbeddedWorker, require_worker
@@ -43,7 +43,7 @@ DIALECT = Dialect(
         min_rows=1,
         pause=True,
         rate=RateMeaning.OF_THE_BASE,
-        lora=True,
+        own_options=True,
         max_file_bytes=LARGEST_FILE,
         parts_above=LARGEST_REQUEST,
         delete_model=True,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.domain.clock import SystemClock
 from orchestrator.domain.errors import ProviderRejected, ProviderUnreachable, TryLater
-from providers.answers import moment
+from providers.answers import is_id, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -117,7 +117,7 @@ class PartedUpload:
     def _begun(self, name: str, size: int, md5: str) -> _State:
         raw = self.host.begin_upload(name, size)
         upload_id, now = raw.get("id"), self.now().timestamp()
-        if not isinstance(upload_id, str) or not upload_id:
+        if not isinstance(upload_id, str) or not is_id(upload_id):
             raise ProviderUnreachable("The answer carries no id, so it is not an upload.")
         expires, created = moment(raw.get("expires_at")), moment(raw.get("created_at"))
         return _State(

@@ -12,7 +12,7 @@ from orchestrator.domain.errors import (
     RemoteNotFound,
     TryLater,
 )
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.domain.provider import ProviderCheck, TokenCarrier
 from providers import answers, bodies
 from providers.border import Border
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from openai._legacy_response import LegacyAPIResponse
 
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
-    from orchestrator.domain.job import Checkpoint, JobEvent
+    from orchestrator.domain.jobs.job import Checkpoint, JobEvent
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import (
         JobRequest,

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.dataset import Dataset
-from orchestrator.domain.deployment import Deployment
 from orchestrator.domain.ids import new_id, new_token
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.dataset import Dataset
+from orchestrator.domain.jobs.deployment import Deployment
+from orchestrator.domain.jobs.job import Job
 
 DIGEST = hashlib.sha256(b"{}\n").hexdigest()
 _NOW = ManualClock().now()

@@ -10,12 +10,12 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, printable, say
-from orchestrator.domain.adapter_names import parse_address
-from orchestrator.domain.adapter_ports import AdapterHost
+from orchestrator.domain.adapters.names import parse_address
+from orchestrator.domain.adapters.ports import AdapterHost
 from orchestrator.domain.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.usecases.adapter_verify import Examiner, Verification
+    from orchestrator.usecases.adapters.verify import Examiner, Verification
 
 
 _OUT = click.Path(file_okay=False, path_type=Path)
@@ -28,7 +28,7 @@ _OUT = click.Path(file_okay=False, path_type=Path)
 @click.pass_context
 def pull(ctx: click.Context, name: str, out: Path, as_json: bool) -> None:
     """Copy a version into a new folder; every byte is checked on the way."""
-    from orchestrator.usecases.adapter_copies import pull as copy
+    from orchestrator.usecases.adapters.copies import pull as copy
 
     address = parse_address(name)
     manifest = copy(wiring.app(ctx).adapters, address.task, address.wanted, out)
@@ -67,8 +67,8 @@ def verify(
 
     Exit code 1: something differs. 10: something could not be asked.
     """
-    from orchestrator.usecases.adapter_probes import TOLERANCE
-    from orchestrator.usecases.adapter_verify import verify as examine
+    from orchestrator.usecases.adapters.probes import TOLERANCE
+    from orchestrator.usecases.adapters.verify import verify as examine
 
     app, address = wiring.app(ctx), parse_address(name)
     allowed = TOLERANCE if tolerance is None else tolerance
@@ -105,7 +105,7 @@ def export(
     as_json: bool,
 ) -> None:
     """Write a version with its card into a new folder: the adapter, or merged weights."""
-    from orchestrator.usecases.adapter_copies import pull as copy
+    from orchestrator.usecases.adapters.copies import pull as copy
 
     app, address = wiring.app(ctx), parse_address(name)
     if out.exists():
@@ -131,7 +131,7 @@ def export(
 @click.pass_context
 def mirror(ctx: click.Context, folder: Path, as_json: bool) -> None:
     """Bring a folder to the state of the repository: versions, aliases, trail. Made for cron."""
-    from orchestrator.usecases.adapter_copies import mirror as copy
+    from orchestrator.usecases.adapters.copies import mirror as copy
 
     app = wiring.app(ctx)
     added = copy(app.adapters, wiring.adapter_repo(app.settings, folder))
@@ -166,8 +166,8 @@ def serve_to(
 
     Again changes nothing; after a promotion it moves the names. Run it from cron, or after promote.
     """
-    from orchestrator.usecases.adapter_serving import serve_to as serve
-    from orchestrator.usecases.adapter_serving import strangers, wanted_names
+    from orchestrator.usecases.adapters.serving import serve_to as serve
+    from orchestrator.usecases.adapters.serving import strangers, wanted_names
 
     app = wiring.app(ctx)
     repo = app.adapters.repo
@@ -187,7 +187,7 @@ def serve_to(
 
 
 def _examiner(app: wiring.App, profile: str, base: str | None, tolerance: float) -> Examiner:
-    from orchestrator.usecases.adapter_verify import Examiner
+    from orchestrator.usecases.adapters.verify import Examiner
 
     provider = app.provider(profile)
     here = app.settings.profile(profile).embedded

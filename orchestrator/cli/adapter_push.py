@@ -10,19 +10,19 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, say
-from orchestrator.domain.adapter_names import check_task
-from orchestrator.domain.adapter_ports import AdapterHost
+from orchestrator.domain.adapters.names import check_task
+from orchestrator.domain.adapters.ports import AdapterHost
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.domain.adapter_manifest import Manifest, Probe
-    from orchestrator.domain.comparison import Comparison
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.adapters.manifest import Manifest, Probe
+    from orchestrator.domain.comparing.comparison import Comparison
+    from orchestrator.domain.jobs.job import Job
     from orchestrator.domain.provider import Provider
-    from orchestrator.usecases.adapter_push import Origin
+    from orchestrator.usecases.adapters.push import Origin
 
     Prompts = Sequence[Sequence[Mapping[str, Any]]]
 
@@ -63,7 +63,7 @@ def push(
     with their answers, so that `verify` can tell later whether they still come. With --probes these
     are rows of yours, and they are kept beside the weights.
     """
-    from orchestrator.usecases.adapter_push import push as keep
+    from orchestrator.usecases.adapters.push import push as keep
 
     app = wiring.app(ctx)
     task = check_task(task or _suffix(app, source))
@@ -93,8 +93,8 @@ def _suffix(app: wiring.App, source: str) -> str:
 def _from_job(
     app: wiring.App, job_id: str, stage: Path, comparison: str | None, prompts: Prompts
 ) -> tuple[Origin, Callable[[], Sequence[Probe]]]:
-    from orchestrator.usecases.adapter_probes import take
-    from orchestrator.usecases.adapter_push import Origin
+    from orchestrator.usecases.adapters.probes import take
+    from orchestrator.usecases.adapters.push import Origin
 
     job = app.jobs.find(job_id)
     model = job.tuned_model
@@ -125,8 +125,8 @@ def _from_folder(
     profile: str,
     prompts: Prompts,
 ) -> tuple[Origin, Callable[[], Sequence[Probe]]]:
-    from orchestrator.usecases.adapter_probes import take
-    from orchestrator.usecases.adapter_push import Origin, take_in
+    from orchestrator.usecases.adapters.probes import take
+    from orchestrator.usecases.adapters.push import Origin, take_in
 
     take_in(folder, stage, base)
     if not prompts:
@@ -166,10 +166,10 @@ def _measured(app: wiring.App, job: Job, wanted: str | None) -> Comparison | Non
 
 
 def _prompts(rows: Path | None) -> Prompts:
-    from orchestrator.usecases.adapter_probes import default_prompts
+    from orchestrator.usecases.adapters.probes import default_prompts
 
     if rows is None:
         return default_prompts()
-    from orchestrator.usecases.samples import read_samples
+    from orchestrator.usecases.comparing.samples import read_samples
 
     return [sample.messages for sample in read_samples(rows)]

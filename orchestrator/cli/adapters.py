@@ -9,12 +9,12 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.lazy import LazyGroup
 from orchestrator.cli.output import json_option, print_json, print_table, printable, say
-from orchestrator.domain.adapter_names import CHAMPION, parse_address
+from orchestrator.domain.adapters.names import CHAMPION, parse_address
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.domain.adapter import History, Move
-    from orchestrator.usecases.adapters import Moved
+    from orchestrator.domain.adapters.adapter import History, Move
+    from orchestrator.usecases.adapters.aliases import Moved
 
 _FILES = "orchestrator.cli.adapter_files"
 _HERE = "orchestrator.cli.adapters"
@@ -71,7 +71,7 @@ def list_tasks(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show a task with its trail, or one version whole."""
-    from orchestrator.usecases.adapter_registry import read_manifest
+    from orchestrator.usecases.adapters.registry import read_manifest
 
     repo, address = wiring.app(ctx).adapters.repo, parse_address(name)
     history = repo.history(address.task)
@@ -87,7 +87,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     if as_json:
         print_json(manifest.as_json())
         return
-    from orchestrator.usecases.adapter_cards import card
+    from orchestrator.usecases.adapters.cards import card
 
     click.echo(printable(card(manifest)))
 
@@ -119,8 +119,8 @@ def promote(
     The alias `candidate` needs no gate. Requests that come after this are answered by the version;
     nothing is restarted.
     """
-    from orchestrator.usecases.adapters import gate_openers
-    from orchestrator.usecases.adapters import promote as move
+    from orchestrator.usecases.adapters.aliases import gate_openers
+    from orchestrator.usecases.adapters.aliases import promote as move
 
     if force and not reason:
         raise UsageError("--force wants a reason.", hint='--reason "..."')
@@ -148,7 +148,7 @@ def promote(
 @click.pass_context
 def rollback(ctx: click.Context, task: str, alias: str, reason: str, as_json: bool) -> None:
     """Let an alias mean what it meant before its last promotion."""
-    from orchestrator.usecases.adapters import rollback as move
+    from orchestrator.usecases.adapters.aliases import rollback as move
 
     task = parse_address(task).task
     moved = move(wiring.app(ctx).adapters, task, alias=alias, reason=reason)
@@ -163,7 +163,7 @@ def rollback(ctx: click.Context, task: str, alias: str, reason: str, as_json: bo
 @click.pass_context
 def remove(ctx: click.Context, task: str, version: str, reason: str, as_json: bool) -> None:
     """Take a version away that no alias means. Its number is never given again."""
-    from orchestrator.usecases.adapters import remove as take_away
+    from orchestrator.usecases.adapters.aliases import remove as take_away
 
     task = parse_address(task).task
     take_away(wiring.app(ctx).adapters, task, version, reason)

@@ -15,8 +15,8 @@ from orchestrator.domain.errors import ConfigurationError, ExitCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.usecases.adopt import Adopted, Progress
-    from orchestrator.usecases.fetching import Fetcher
+    from orchestrator.usecases.jobs.adopt import Adopted, Progress
+    from orchestrator.usecases.jobs.fetching import Fetcher
 
 
 @click.command(
@@ -56,8 +56,8 @@ def adopt(
     no file twice and changes nothing that is the same. Jobs that still run are followed by
     `ftctl sync` from then on. Training files become datasets, whatever their findings.
     """
-    from orchestrator.usecases import adopt as adopting
-    from orchestrator.usecases.fetching import MEGABYTE, Fetcher
+    from orchestrator.usecases.jobs import adopt as adopting
+    from orchestrator.usecases.jobs.fetching import MEGABYTE, Fetcher
 
     app = wiring.app(ctx)
     provider, ledger = app.provider(name), app.ledger(say)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.specs.document import Document, SpecInvalid
-    from orchestrator.usecases.pipeline import PipelinePlan
-    from orchestrator.usecases.summary import Summary
-    from orchestrator.usecases.workshop import Workshop
+    from orchestrator.usecases.pipelines.pipeline import PipelinePlan
+    from orchestrator.usecases.pipelines.summary import Summary
+    from orchestrator.usecases.pipelines.workshop import Workshop
 
 _SPEC = click.Path(dir_okay=False, path_type=Path)
 
@@ -36,7 +36,7 @@ def plan(ctx: click.Context, spec: Path, as_json: bool) -> int:
     valid; 1: a dataset has errors; 2: the file has mistakes.
     """
     from orchestrator.specs.document import SpecInvalid
-    from orchestrator.usecases.plan_words import plan_json, plan_lines
+    from orchestrator.usecases.pipelines.plan_words import plan_json, plan_lines
 
     try:
         with _planned(ctx, spec) as (_, made):
@@ -65,6 +65,11 @@ def plan(ctx: click.Context, spec: Path, as_json: bool) -> int:
     metavar="USD",
     help="For everything; the lower of this and the file's budget holds.",
 )
+@click.option(
+    "--allow-unpriced",
+    is_flag=True,
+    help="Submit and ask although nobody knows what it costs; what has a price keeps to its limits.",
+)
 @click.option("--retry-failed", is_flag=True, help="Ask once more for trainings that failed.")
 @json_option
 @click.pass_context
@@ -74,6 +79,7 @@ def apply(
     yes: bool,
     wait: bool,
     max_cost: float | None,
+    allow_unpriced: bool,
     retry_failed: bool,
     as_json: bool,
 ) -> int:
@@ -83,9 +89,9 @@ def apply(
     it was. Exit code 0: every gate passed; 1: a gate or a job failed; 10: not decided yet.
     """
     from orchestrator.specs.document import SpecInvalid
-    from orchestrator.usecases.apply import How, apply_pipeline
-    from orchestrator.usecases.pipeline import spec_digest
-    from orchestrator.usecases.plan_words import plan_lines
+    from orchestrator.usecases.pipelines.apply import How, apply_pipeline
+    from orchestrator.usecases.pipelines.pipeline import spec_digest
+    from orchestrator.usecases.pipelines.plan_words import plan_lines
 
     try:
         with _planned(ctx, spec) as (document, made):
@@ -96,6 +102,7 @@ def apply(
                 wait=wait,
                 retry_failed=retry_failed,
                 max_cost=max_cost,
+                allow_unpriced=allow_unpriced,
                 source=spec_digest(document),
             )
             summary = apply_pipeline(made, _workshop(ctx), how)
@@ -112,7 +119,7 @@ def apply(
 @contextlib.contextmanager
 def _planned(ctx: click.Context, path: Path) -> Iterator[tuple[Document, PipelinePlan]]:
     from orchestrator.specs.whole import read_spec
-    from orchestrator.usecases.pipeline_planning import plan_pipeline
+    from orchestrator.usecases.pipelines.planning import plan_pipeline
 
     document, spec = read_spec(path)
     with plan_pipeline(document, spec, _workshop(ctx)) as made:
@@ -120,7 +127,7 @@ def _planned(ctx: click.Context, path: Path) -> Iterator[tuple[Document, Pipelin
 
 
 def _workshop(ctx: click.Context) -> Workshop:
-    from orchestrator.usecases.workshop import Workshop
+    from orchestrator.usecases.pipelines.workshop import Workshop
 
     app = wiring.app(ctx)
     ledger = app.ledger(say)
@@ -134,6 +141,7 @@ def _workshop(ctx: click.Context) -> Workshop:
             job, provider, ledger, fast=app.settings.profile(job.provider).embedded
         ),
         show=progress.answers(),
+        deployments=lambda job_id: app.deployments.all(job_id=job_id),
         costs=app.settings.table("costs"),
         version=__version__,
     )

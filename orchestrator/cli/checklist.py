@@ -11,16 +11,16 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, print_table, say
-from orchestrator.domain.checklist import STAGES, Answers, Status
+from orchestrator.domain.deciding.checklist import STAGES, Answers, Status
 from orchestrator.domain.errors import ExitCode, UsageError
-from orchestrator.usecases.answers import answer as answered
-from orchestrator.usecases.answers import read_answers, written
-from orchestrator.usecases.dated import default_checklist
+from orchestrator.usecases.deciding.answers import answer as answered
+from orchestrator.usecases.deciding.answers import read_answers, written
+from orchestrator.usecases.jobs.dated import default_checklist
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from orchestrator.domain.checklist import Checklist
+    from orchestrator.domain.deciding.checklist import Checklist
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 stage_option = click.option(

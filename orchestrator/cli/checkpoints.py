@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.domain.housekeeping import Permission
-    from orchestrator.domain.job import Checkpoint, Job
+    from orchestrator.domain.jobs.job import Checkpoint, Job
     from orchestrator.domain.provider import Provider
 
 as_option = click.option(
@@ -77,7 +77,7 @@ def list_(ctx: click.Context, job_id: str, as_json: bool) -> None:
 @click.pass_context
 def shared(ctx: click.Context, job_id: str, step: int, profile: str | None, as_json: bool) -> None:
     """List the projects that may use the checkpoint at a step."""
-    from orchestrator.usecases.checkpoints import sharing
+    from orchestrator.usecases.jobs.checkpoints import sharing
 
     model, provider = _chosen(ctx, job_id, step, profile)
     _print(model, sharing(provider).permissions(model), as_json=as_json)
@@ -99,7 +99,7 @@ def share(
     as_json: bool,
 ) -> None:
     """Let other projects of the organisation use the checkpoint at a step."""
-    from orchestrator.usecases.checkpoints import sharing
+    from orchestrator.usecases.jobs.checkpoints import sharing
 
     model, provider = _chosen(ctx, job_id, step, profile)
     _print(model, sharing(provider).share(model, projects), as_json=as_json)
@@ -116,7 +116,7 @@ def unshare(
     ctx: click.Context, job_id: str, step: int, project: str, profile: str | None, as_json: bool
 ) -> None:
     """Take a project's permission back."""
-    from orchestrator.usecases import checkpoints as use
+    from orchestrator.usecases.jobs import checkpoints as use
 
     model, provider = _chosen(ctx, job_id, step, profile)
     use.unshare(model, project, provider)
@@ -124,7 +124,7 @@ def unshare(
 
 
 def _known(ctx: click.Context, job_id: str) -> tuple[Job, Provider, Sequence[Checkpoint]]:
-    from orchestrator.usecases.checkpoints import checkpoints_of
+    from orchestrator.usecases.jobs.checkpoints import checkpoints_of
 
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
@@ -136,7 +136,7 @@ def _chosen(
     ctx: click.Context, job_id: str, step: int, profile: str | None
 ) -> tuple[str, Provider]:
     """The checkpoint's name, and who is asked about it."""
-    from orchestrator.usecases.checkpoints import model_at
+    from orchestrator.usecases.jobs.checkpoints import model_at
 
     job, provider, known = _known(ctx, job_id)
     return model_at(step, known, job), wiring.app(ctx).provider(profile) if profile else provider

@@ -11,14 +11,14 @@ from orchestrator.cli import progress
 from orchestrator.cli.compare_options import comparison_options
 from orchestrator.cli.output import console, json_option, print_json, say
 from orchestrator.domain.errors import ExitCode, UsageError
-from orchestrator.usecases import compare as comparing
-from orchestrator.usecases.evaluation import Evaluation, Ready, make_ready
+from orchestrator.usecases.comparing import compare as comparing
+from orchestrator.usecases.comparing.evaluation import Evaluation, Ready, make_ready
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.domain.comparison import Comparison
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.comparing.comparison import Comparison
+    from orchestrator.domain.jobs.job import Job
 
 # Margins are typed in points and kept as proportions.
 _SAME = 1e-9
@@ -124,7 +124,7 @@ def _write(app: wiring.App, found: Comparison, junit: Path | None, markdown: Pat
     """The files for a CI, where they were asked for."""
     from orchestrator.reports.junit import to_junit
     from orchestrator.reports.markdown import comparison_to_markdown
-    from orchestrator.usecases.rows import rows_of
+    from orchestrator.usecases.comparing.rows import rows_of
 
     plain = found.as_json()
     if junit:

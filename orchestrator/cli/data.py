@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.output import json_option, print_json, say
-from orchestrator.domain.dataset import Split
 from orchestrator.domain.errors import ExitCode, UsageError
-from orchestrator.domain.job import Method
+from orchestrator.domain.jobs.dataset import Split
+from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,12 @@ Example:
 @click.option("--system", help="A system message for every row that has none.")
 @click.option("--user", help='What is asked, from columns or keys: "{text}".')
 @click.option("--assistant", help='What is answered, from columns or keys: "{label}".')
-@click.option("--map", "maps", multiple=True, help='The same as one option: "user={question}".')
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    help='The same as one option: "user={question}"; "user={data.text}" looks inside.',
+)
 @click.option("--columns", help="The columns of a table without a header: label,text.")
 @click.option(
     "--allow-loss", is_flag=True, help="Write rows that lost something; leave out others."
@@ -72,12 +77,12 @@ def convert(
     """Turn any dataset into chat JSONL.
 
     Knows the dialects of OpenAI, ShareGPT, Alpaca, TRL, LLaMA-Factory, axolotl, Anthropic, Gemini,
-    Bedrock, Mistral and Harmony, JSON arrays, CSV, TSV and Parquet. What a row would lose is named, and
-    refused without --allow-loss.
+    Bedrock, Mistral, Cohere and Harmony, the shapes of well-known datasets, JSON arrays, CSV, TSV and
+    Parquet. What a row would lose is named, and refused without --allow-loss.
     """
-    from orchestrator.datasets.conversion import Options
     from orchestrator.datasets.converting import convert_file
-    from orchestrator.datasets.writing import spooled
+    from orchestrator.datasets.dialects.conversion import Options
+    from orchestrator.datasets.files.writing import spooled
 
     given = {"system": system, "user": user, "assistant": assistant, **_maps(maps)}
     options = Options(
@@ -152,8 +157,8 @@ def split(
     are labels every split gets its share of each. --group-by keeps the rows of one document, user
     or conversation together; the key is not written.
     """
+    from orchestrator.datasets.files.writing import spooled
     from orchestrator.datasets.splitting import cut, read_rows, write_splits
-    from orchestrator.datasets.writing import spooled
 
     sizes = _sizes(train, validation, test)
     with spooled(source) as path:
@@ -187,7 +192,7 @@ def _maps(maps: Sequence[str]) -> dict[str, str]:
 
 
 def _templates(given: dict[str, str | None]) -> Any:
-    from orchestrator.datasets.tabular import Templates
+    from orchestrator.datasets.files.tabular import Templates
 
     user, assistant = given["user"], given["assistant"]
     if user is None and assistant is None:

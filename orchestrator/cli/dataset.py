@@ -13,7 +13,7 @@ from orchestrator.domain.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.domain.dataset import Dataset
+    from orchestrator.domain.jobs.dataset import Dataset
 
 
 @click.group(epilog="\b\nExample:\n  ftctl dataset list\n  ftctl dataset diff 3f2a 91bc")
@@ -53,7 +53,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, digest: str, rows: int, as_json: bool) -> None:
     """One dataset: what is known of it, where it lies, and its first rows."""
-    from orchestrator.datasets.comparing import first_rows
+    from orchestrator.datasets.files.comparing import first_rows
 
     store = wiring.app(ctx).datasets
     found = _find(store.all(), digest)
@@ -74,7 +74,7 @@ def show(ctx: click.Context, digest: str, rows: int, as_json: bool) -> None:
 @click.pass_context
 def diff(ctx: click.Context, before: str, after: str, as_json: bool) -> int:
     """The rows that only one of two datasets has. Exit code 0: none; 1: some."""
-    from orchestrator.datasets.comparing import compare_files
+    from orchestrator.datasets.files.comparing import compare_files
 
     store = wiring.app(ctx).datasets
     known = store.all()

@@ -11,15 +11,15 @@ from orchestrator import wiring
 from orchestrator.cli import tell
 from orchestrator.cli import tell_deployments as telling
 from orchestrator.cli.output import json_option, print_json, say
-from orchestrator.domain.deployment import DeploymentState
 from orchestrator.domain.errors import ExitCode, UsageError
-from orchestrator.usecases.dated import newest_tiers
+from orchestrator.domain.jobs.deployment import DeploymentState
+from orchestrator.usecases.jobs.dated import newest_tiers
 
 if TYPE_CHECKING:
-    from orchestrator.domain.deployment import Deployment, DeploymentHost
-    from orchestrator.domain.job import Checkpoint, Job
-    from orchestrator.usecases.deploying import Yard
-    from orchestrator.usecases.deployment_plan import Wish
+    from orchestrator.domain.jobs.deployment import Deployment, DeploymentHost
+    from orchestrator.domain.jobs.job import Checkpoint, Job
+    from orchestrator.usecases.hosting.deploying import Yard
+    from orchestrator.usecases.hosting.deployment_plan import Wish
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -64,7 +64,7 @@ def deploy(
     The intent is written down before anything is sent; the same command again goes on with it and
     makes no second deployment. Exit code: 0 the host took it; 1 it said no; 4 no clear answer.
     """
-    from orchestrator.usecases import deploying
+    from orchestrator.usecases.hosting import deploying
 
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
@@ -121,7 +121,7 @@ def undeploy(ctx: click.Context, which: str, yes: bool, as_json: bool) -> int:
     The model itself stays, and can be deployed again. What the host cannot be asked now is asked by
     `sync`. Exit code: 0 gone, or on its way; 4 the host cannot be asked.
     """
-    from orchestrator.usecases import undeploying
+    from orchestrator.usecases.hosting import undeploying
 
     app = wiring.app(ctx)
     deployment = _the_one(app, which)
@@ -151,7 +151,7 @@ def _wish(
     name: str | None,
     step: int | None,
 ) -> Wish:
-    from orchestrator.usecases import deployment_plan
+    from orchestrator.usecases.hosting import deployment_plan
 
     able = wiring.capabilities(app.settings.profile(job.provider))
     return deployment_plan.wish(
@@ -178,8 +178,8 @@ def _checkpoint(app: wiring.App, job: Job, step: int | None) -> Checkpoint | Non
 
 
 def _waited(deployment: Deployment, host: DeploymentHost, yard: Yard) -> Deployment:
-    from orchestrator.usecases import deploying
-    from orchestrator.usecases.following import look
+    from orchestrator.usecases.hosting import deploying
+    from orchestrator.usecases.hosting.following import look
 
     return deploying.wait(
         deployment,

@@ -12,7 +12,7 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.domain.errors import ConfigurationError, ExitCode, FtctlError
-from orchestrator.domain.prices import STALE_DAYS
+from orchestrator.domain.money.prices import STALE_DAYS
 from orchestrator.wiring import databases
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ def evacuate(
     the last day for each. Reads the ledger and the dated files; asks nobody.
     """
     from orchestrator.reports import evacuation
-    from orchestrator.usecases.evacuate import evacuate as plan_all
+    from orchestrator.usecases.moving.evacuate import evacuate as plan_all
 
     app = wiring.app(ctx)
     if name is not None:

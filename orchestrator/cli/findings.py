@@ -13,9 +13,9 @@ from orchestrator.cli.output import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.datasets.finding import Finding
-    from orchestrator.datasets.showing import Piece
-    from orchestrator.datasets.validation import Validation
+    from orchestrator.datasets.checking.validation import Validation
+    from orchestrator.datasets.findings.finding import Finding
+    from orchestrator.datasets.tokens.showing import Piece
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 

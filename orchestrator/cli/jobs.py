@@ -17,9 +17,9 @@ from orchestrator.domain.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.domain.job import Job
-    from orchestrator.domain.move import Move
-    from orchestrator.domain.spending import Spending
+    from orchestrator.domain.jobs.job import Job
+    from orchestrator.domain.jobs.move import Move
+    from orchestrator.domain.money.spending import Spending
 
 
 @click.command(epilog="\b\nExample:\n  ftctl status\n  ftctl status 7k2 --watch")
@@ -124,7 +124,7 @@ def resolve(
     ctx: click.Context, job_id: str, remote_id: str | None, absent: bool, as_json: bool
 ) -> None:
     """Settle a job of which nobody but you can say whether the provider has it."""
-    from orchestrator.usecases import control
+    from orchestrator.usecases.jobs import control
 
     if absent == bool(remote_id):
         raise UsageError("Say either --remote-id ID or --absent.")
@@ -148,14 +148,14 @@ def _move(app: wiring.App, job: Job) -> Move | None:
     move = app.moves.of(job.id)
     if move is None:
         return None
-    from orchestrator.usecases.parity import completed
+    from orchestrator.usecases.moving.parity import completed
 
     source = app.jobs.get(move.source_id)
     return replace(move, parity=completed(move.parity, source, app.recordings))
 
 
 def _control(ctx: click.Context, job_id: str, verb: str, *, as_json: bool) -> None:
-    from orchestrator.usecases import control
+    from orchestrator.usecases.jobs import control
 
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)

@@ -14,12 +14,12 @@ from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.cli.submit import ask, exit_code
 from orchestrator.cli.submit_options import cost_options
 from orchestrator.domain.errors import ExitCode, UsageError
-from orchestrator.domain.usd import micros
+from orchestrator.domain.money.usd import micros
 
 if TYPE_CHECKING:
-    from orchestrator.domain.job import Job
-    from orchestrator.domain.move import ParityPlan
-    from orchestrator.usecases.migrate import Migration, Wish
+    from orchestrator.domain.jobs.job import Job
+    from orchestrator.domain.jobs.move import ParityPlan
+    from orchestrator.usecases.moving.migrate import Migration, Wish
 
 
 @click.command(
@@ -74,7 +74,7 @@ def migrate(
     command again finds the job that it made and does not make a second one. The comparison with the
     old model is prepared: its margin is written down before there is an answer of the new one.
     """
-    from orchestrator.usecases.migrate import Wish
+    from orchestrator.usecases.moving.migrate import Wish
 
     app = wiring.app(ctx)
     wish = Wish(
@@ -121,7 +121,7 @@ class _Consent:
 
 def _made(app: wiring.App, wish: Wish, consent: _Consent) -> tuple[Job | None, Migration | None]:
     """The job of this move: the one that was made before, else a new intent, written down."""
-    from orchestrator.usecases.migrate import earlier
+    from orchestrator.usecases.moving.migrate import earlier
 
     # Two of the same command at once must not make two jobs.
     with app.claim(f"migrate-{wish.source.id}") as ours:
@@ -136,9 +136,9 @@ def _made(app: wiring.App, wish: Wish, consent: _Consent) -> tuple[Job | None, M
 
 def _recorded(app: wiring.App, wish: Wish, consent: _Consent) -> tuple[Job | None, Migration]:
     """The new job's intent, written down; None where this was a rehearsal."""
-    from orchestrator.usecases.allowance import release_dead
-    from orchestrator.usecases.migrate import prepare
-    from orchestrator.usecases.submit import record
+    from orchestrator.usecases.comparing.allowance import release_dead
+    from orchestrator.usecases.jobs.submit import record
+    from orchestrator.usecases.moving.migrate import prepare
 
     with prepare(
         wish,
@@ -149,6 +149,7 @@ def _recorded(app: wiring.App, wish: Wish, consent: _Consent) -> tuple[Job | Non
         prices=app.prices,
         lifecycle=app.lifecycle,
         now=app.clock.now(),
+        drafts=app.drafts.folder,
     ) as migration:
         _show(migration)
         if not consent.again:
@@ -169,7 +170,7 @@ def _recorded(app: wiring.App, wish: Wish, consent: _Consent) -> tuple[Job | Non
 
 
 def _sent(app: wiring.App, job: Job, *, wait: bool) -> Job:
-    from orchestrator.usecases.submit import submit
+    from orchestrator.usecases.jobs.submit import submit
 
     provider, ledger = app.provider(job.provider), app.ledger(say)
     if job.status.is_unsent:
@@ -205,7 +206,7 @@ def _print_dry_run(app: wiring.App, migration: Migration, *, as_json: bool) -> N
 def _print(
     app: wiring.App, wish: Wish, job: Job, migration: Migration | None, *, as_json: bool
 ) -> None:
-    from orchestrator.usecases.parity import completed
+    from orchestrator.usecases.moving.parity import completed
 
     move = app.moves.of(job.id)
     assert move is not None
@@ -223,7 +224,7 @@ def _print(
 
 
 def _say_parity(app: wiring.App, source: Job, parity: ParityPlan, job_id: str) -> None:
-    from orchestrator.usecases.compare import expected_parity_rows
+    from orchestrator.usecases.comparing.compare import expected_parity_rows
 
     say(f"margin {100 * parity.margin:g} points, fixed now ({parity.digest[:12]})")
     if parity.recording is None:
@@ -245,7 +246,7 @@ def _plain(
     wish: Wish, job: Job | None, migration: Migration | None, parity: ParityPlan
 ) -> dict[str, Any]:
     """What `migrate --json` prints; described in schemas/migrate.schema.json."""
-    from orchestrator.domain.recipe import lines_json
+    from orchestrator.domain.jobs.recipe import lines_json
 
     return {
         "id": job.id if job else None,

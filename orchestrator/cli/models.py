@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
-    from orchestrator.domain.lifecycle import Ending
-    from orchestrator.usecases.model_list import ListedModel
+    from orchestrator.domain.jobs.lifecycle import Ending
+    from orchestrator.usecases.jobs.model_list import ListedModel
 
 _SPAN = re.compile(r"(\d{1,4})\s*([dwmy]?)")
 _DAYS = {"": 1, "d": 1, "w": 7, "m": 30, "y": 365}
@@ -73,7 +73,7 @@ def list_models(ctx: click.Context, /, **typed: Any) -> None:
 def _show(
     ctx: click.Context, *, provider: str | None, expiring: bool, within: timedelta, as_json: bool
 ) -> None:
-    from orchestrator.usecases import model_list
+    from orchestrator.usecases.jobs import model_list
 
     app = wiring.app(ctx)
     kind = app.settings.profile(provider).kind if provider else None
@@ -109,8 +109,8 @@ def _show(
 
 def _ask(app: wiring.App, provider: str) -> None:
     """Ask the profile's provider now; what it said before is shown when it cannot be asked."""
-    from orchestrator.usecases.model_dates import read_dates
-    from orchestrator.usecases.tally import Tally
+    from orchestrator.usecases.jobs.model_dates import read_dates
+    from orchestrator.usecases.jobs.tally import Tally
 
     try:
         found = app.provider(provider)

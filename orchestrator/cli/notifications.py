@@ -12,7 +12,7 @@ from orchestrator.cli.output import json_option, print_json, print_table, say
 from orchestrator.domain.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.domain.notification import Notification, Subscriber
+    from orchestrator.domain.jobs.notification import Notification, Subscriber
 
 _NEWEST = 50
 

@@ -9,13 +9,13 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, print_table, printable, say
 from orchestrator.domain.errors import ExitCode
-from orchestrator.domain.own_rows import UNITS
+from orchestrator.domain.money.own_rows import UNITS
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from orchestrator.domain.prices import Price, PriceBook
-    from orchestrator.usecases.price_check import PriceCheck
+    from orchestrator.domain.money.prices import Price, PriceBook
+    from orchestrator.usecases.jobs.price_check import PriceCheck
 
 _UNIT = {"million_tokens": "1M tokens", "hour": "hour"}
 
@@ -49,7 +49,7 @@ def list_prices(
     What is not listed is unpriced, never free. Your own prices stand in ftctl.toml under
     [[prices]] and come first.
     """
-    from orchestrator.usecases.price_check import chosen
+    from orchestrator.usecases.jobs.price_check import chosen
 
     app = wiring.app(ctx)
     found = chosen(app.prices, _kind(app, provider), model, kinds)
@@ -77,7 +77,7 @@ def check(ctx: click.Context, as_json: bool) -> int:
 
     Exit code 1: something that the ledger's jobs need was read over 60 days ago, or has no price.
     """
-    from orchestrator.usecases.price_check import check_prices
+    from orchestrator.usecases.jobs.price_check import check_prices
 
     app = wiring.app(ctx)
     jobs = app.jobs.all() if app.has_ledger else []

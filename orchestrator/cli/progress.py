@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.output import console, say
-from orchestrator.usecases.follow import follow
+from orchestrator.usecases.jobs.follow import follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.domain.arm import Progress
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.comparing.arm import Progress
+    from orchestrator.domain.jobs.job import Job
     from orchestrator.domain.provider import Provider
-    from orchestrator.usecases.ledger import Ledger
-    from orchestrator.usecases.sync import Progress as Now
+    from orchestrator.usecases.jobs.ledger import Ledger
+    from orchestrator.usecases.jobs.sync import Progress as Now
 
 
 def wait(job: Job, provider: Provider, ledger: Ledger, *, fast: bool) -> Job:

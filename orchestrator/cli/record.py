@@ -11,17 +11,17 @@ import click
 from orchestrator import wiring
 from orchestrator.cli import progress
 from orchestrator.cli.output import json_option, print_json, print_table, say
-from orchestrator.domain.arm import Plan
+from orchestrator.domain.comparing.arm import Plan
 from orchestrator.domain.errors import ExitCode
-from orchestrator.domain.job import JobStatus
-from orchestrator.usecases.allowance import allowance
-from orchestrator.usecases.compare import token_limit
-from orchestrator.usecases.deployment_plan import must_answer
-from orchestrator.usecases.samples import read_samples, select
-from orchestrator.usecases.till import Till
+from orchestrator.domain.jobs.job import JobStatus
+from orchestrator.usecases.comparing.allowance import allowance
+from orchestrator.usecases.comparing.compare import token_limit
+from orchestrator.usecases.comparing.samples import read_samples, select
+from orchestrator.usecases.comparing.till import Till
+from orchestrator.usecases.hosting.deployment_plan import must_answer
 
 if TYPE_CHECKING:
-    from orchestrator.domain.answerbook import Recording
+    from orchestrator.domain.comparing.answerbook import Recording
 
 EXAMPLE = """\b
 Example:
@@ -83,8 +83,8 @@ def record(
     The same command again goes on where a stopped one was, and pays for no answer twice.
     Exit code 10: some rows have no answer.
     """
-    from orchestrator.usecases.recording import Studio
-    from orchestrator.usecases.recording import record as freeze
+    from orchestrator.usecases.comparing.recording import Studio
+    from orchestrator.usecases.comparing.recording import record as freeze
 
     app = wiring.app(ctx)
     kind = app.settings.profile(provider).kind
@@ -93,7 +93,7 @@ def record(
     _refuse_undeployed(app, provider, model)
     model = app.pin(provider, model)
     plan = Plan(
-        max_tokens=max_tokens or token_limit([s.reference for s in samples.samples]),
+        max_tokens=max_tokens or token_limit(s.reference for s in samples.samples),
         concurrency=concurrency,
         repeats=repeats,
         temperature=temperature,

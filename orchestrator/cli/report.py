@@ -11,16 +11,16 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.checklist import stage_option
 from orchestrator.cli.output import console, json_option, print_json, say
-from orchestrator.domain.checklist import Verdict
+from orchestrator.domain.deciding.checklist import Verdict
 from orchestrator.domain.errors import ExitCode, UsageError
 from orchestrator.reports.markdown import to_markdown
-from orchestrator.usecases import report as reporting
-from orchestrator.usecases.answers import read_answers, template
-from orchestrator.usecases.dated import default_checklist
+from orchestrator.usecases.deciding import report as reporting
+from orchestrator.usecases.deciding.answers import read_answers, template
+from orchestrator.usecases.jobs.dated import default_checklist
 
 if TYPE_CHECKING:
-    from orchestrator.domain.comparison import Comparison
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.comparing.comparison import Comparison
+    from orchestrator.domain.jobs.job import Job
 
 EXAMPLE = """\b
 Example:
@@ -86,6 +86,7 @@ def report(
         stage=stage,
         prices=app.prices,
         lifecycle=app.lifecycle,
+        deployments=app.deployments.all(job_id=job.id) if job else (),
     )
     plain = reporting.write_report(
         made, out or Path(f"ftctl-report-{_named(job, found)}"), app.comparisons

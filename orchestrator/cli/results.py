@@ -15,8 +15,8 @@ from orchestrator.domain.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.domain.job import Job
-    from orchestrator.usecases.results import Table
+    from orchestrator.domain.jobs.job import Job
+    from orchestrator.usecases.jobs.results import Table
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -34,7 +34,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def results(ctx: click.Context, job_id: str, out: Path | None, as_json: bool) -> None:
     """Download the tables of training metrics of a job, whatever their columns are called."""
-    from orchestrator.usecases.results import results as download
+    from orchestrator.usecases.jobs.results import results as download
 
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)

@@ -20,7 +20,7 @@ from orchestrator.domain.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.domain.comparison import Comparison
+    from orchestrator.domain.comparing.comparison import Comparison
 
 _SHOWN = 2000
 EXAMPLE = """\b
@@ -61,7 +61,7 @@ def rows(
     as_json: bool,
 ) -> int:
     """Read the rows of COMPARISON side by side: what was asked, wanted and answered."""
-    from orchestrator.usecases.rows import rows_of
+    from orchestrator.usecases.comparing.rows import rows_of
 
     app = wiring.app(ctx)
     whole = form and ctx.get_parameter_source("limit") is click.core.ParameterSource.DEFAULT
@@ -89,7 +89,7 @@ def rows(
 def _written(form: str, comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> str:
     from orchestrator.reports.junit import to_junit
     from orchestrator.reports.promptfoo import to_promptfoo
-    from orchestrator.usecases.rows import to_csv
+    from orchestrator.usecases.comparing.rows import to_csv
 
     if form == "csv":
         return to_csv(rows)

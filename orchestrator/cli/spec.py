@@ -47,7 +47,7 @@ def init(
 
     train.jsonl, validation.jsonl and test.jsonl beside FILE, or in its folder data/, are found.
     """
-    from orchestrator.datasets.writing import written
+    from orchestrator.datasets.files.writing import written
     from orchestrator.specs.starting import Start, first_spec
 
     if whole and (train or validation or test):
@@ -88,9 +88,9 @@ def init(
 @click.pass_context
 def export(ctx: click.Context, job_id: str, out: Path | None, as_json: bool) -> int:
     """Write the spec of JOB, whoever asked for it: `ftctl plan` of it finds nothing to do."""
-    from orchestrator.datasets.writing import written
+    from orchestrator.datasets.files.writing import written
     from orchestrator.specs.writing import to_yaml
-    from orchestrator.usecases.export import compare_comment, spec_of
+    from orchestrator.usecases.pipelines.export import compare_comment, measured_by, spec_of
 
     app = wiring.app(ctx)
     job = app.jobs.find(job_id)
@@ -102,10 +102,15 @@ def export(ctx: click.Context, job_id: str, out: Path | None, as_json: bool) -> 
         with written(reward) as stream:
             stream.write(json.dumps(job.options.grader, indent=2, ensure_ascii=False).encode())
     values = spec_of(job, app.datasets, reward.absolute() if reward else None)
+    compared = app.comparisons.latest(job.id)
+    measured = measured_by(compared)
+    if measured:
+        values["data"] |= measured["data"]
+        values["compare"] = measured["compare"]
     if as_json and out is None:
         print_json(values)
         return ExitCode.DONE
-    text = to_yaml(values) + compare_comment(app.comparisons.latest(job.id))
+    text = to_yaml(values) + ("" if measured else compare_comment(compared))
     if out is None:
         click.echo(text, nl=False)
         return ExitCode.DONE

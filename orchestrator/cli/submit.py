@@ -18,11 +18,11 @@ from orchestrator.cli.submit_options import (
     request_options,
 )
 from orchestrator.domain.errors import ConfigurationError, ExitCode
-from orchestrator.domain.job import Job, JobStatus, Method
-from orchestrator.domain.usd import micros
+from orchestrator.domain.jobs.job import Job, JobStatus, Method
+from orchestrator.domain.money.usd import micros
 
 if TYPE_CHECKING:
-    from orchestrator.usecases.plan import Plan
+    from orchestrator.usecases.jobs.plan import Plan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -78,10 +78,10 @@ def submit(
     Nothing is sent when the data has errors. The intent is written down before anything is sent, so
     that no job is lost and none is paid for twice; see docs/reliability.md.
     """
-    from orchestrator.usecases import plan as planning
-    from orchestrator.usecases import submit as submitting
-    from orchestrator.usecases.allowance import release_dead
-    from orchestrator.usecases.dated import newest_request_limits
+    from orchestrator.usecases.comparing.allowance import release_dead
+    from orchestrator.usecases.jobs import plan as planning
+    from orchestrator.usecases.jobs import submit as submitting
+    from orchestrator.usecases.jobs.dated import newest_request_limits
 
     app = wiring.app(ctx)
     profile = app.settings.profile(_default(app, "provider", provider_name))
@@ -103,6 +103,7 @@ def submit(
         app.prices,
         app.lifecycle,
         app.clock.now(),
+        drafts=app.drafts.folder,
     ) as plan:
         for line in plan.lines():
             say(line)
@@ -185,7 +186,7 @@ def exit_code(job: Job) -> ExitCode:
 
 def _flag(param: str | None) -> str | None:
     """What was typed for the field that the provider names, as in `method.dpo.beta`."""
-    from orchestrator.usecases.request_limits import FLAGS
+    from orchestrator.usecases.jobs.request_limits import FLAGS
 
     parts = (param or "").replace("[", ".").split(".")
     return next((FLAGS[part] for part in reversed(parts) if part in FLAGS), None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.job import Hyperparameters, JobOptions, Wandb
+from orchestrator.domain.jobs.job import Hyperparameters, JobOptions, Wandb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +45,18 @@ _OPTIONS = (
         "--reasoning-effort",
         type=click.Choice(["default", "low", "medium", "high"]),
         help="reinforcement: how long the model thinks.",
+    ),
+    click.option(
+        "--lora",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A worker of ftctl: the adapter's shape: r=8, alpha=16, ...; may be repeated.",
+    ),
+    click.option(
+        "--worker",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A worker of ftctl: engine=trl, learning_rate=2e-4, tuning=full, ...; may be repeated.",
     ),
     click.option("--suffix", help="Goes into the tuned model's name."),
     click.option("--seed", type=int, help="Same data and seed, same result."),
@@ -97,19 +109,24 @@ def hyperparameters_from(chosen: Mapping[str, Any]) -> Hyperparameters:
 
 
 def options_from(chosen: Mapping[str, Any], most_source_bytes: int) -> JobOptions:
-    """Grader, metadata, integrations and training type among what was typed.
+    """Grader, metadata, integrations, training type and the worker's own among what was typed.
 
     Raises:
         UsageError: one of them makes no sense.
     """
+    from orchestrator.domain.jobs.spec import own_options
     from orchestrator.grading.submission import read_grader_to_send
+    from orchestrator.specs.pairs import table_of
 
+    # Reading the tables' rules takes time, which most submissions need not spend.
+    own = {name: table_of(name, chosen[name]) for name in ("worker", "lora") if chosen[name]}
     path: Path | None = chosen["grader"]
     return JobOptions(
         grader=read_grader_to_send(path, most_source_bytes) if path else None,
         metadata=_pairs(chosen["metadata"]),
         wandb=_wandb(chosen),
         training_type=chosen["training_type"],
+        own=own_options({}, own),
     )
 
 

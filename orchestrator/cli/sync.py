@@ -10,13 +10,13 @@ import click
 from orchestrator import wiring
 from orchestrator.cli import progress, tell
 from orchestrator.cli.output import json_option, print_json, say
-from orchestrator.domain.deployment import DeploymentState
 from orchestrator.domain.errors import ExitCode
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.deployment import DeploymentState
+from orchestrator.domain.jobs.job import JobStatus
 
 if TYPE_CHECKING:
-    from orchestrator.usecases.following import Followed
-    from orchestrator.usecases.sync import Pass
+    from orchestrator.usecases.hosting.following import Followed
+    from orchestrator.usecases.jobs.sync import Pass
 
 
 @click.command(epilog="\b\nExample:\n  ftctl sync\n  ftctl sync --json")
@@ -32,9 +32,9 @@ def sync(ctx: click.Context, everything: bool, as_json: bool) -> int:
     Exit code: 0 all asked; 1 a job failed or needs review; 4 a provider could not be asked. Passes
     that overlap step aside.
     """
-    from orchestrator.usecases.following import Followed, follow
-    from orchestrator.usecases.sync import SETTLE, Pass
-    from orchestrator.usecases.sync import sync as one_pass
+    from orchestrator.usecases.hosting.following import Followed, follow
+    from orchestrator.usecases.jobs.sync import SETTLE, Pass
+    from orchestrator.usecases.jobs.sync import sync as one_pass
 
     app = wiring.app(ctx)
     settle = timedelta(

@@ -8,20 +8,20 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table, printable
-from orchestrator.domain.evacuation import recording_name
-from orchestrator.domain.job import JobStatus, Origin
-from orchestrator.domain.lifecycle import WARN_DAYS
-from orchestrator.domain.spending import Purpose, SpendingState
-from orchestrator.domain.usd import money, usd_json
+from orchestrator.domain.jobs.evacuation import recording_name
+from orchestrator.domain.jobs.job import JobStatus, Origin, knobs
+from orchestrator.domain.jobs.lifecycle import WARN_DAYS
+from orchestrator.domain.money.spending import Purpose, SpendingState
+from orchestrator.domain.money.usd import money, usd_json
 from orchestrator.reports.words import age
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from orchestrator.domain.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
-    from orchestrator.domain.lifecycle import Ending, Lifecycle
-    from orchestrator.domain.move import Move, ParityPlan
-    from orchestrator.domain.spending import Spending
+    from orchestrator.domain.jobs.job import Checkpoint, Job, JobEvent, MetricPoint, Transition
+    from orchestrator.domain.jobs.lifecycle import Ending, Lifecycle
+    from orchestrator.domain.jobs.move import Move, ParityPlan
+    from orchestrator.domain.money.spending import Spending
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NEXT = {
@@ -102,7 +102,7 @@ def ending_soon(jobs: Iterable[Job], lifecycle: Lifecycle, now: datetime) -> str
 
 def ways_out(job: Job, lifecycle: Lifecycle, now: datetime) -> list[str]:
     """What to do when the provider no longer trains for the account at all."""
-    from orchestrator.usecases.lifetimes import closed_job
+    from orchestrator.usecases.jobs.lifetimes import closed_job
 
     advice = closed_job(lifecycle, job, now.date()) if job.status is JobStatus.REJECTED else None
     return [advice.message, f"ways out: {advice.hint}"] if advice else []
@@ -228,7 +228,7 @@ def _one_line(text: str) -> str:
 
 
 def _facts(job: Job) -> list[tuple[str, object]]:
-    knobs = ", ".join(f"{name}={value}" for name, value in job.hyperparameters.as_wire().items())
+    chosen = ", ".join(knobs(job.hyperparameters.as_wire()))
     error = job.error
     return [
         ("provider", job.provider),
@@ -238,7 +238,7 @@ def _facts(job: Job) -> list[tuple[str, object]]:
         ("remote id", job.remote_id),
         ("remote status", job.remote_status),
         ("method", job.method),
-        ("hyperparameters", knobs or "auto"),
+        ("hyperparameters", chosen or "auto"),
         ("options", ", ".join(_options(job))),
         ("training data", job.training[:12] if job.training else "not in the store"),
         ("trained tokens", job.trained_tokens),
@@ -284,8 +284,7 @@ def _options(job: Job) -> list[str]:
     chosen = job.options.as_json()
     grader = chosen.pop("grader", None)
     told = [f"grader={grader.get('name')} ({grader.get('type')})"] if grader else []
-    told += [f"{key}={value}" for key, value in chosen.pop("metadata", {}).items()]
-    return told + [f"{name}={value}" for name, value in chosen.items()]
+    return told + knobs(chosen.pop("metadata", {})) + knobs(chosen)
 
 
 def _curves(metrics: Sequence[MetricPoint]) -> dict[str, list[MetricPoint]]:

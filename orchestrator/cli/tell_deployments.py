@@ -7,15 +7,15 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import print_table
-from orchestrator.domain.deployment import DeploymentState
-from orchestrator.domain.tariff import HostingCost, hosting_cost, hosting_hours
+from orchestrator.domain.jobs.deployment import DeploymentState
+from orchestrator.domain.money.tariff import HostingCost, hosting_cost, hosting_hours
 from orchestrator.reports.words import age
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from orchestrator.domain.deployment import Deployment, DeploymentStore
+    from orchestrator.domain.jobs.deployment import Deployment, DeploymentStore
 
 
 @dataclass(frozen=True, kw_only=True)

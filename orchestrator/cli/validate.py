@@ -13,13 +13,13 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import console, json_option, print_json, say
 from orchestrator.domain.errors import ExitCode, UsageError
-from orchestrator.domain.job import Method
+from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.cli.findings import JsonStream
-    from orchestrator.datasets.validation import Validation
+    from orchestrator.datasets.checking.validation import Validation
 
 _MOST_WORKERS = 8
 _KEPT = 1000
@@ -109,7 +109,7 @@ def validate(
     Every finding has a line, a JSON pointer, a code and a mend. Exit code 0: no errors; 1: errors.
     """
     from orchestrator.cli.findings import print_histogram, print_report
-    from orchestrator.datasets.validation import validate as check_file
+    from orchestrator.datasets.checking.validation import validate as check_file
 
     if show is not None:
         return _show(files, show, target=target, model=model, as_json=as_json)
@@ -158,8 +158,8 @@ def _check_all(
     near: bool,
 ) -> list[Validation]:
     """The training files one by one, then those that must share no row with them."""
-    from orchestrator.datasets.duplicates import Seen
-    from orchestrator.datasets.near import NearDuplicates
+    from orchestrator.datasets.checking.near import NearDuplicates
+    from orchestrator.datasets.content.leaks import Seen
 
     seen = Seen(NearDuplicates(questions=True) if near else None) if held else None
     verdicts: list[Validation] = []
@@ -172,7 +172,7 @@ def _check_all(
                 sys.stdin.buffer if name == "-" else path,
                 split="train" if of_training else "validation",
                 training=None if of_training else seen,
-                on_typed=seen.add if seen and of_training else None,
+                remember=seen if of_training else None,
                 on_bytes=progress.advance,
             )
             verdict = _streamed(once, stream, name, path) if stream else once(keep=keep)
@@ -186,7 +186,7 @@ def _streamed(
     check: Callable[..., Validation], stream: JsonStream, name: str, path: Path
 ) -> Validation:
     """Every finding to the stream. A large file is tried with all processes first: most have few."""
-    from orchestrator.datasets.validation import WORTH_A_PROCESS
+    from orchestrator.datasets.checking.validation import WORTH_A_PROCESS
 
     if path.is_file() and path.stat().st_size >= WORTH_A_PROCESS:
         verdict = check(keep=_KEPT)
@@ -244,12 +244,16 @@ class _Progress:
 
 
 def _mend(files: Sequence[Path], out: Path, *, force: bool) -> None:
-    from orchestrator.datasets.mending import mend_file
+    from orchestrator.datasets.files.mending import mend_file
 
     if len(files) != 1 or str(files[0]) == "-":
         raise UsageError("--fix mends one file.", hint="ftctl validate FILE --fix OUT.jsonl")
+    lines: dict[str, list[int]] = {}
     for change in mend_file(files[0], out, force=force):
-        say(f"line {change.line}: {change.what}")
+        lines.setdefault(change.what, []).append(change.line)
+    for what, where in lines.items():
+        more = f" (and in {len(where) - 1} more line(s))" if where[1:] else ""
+        say(f"line {where[0]}: {what}{more}")
 
 
 def _write_sarif(path: Path, verdicts: Sequence[Validation], *, force: bool) -> None:
@@ -257,7 +261,7 @@ def _write_sarif(path: Path, verdicts: Sequence[Validation], *, force: bool) -> 
     from importlib.metadata import version
 
     from orchestrator.cli.sarif import sarif_of
-    from orchestrator.datasets.writing import written
+    from orchestrator.datasets.files.writing import written
 
     with written(path, force=force) as out:
         out.write(json.dumps(sarif_of(verdicts, version("ftctl")), indent=1).encode())
@@ -267,9 +271,9 @@ def _show(
     files: Sequence[Path], number: int, *, target: str, model: str | None, as_json: bool
 ) -> int:
     from orchestrator.cli.findings import print_pieces
-    from orchestrator.datasets.limits import limits_of
-    from orchestrator.datasets.open_models import is_model_folder, open_model
-    from orchestrator.datasets.showing import cut_at, pieces_of, row_of
+    from orchestrator.datasets.checking.limits import limits_of
+    from orchestrator.datasets.tokens.open_models import is_model_folder, open_model
+    from orchestrator.datasets.tokens.showing import cut_at, pieces_of, row_of
 
     if len(files) != 1 or str(files[0]) == "-":
         raise UsageError("--show reads one file.", hint="ftctl validate FILE --show 1")

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from orchestrator.datasets.conversion import Converted, convert_record
-from orchestrator.datasets.records_of import records_of
-from orchestrator.datasets.writing import written
+from orchestrator.datasets.dialects.conversion import Converted, convert_record
+from orchestrator.datasets.dialects.dialects import PREFERENCES
+from orchestrator.datasets.files.records_of import records_of
+from orchestrator.datasets.files.writing import written
+from orchestrator.datasets.records import Chat, Preference
 from orchestrator.domain.errors import DatasetInvalid
+from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from orchestrator.datasets.conversion import Options
-    from orchestrator.datasets.tabular import Templates
+    from orchestrator.datasets.dialects.conversion import Options
+    from orchestrator.datasets.files.tabular import Templates
 
 _LINES_HELD = 1000
 
@@ -31,7 +34,8 @@ class Report:
         written: rows written.
         left_out: records that could not be converted.
         dialects: dialect → records.
-        told_of: (loss, note or refusal) → lines, the first of them.
+        losses, notes, refusals: what → lines, the first of them.
+        many: what → how many records it is true of.
     """
 
     written: int = 0
@@ -40,6 +44,7 @@ class Report:
     losses: dict[str, list[int]] = field(default_factory=dict)
     notes: dict[str, list[int]] = field(default_factory=dict)
     refusals: dict[str, list[int]] = field(default_factory=dict)
+    many: Counter[str] = field(default_factory=Counter)
 
     def told(self) -> Iterator[tuple[str, int]]:
         """Everything worth saying, with how many rows it is true of."""
@@ -51,7 +56,7 @@ class Report:
             ("left out", self.refusals),
         ):
             for what, lines in entries.items():
-                yield f"{kind}: {what}; first in line {lines[0]}", len(lines)
+                yield f"{kind}: {what}; first in line {lines[0]}", self.many[what]
 
     def as_json(self) -> dict[str, Any]:
         """What `convert --json` prints."""
@@ -60,10 +65,23 @@ class Report:
             "rows": self.written,
             "left_out": self.left_out,
             "dialects": dict(self.dialects),
-            "losses": [{"what": what, "lines": lines} for what, lines in self.losses.items()],
-            "notes": [{"what": what, "lines": lines} for what, lines in self.notes.items()],
-            "refusals": [{"what": what, "lines": lines} for what, lines in self.refusals.items()],
+            "losses": self._listed(self.losses),
+            "notes": self._listed(self.notes),
+            "refusals": self._listed(self.refusals),
         }
+
+    def note(self, entries: dict[str, list[int]], what: str, line: int) -> None:
+        """Remember that something is true of a record."""
+        self.many[what] += 1
+        lines = entries.setdefault(what, [])
+        if len(lines) < _LINES_HELD:
+            lines.append(line)
+
+    def _listed(self, entries: dict[str, list[int]]) -> list[dict[str, Any]]:
+        return [
+            {"what": what, "rows": self.many[what], "lines": lines}
+            for what, lines in entries.items()
+        ]
 
 
 def convert_file(
@@ -114,7 +132,7 @@ def _rows(
 ) -> Iterator[bytes]:
     for line, record, assumed in records_of(source, columns):
         if assumed is not None:
-            _note(report.notes, assumed, line)
+            report.note(report.notes, assumed, line)
         if templates is not None and isinstance(record, dict):
             made = Converted(row=templates.row(record), dialect="a mapping")
         else:
@@ -122,12 +140,30 @@ def _rows(
         _remember(report, line, made)
         if made.row is None:
             if not options.allow_loss:
-                raise _refused(source, line, made)
+                raise _refused(source, line, made, options)
             continue
+        encoded = _encoded(made.row)
+        if options.to is None and not _is_example(encoded):
+            report.note(report.notes, "the row is no example yet; ftctl validate says why", line)
         report.written += 1
-        yield _encoded(made.row)
+        yield encoded
     if not report.written:
         raise DatasetInvalid(f"{source} has no record that became a row.")
+
+
+def _is_example(encoded: bytes) -> bool:
+    """Whether a row has the form that is trained on; what it means is for `validate` to say."""
+    for decode in (_CHAT, _PREFERENCE):
+        try:
+            decode(encoded)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            continue
+        return True
+    return False
+
+
+_CHAT = msgspec.json.Decoder(Chat).decode
+_PREFERENCE = msgspec.json.Decoder(Preference).decode
 
 
 def _encoded(row: dict[str, Any]) -> bytes:
@@ -137,10 +173,18 @@ def _encoded(row: dict[str, Any]) -> bytes:
     return encoded + b"\n"
 
 
-def _refused(source: Path, line: int, made: Converted) -> DatasetInvalid:
+def _refused(source: Path, line: int, made: Converted, options: Options) -> DatasetInvalid:
     what = f" ({made.dialect})" if made.dialect else ""
+    said = f"{source} record {line}{what}: {made.refusal}."
+    if made.dialect is None:
+        hint = 'ftctl convert FILE --user "{KEY}" --assistant "{KEY}" -o OUT.jsonl; '
+        return DatasetInvalid(said, hint=f"{hint}--columns a,b names columns without a header")
+    if made.dialect == "openai.rft":
+        return DatasetInvalid(said, hint=f"ftctl validate {source} --method reinforcement")
     hint = "--allow-loss writes what can be written and leaves the rest out"
-    return DatasetInvalid(f"{source} record {line}{what}: {made.refusal}.", hint=hint)
+    if made.dialect in PREFERENCES and options.method is Method.SUPERVISED:
+        hint = f"--method dpo keeps both answers; {hint}"
+    return DatasetInvalid(said, hint=hint)
 
 
 def _remember(report: Report, line: int, made: Converted) -> None:
@@ -148,15 +192,9 @@ def _remember(report: Report, line: int, made: Converted) -> None:
         report.dialects[made.dialect] += 1
     if made.row is None:
         report.left_out += 1
-        _note(report.refusals, str(made.refusal), line)
+        report.note(report.refusals, str(made.refusal), line)
         return
     for loss in made.losses:
-        _note(report.losses, loss, line)
+        report.note(report.losses, loss, line)
     for note in made.notes:
-        _note(report.notes, note, line)
-
-
-def _note(entries: dict[str, list[int]], what: str, line: int) -> None:
-    lines = entries.setdefault(what, [])
-    if len(lines) < _LINES_HELD:
-        lines.append(line)
+        report.note(report.notes, note, line)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from orchestrator.datasets.conversion import Options
 from orchestrator.datasets.converting import convert_file
-from orchestrator.datasets.tabular import Templates
+from orchestrator.datasets.dialects.conversion import Options
+from orchestrator.datasets.files.tabular import Templates
 from orchestrator.datasets.tickets import tickets
-from orchestrator.domain.dataset import Split
+from orchestrator.domain.jobs.dataset import Split
 from orchestrator.resources import data
 
 if TYPE_CHECKING:

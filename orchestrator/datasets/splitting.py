@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from orchestrator.datasets.dialects import detect
-from orchestrator.datasets.duplicates import folded
-from orchestrator.datasets.records_of import records_of
-from orchestrator.datasets.writing import written
-from orchestrator.domain.dataset import Split
+from orchestrator.datasets.content.leaks import folded
+from orchestrator.datasets.dialects.detecting import detect
+from orchestrator.datasets.files.records_of import records_of
+from orchestrator.datasets.files.writing import written
 from orchestrator.domain.errors import UsageError
+from orchestrator.domain.jobs.dataset import Split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

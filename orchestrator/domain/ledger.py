@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from orchestrator.domain.dataset import Dataset, Upload
-    from orchestrator.domain.job import (
+    from orchestrator.domain.jobs.dataset import Dataset, Upload
+    from orchestrator.domain.jobs.job import (
         Checkpoint,
         Job,
         JobEvent,
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
         MetricPoint,
         Transition,
     )
-    from orchestrator.domain.lifecycle import ModelDate
-    from orchestrator.domain.move import Move
-    from orchestrator.domain.spending import Budgets, Spending
+    from orchestrator.domain.jobs.lifecycle import ModelDate
+    from orchestrator.domain.jobs.move import Move
+    from orchestrator.domain.money.spending import Budgets, Spending
 
 
 class Step(NamedTuple):

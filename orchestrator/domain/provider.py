@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.job import (
+from orchestrator.domain.jobs.job import (
     Hyperparameters,
     JobOptions,
     JobStatus,
     Method,
     RemoteError,
 )
-from orchestrator.domain.recipe import RateMeaning
+from orchestrator.domain.jobs.recipe import RateMeaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.domain.chat import ChatAnswer, ChatRequest
-    from orchestrator.domain.job import Checkpoint, JobEvent
+    from orchestrator.domain.jobs.job import Checkpoint, JobEvent
 
 
 class TokenCarrier(StrEnum):
@@ -56,7 +56,7 @@ class Capabilities:
         delete_job: the record of a job can be deleted.
         training_types: where and how a job may run, in the provider's words, and the tiers of each.
         rate: what its learning-rate multiplier multiplies.
-        lora: the shape of the adapter may be asked for.
+        own_options: takes what only a worker of ours knows (engine, tuning, lora, ...).
         prices: the name under which the price file lists it; None when it bills nothing itself.
         model_dates: its list of models says when each of them ends.
     """
@@ -80,7 +80,7 @@ class Capabilities:
     delete_job: bool = False
     training_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rate: RateMeaning = RateMeaning.UNPUBLISHED
-    lora: bool = False
+    own_options: bool = False
     prices: str | None = None
     model_dates: bool = False
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.domain.chat import ChatAnswer
+from orchestrator.domain.comparing.sample import Sample
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.sample import Sample
 from orchestrator.grading import function_runner
 from orchestrator.grading.grader import Item, Score
 from orchestrator.grading.templates import fields_of

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.domain.chat import ChatAnswer
-    from orchestrator.domain.sample import Sample
+    from orchestrator.domain.comparing.sample import Sample
 
 
 @dataclass(frozen=True, kw_only=True)

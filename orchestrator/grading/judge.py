@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.domain.comparing.sample import text_of
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.sample import text_of
 from orchestrator.grading.grader import Score
 
 if TYPE_CHECKING:

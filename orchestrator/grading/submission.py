@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 SAMPLE_FIELDS = frozenset({"output_text", "output_json", "output_tools", "choices"})
 
 _HOLE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_NAMED = re.compile(r"\s*(item|sample)\.([A-Za-z_][\w-]*)[\w.\[\]'\"-]*\s*")
+_NAMED = re.compile(r"\s*(item|sample)\.([A-Za-z_][\w-]*)([\w.\[\]'\"-]*)\s*")
+_STEP = re.compile(r"[\w-]+")
+# A name after braces that never close: the text would be compared as it stands.
+_OPEN = re.compile(r"\{\{\s*(?:item|sample)\.[\w.]*")
 
 
 def read_grader_to_send(path: Path, most_source_bytes: int) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def not_run_here(grader: Mapping[str, Any]) -> str | None:
 
 
 def columns_of(grader: Mapping[str, Any]) -> list[str]:
-    """The keys of a row that its templates name, sorted."""
+    """What of a row its templates name, sorted: a key, or `key.inner[0]`."""
     return sorted({name for space, name in _named(grader) if space == "item"})
 
 
@@ -78,7 +81,7 @@ def check_columns(columns: Sequence[str], lines: Iterable[bytes], source: str) -
     """
     for number, line in enumerate(lines, 1):
         row = json.loads(line)
-        missing = [name for name in columns if name not in row]
+        missing = [name for name in columns if not _has(row, name)]
         if missing:
             has = ", ".join(sorted(set(row) - {"messages", "tools"})) or "none besides messages"
             raise UsageError(
@@ -86,6 +89,18 @@ def check_columns(columns: Sequence[str], lines: Iterable[bytes], source: str) -
                 f" '{missing[0]}' (its keys: {has}).",
                 hint="name a key that every row has, or add it to the row",
             )
+
+
+def _has(row: Any, name: str) -> bool:
+    found = row
+    for step in _STEP.findall(name):
+        if isinstance(found, dict) and step in found:
+            found = found[step]
+        elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+            found = found[int(step)]
+        else:
+            return False
+    return True
 
 
 def _check_shape(grader: Any, path: Path) -> None:
@@ -116,6 +131,9 @@ def _check_parts(grader: Mapping[str, Any], path: Path, most: int) -> None:
             _check_source(part["source"], path, most)
         if part["type"] == "multi":
             Expression(str(part["calculate_output"]), _names(part))
+    for text in _texts(grader):
+        if never_closed := _OPEN.search(_HOLE.sub("", text)):
+            raise UsageError(f"{path}: the template {never_closed.group()} is not closed by }}}}.")
     for hole in _holes(grader):
         named = _NAMED.fullmatch(hole)
         if named is None or (named[1] == "sample" and named[2] not in SAMPLE_FIELDS):
@@ -156,19 +174,24 @@ def _named(grader: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for hole in _holes(grader):
         found = _NAMED.fullmatch(hole)
         if found:
-            yield found[1], found[2]
+            yield found[1], found[2] + found[3]
 
 
-def _holes(value: Any, key: str = "") -> Iterator[str]:
+def _holes(grader: Mapping[str, Any]) -> Iterator[str]:
     """What stands in double braces anywhere but in source code."""
+    for text in _texts(grader):
+        yield from _HOLE.findall(text)
+
+
+def _texts(value: Any, key: str = "") -> Iterator[str]:
     if isinstance(value, str) and key != "source":
-        yield from _HOLE.findall(value)
+        yield value
     elif isinstance(value, dict):
         for name, part in value.items():
-            yield from _holes(part, name)
+            yield from _texts(part, name)
     elif isinstance(value, list):
         for part in value:
-            yield from _holes(part)
+            yield from _texts(part)
 
 
 def _each(grader: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

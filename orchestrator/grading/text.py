@@ -135,7 +135,14 @@ def _in_common(got: Sequence[str], wanted: Sequence[str]) -> int:
 
 def normalise(text: str) -> str:
     """Case folded, white space collapsed, quotes around it and trailing punctuation gone."""
+    return _normalised(text) if len(text) > _SHORT else _normalised_short(text)
+
+
+def _normalised(text: str) -> str:
     return _SPACE.sub(" ", text).strip(_QUOTES).casefold().rstrip(_TRAILING).strip(_QUOTES)
+
+
+_normalised_short = lru_cache(maxsize=4096)(_normalised)
 
 
 def words(text: str) -> list[str]:

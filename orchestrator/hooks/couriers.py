@@ -8,16 +8,16 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.adapters.signature import ID, secrets_of, signed
 from orchestrator.domain.errors import ConfigurationError
-from orchestrator.domain.notification import Outcome
-from orchestrator.domain.signature import ID, secrets_of, signed
+from orchestrator.domain.jobs.notification import Outcome
 from orchestrator.hooks.posting import post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from orchestrator.domain.notification import Notification, Subscriber
+    from orchestrator.domain.jobs.notification import Notification, Subscriber
 
 # What programs need to run at all. Everything else, our keys above all, is named or not seen.
 _HARMLESS = (
@@ -59,7 +59,7 @@ class Couriers:
     def _run(self, to: Subscriber, what: Notification, timeout: float) -> Outcome:
         names = (*_HARMLESS, *to.environment)
         seen = {name: self._environment[name] for name in names if name in self._environment}
-        seen |= {"FTCTL_NOTIFICATION_ID": what.id, "FTCTL_NOTIFICATION_TYPE": f"job.{what.topic}"}
+        seen |= {"FTCTL_NOTIFICATION_ID": what.id, "FTCTL_NOTIFICATION_TYPE": what.type}
         try:
             process = subprocess.Popen(
                 to.command,

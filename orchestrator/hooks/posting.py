@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestrator.domain.clock import SystemClock
-from orchestrator.domain.notification import Outcome
+from orchestrator.domain.jobs.notification import Outcome
 from orchestrator.domain.profile import is_loopback
 
 if TYPE_CHECKING:

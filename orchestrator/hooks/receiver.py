@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.signature import ID, Doubt, doubt
+from orchestrator.domain.adapters.signature import ID, Doubt, doubt
 from orchestrator.hooks.bounded import BoundedHandler, BoundedServer
 
 if TYPE_CHECKING:

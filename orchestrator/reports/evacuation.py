@@ -6,15 +6,15 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.evacuation import State, move_command
-from orchestrator.domain.tenant import Have
+from orchestrator.domain.jobs.evacuation import State, move_command
+from orchestrator.domain.jobs.tenant import Have
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import date
 
-    from orchestrator.domain.evacuation import Departure, Step
-    from orchestrator.domain.tenant import Data, Route
+    from orchestrator.domain.jobs.evacuation import Departure, Step
+    from orchestrator.domain.jobs.tenant import Data, Route
 
 _MARKUP = re.compile(r"([\\`*_<>|\[\]#])")
 _MARKS = {

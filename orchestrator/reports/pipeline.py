@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.domain.jobs.job import knobs
 from orchestrator.reports.words import dollars, harmless, points, signed
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def point_rows(summary: Mapping[str, Any]) -> list[list[str]]:
         [
             task["name"],
             str(point["point"]),
-            ", ".join(f"{name}={value}" for name, value in point["hyperparameters"].items()),
+            ", ".join(knobs(point["hyperparameters"])),
             point["status"] or "",
             "" if point["value"] is None else f"{point['value']:.4f}",
             "" if point["trained_tokens"] is None else f"{point['trained_tokens']:,}",

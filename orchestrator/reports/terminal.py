@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.domain.comparison import Word
+from orchestrator.domain.comparing.comparison import Word
 from orchestrator.reports.words import (
     dollars,
     notes,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from orchestrator.domain.comparison import ArmResult, Comparison, Difference
+    from orchestrator.domain.comparing.comparison import ArmResult, Comparison, Difference
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _STYLES = {

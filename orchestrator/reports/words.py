@@ -102,7 +102,9 @@ def warnings(arms: Iterable[Mapping[str, Any]]) -> list[str]:
                 "it is a weak rival, and a prompt that names the labels may be a better one"
             )
         if arm["truncated"]:
-            found.append(f"{arm['truncated']} answers of {arm['name']} were cut at the token limit")
+            cut = "1 answer" if arm["truncated"] == 1 else f"{arm['truncated']} answers"
+            were = "was" if arm["truncated"] == 1 else "were"
+            found.append(f"{cut} of {arm['name']} {were} cut at the token limit")
     return found
 
 
@@ -129,6 +131,7 @@ def notes(comparison: Mapping[str, Any]) -> list[str]:
         found.append(_judge_note(judging))
         found += [_kin_note(judging)] if judging.get("kin") else []
         found += [_corrected_note(each) for each in judging.get("corrected", ())]
+        found += [_corrected_pair_note(each) for each in judging.get("differences", ())]
     return found
 
 
@@ -191,6 +194,15 @@ def _corrected_note(found: Mapping[str, Any]) -> str:
     )
 
 
+def _corrected_pair_note(found: Mapping[str, Any]) -> str:
+    return (
+        f"{found['candidate']} - {found['baseline']} as a person would score them: "
+        f"{signed(found['value'])} [{signed(found['low'])}, {signed(found['high'])}] points, from "
+        f"{found['labels']} rows with labels of both and the judge's {signed(found['judged'])} "
+        f"(prediction-powered, weight {found['weight']:.2f})"
+    )
+
+
 def p_value(p: float) -> str:
     """As papers print it."""
     if p < 0.0001:
@@ -240,11 +252,18 @@ def assumption_lines(costs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (
             each["name"].replace("_", " "),
-            "–" if each["value"] is None else f"{each['value']:,.6g}",
+            "–" if each["value"] is None else _number(each["value"]),
             each["origin"],
         )
         for each in costs["assumptions"]
     ]
+
+
+def _number(value: float) -> str:
+    """Three places, and of what is smaller than a hundredth three digits."""
+    if 0 < abs(value) < 0.01:
+        return f"{value:.3g}"
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
 def decisive_pair(comparison: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,9 +6,9 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.dataset import Split
-from orchestrator.domain.job import Hyperparameters, Method
-from orchestrator.domain.spec import (
+from orchestrator.domain.jobs.dataset import Split
+from orchestrator.domain.jobs.job import Hyperparameters, Method
+from orchestrator.domain.jobs.spec import (
     MIXED,
     CompareSpec,
     DataSpec,
@@ -16,6 +16,7 @@ from orchestrator.domain.spec import (
     Spec,
     SweepSpec,
     TaskSpec,
+    own_options,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _task(name: str, table: Mapping[str, Any], top: Mapping[str, Any], folder: P
         name=name,
         data=_data(table["data"], folder),
         hyperparameters=_hyperparameters(top, table),
-        lora={**top.get("lora", {}), **table.get("lora", {})},
+        own=own_options(own_options({}, top), table),
         suffix=table.get("suffix") or (None if single else _suffix(top, name)),
         seed=table.get("seed", top.get("seed")),
         compare=_compare(compare, folder) if wanted else None,
@@ -89,7 +90,7 @@ def _mixed(top: Mapping[str, Any]) -> MixedSpec | None:
     return MixedSpec(
         balance=table.get("balance", False),
         hyperparameters=_hyperparameters(top, table),
-        lora={**top.get("lora", {}), **table.get("lora", {})},
+        own=own_options(own_options({}, top), table),
         suffix=table.get("suffix") or _suffix(top, MIXED),
         seed=table.get("seed", top.get("seed")),
     )
@@ -136,13 +137,17 @@ def _compare(table: Mapping[str, Any], folder: Path) -> CompareSpec:
     values = dict(table)
     if "human" in values:
         values["human"] = folder / values["human"]
-    values["arms"] = tuple(_arm(arm, folder) for arm in values.get("arms", ()))
+    for name in ("arms", "candidates"):
+        values[name] = tuple(arm_from(arm, folder) for arm in values.get(name, ()))
+    for name in ("baseline", "source"):
+        if name in values:
+            values[name] = arm_from(values[name], folder)
     if grader := values.get("grader"):
-        values["grader"] = _grader(grader, folder)
+        values["grader"] = grader_from(grader, folder)
     return CompareSpec(**values)
 
 
-def _arm(name: str, folder: Path) -> str:
+def arm_from(name: str, folder: Path) -> str:
     """The arm with the path of its passages made absolute."""
     head, found, rest = name.partition(_RAG)
     if not found or (head and not head.endswith("+")):
@@ -151,7 +156,7 @@ def _arm(name: str, folder: Path) -> str:
     return f"{head}{_RAG}{folder / path}{hosted}{host}"
 
 
-def _grader(name: str, folder: Path) -> str:
+def grader_from(name: str, folder: Path) -> str:
     """The grader with the path of its file made absolute; others are names."""
     head, colon, argument = name.partition(":")
     if head in {"file", "json-schema", "python"} and argument:

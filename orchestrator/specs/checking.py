@@ -115,7 +115,7 @@ def _bounds(rule: Mapping[str, Any]) -> str:
     if low is not None and high is not None:
         return f" from {low} to {high}"
     if low is not None:
-        return f" from {low}"
+        return f" from {low}" + (f" to below {below}" if below is not None else "")
     if above is not None and below is not None:
         return f" between {above} and {below}"
     return f" above {above}" if above is not None else ""
@@ -142,7 +142,7 @@ def _home(key: str, rules: Mapping[str, Any]) -> str | None:
     """Where a key belongs that stands in the wrong place."""
     if key in rules["properties"]:
         return f"at the top: {key}:"
-    for name in ("hyperparameters", "lora", "data", "compare", "budget", "sweep"):
+    for name in ("hyperparameters", "lora", "worker", "data", "compare", "budget", "sweep"):
         if key in rules["$defs"][name]["properties"]:
             return f"under {name}: {key}:"
     return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.dataset import Split
-from orchestrator.domain.spec import MIXED
+from orchestrator.domain.jobs.dataset import Split
+from orchestrator.domain.jobs.spec import MIXED
 from orchestrator.specs.building import sweep_of
 
 if TYPE_CHECKING:
@@ -70,6 +70,13 @@ def _of_task(
     if "source" in compare and "margin" not in compare:
         found.append(
             document.mistake_at_key((*here, "source"), "`source` needs a margin.", "margin: 3")
+        )
+    if "source" in compare and "baseline" in compare:
+        found.append(
+            document.mistake_at_key(
+                (*here, "baseline"),
+                "`source` and `baseline` both name what the verdict is about; keep one.",
+            )
         )
     sweep = table.get("sweep", top.get("sweep"))
     if sweep:

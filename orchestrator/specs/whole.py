@@ -13,7 +13,7 @@ from orchestrator.specs.together import mistakes_together
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.domain.spec import Spec
+    from orchestrator.domain.jobs.spec import Spec
 
 
 def read_spec(path: Path) -> tuple[Document, Spec]:

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.adapter import History, Move
-from orchestrator.domain.adapter_manifest import sha256
-from orchestrator.domain.adapter_names import FILES, MANIFEST, MOVES, by_number, is_task
+from orchestrator.domain.adapters.adapter import History, Move
+from orchestrator.domain.adapters.manifest import sha256
+from orchestrator.domain.adapters.names import FILES, MANIFEST, MOVES, by_number, is_task
 from orchestrator.domain.errors import Conflict, LocalStateError
 from orchestrator.store.disks import private_folder
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
-from orchestrator.domain.answerbook import Earlier, KeptReport, ScoredRow
 from orchestrator.domain.canonical import digest
-from orchestrator.domain.comparison import Comparison
+from orchestrator.domain.comparing.answerbook import Earlier, KeptReport, ScoredRow, Scores
+from orchestrator.domain.comparing.comparison import Comparison
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.ids import new_id
 from orchestrator.store.answers import (
     ANSWER_COLUMNS,
     cached,
     chunks,
-    insert_new,
     keep_answers,
+    link,
     to_answer,
 )
 from orchestrator.store.comparison_tables import (
@@ -30,15 +30,16 @@ from orchestrator.store.comparison_tables import (
 from orchestrator.store.reading import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Engine, Select
 
-    from orchestrator.domain.answerbook import Kept
     from orchestrator.domain.chat import ChatAnswer
+    from orchestrator.domain.comparing.answerbook import Kept
 
 _RUNNING, _DONE = "running", "done"
+_MOST_SAMPLES, _MOST_LETTERS = 500, 4_000_000
 
 
 class ComparisonStore:
@@ -106,36 +107,32 @@ class ComparisonStore:
         with self._engine.begin() as connection:
             keep_answers(connection, kept, at)
             if run is not None:
-                links = [
-                    {"comparison_id": run, "arm": arm, "row": row, "answer_key": key}
-                    for arm, row, key, *_ in kept
-                ]
-                insert_new(connection, comparison_answer_rows, links)
+                names = ("comparison_id", "arm", "row", "answer_key")
+                links = [(run, arm, row, key) for arm, row, key, *_ in kept]
+                link(connection, comparison_answer_rows, names, links)
 
     def keep_scores(
         self,
         comparison: str,
-        samples: Sequence[ScoredRow],
-        scores: Mapping[str, Mapping[int, float]],
+        samples: Iterable[ScoredRow],
+        scores: Mapping[str, Scores],
     ) -> None:
         """Keep what was graded; a run that is taken up again replaces what it kept before."""
-        graded = [
-            {
-                "comparison_id": comparison,
-                "arm": arm,
-                "rows": list(by_row),
-                "scores": list(by_row.values()),
-            }
-            for arm, by_row in scores.items()
-        ]
         with self._engine.begin() as connection:
             for table in (comparison_sample_rows, comparison_score_rows):
                 connection.execute(delete(table).where(table.c.comparison_id == comparison))
-            for some in chunks(samples):
+            for some in _portions(samples):
                 rows = [{"comparison_id": comparison, **_storable(s)} for s in some]
                 connection.execute(insert(comparison_sample_rows), rows)
-            if graded:
-                connection.execute(insert(comparison_score_rows), graded)
+            for arm, found in scores.items():
+                connection.execute(
+                    insert(comparison_score_rows).values(
+                        comparison_id=comparison,
+                        arm=arm,
+                        rows=list(found.rows),
+                        scores=list(found.values),
+                    )
+                )
 
     def samples(self, comparison: str, rows: Sequence[int] | None = None) -> list[ScoredRow]:
         """The samples of a comparison, by row; all of them, or those of `rows`."""
@@ -243,9 +240,9 @@ class ComparisonStore:
         )
         with reading(self._engine) as connection:
             return {
-                found["row"]: to_answer(found)
+                row: to_answer(values)
                 for some in queries
-                for found in connection.execute(some).mappings()
+                for row, *values in connection.execute(some)
             }
 
     def keep_report(self, report: Mapping[str, Any], comparison: str | None, at: datetime) -> None:
@@ -303,6 +300,20 @@ class ComparisonStore:
 def _of_job(job_id: str | None) -> ColumnElement[bool]:
     # SQL knows no equality with nothing; SQLAlchemy writes IS NULL for it.
     return comparison_rows.c.job_id == job_id
+
+
+def _portions(samples: Iterable[ScoredRow]) -> Iterator[list[ScoredRow]]:
+    """A few hundred at once, and fewer where their texts are long."""
+    some: list[ScoredRow] = []
+    letters = 0
+    for sample in samples:
+        some.append(sample)
+        letters += len(sample.asked) + len(sample.reference)
+        if len(some) == _MOST_SAMPLES or letters > _MOST_LETTERS:
+            yield some
+            some, letters = [], 0
+    if some:
+        yield some
 
 
 def _storable(sample: ScoredRow) -> dict[str, Any]:

@@ -6,20 +6,24 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.domain.dataset import Dataset, Upload
 from orchestrator.domain.errors import LocalStateError
+from orchestrator.domain.jobs.dataset import Dataset, Upload
 from orchestrator.store.disks import private_folder
 from orchestrator.store.reading import reading
 from orchestrator.store.tables import dataset_rows, upload_rows
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping, Select
+
+_PART = ".part-"
+_STALE_SECONDS = 24 * 3600
 
 
 class SqlDatasetStore:
@@ -34,6 +38,7 @@ class SqlDatasetStore:
         """Store the bytes under their digest; the same bytes again change nothing."""
         target = self.path(dataset.digest)
         if not target.is_file():
+            _sweep(self._folder)
             copy_private(content, target)
         # Of two processes that keep the same bytes at once, either may write the row.
         with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
@@ -103,7 +108,7 @@ class SqlDatasetStore:
 def copy_private(source: Path, target: Path) -> None:
     """Copy to a temporary neighbour, flush to disk, then rename: whole or not at all."""
     private_folder(target.parent)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_PART)
     try:
         with os.fdopen(handle, "wb") as copy, source.open("rb") as original:
             shutil.copyfileobj(original, copy, 1024 * 1024)
@@ -113,3 +118,11 @@ def copy_private(source: Path, target: Path) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _sweep(folder: Path) -> None:
+    """Drop what processes left that were killed while they copied, a day ago or earlier."""
+    for part in folder.glob(f"*/{_PART}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                part.unlink()

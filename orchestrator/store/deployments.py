@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.domain.deployment import Deployment, DeploymentState
 from orchestrator.domain.errors import Conflict, UsageError
-from orchestrator.domain.job import RemoteError
+from orchestrator.domain.jobs.deployment import Deployment, DeploymentState
+from orchestrator.domain.jobs.job import RemoteError
 from orchestrator.store.comparison_tables import (
     answer_rows,
     comparison_answer_rows,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.job import (
+from orchestrator.domain.jobs.job import (
     Hyperparameters,
     Job,
     JobEvent,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import RowMapping, Table
 
-    from orchestrator.domain.job import Checkpoint
+    from orchestrator.domain.jobs.job import Checkpoint
     from orchestrator.domain.ledger import History
 
 # One JSON column holds everything that was chosen; a hyperparameter never has this name.

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain import failpoints
 from orchestrator.domain.errors import Conflict, UsageError
-from orchestrator.domain.job import (
+from orchestrator.domain.jobs.job import (
     Checkpoint,
     Job,
     JobEvent,
@@ -19,7 +19,7 @@ from orchestrator.domain.job import (
     Transition,
 )
 from orchestrator.domain.ledger import JobPage, Step
-from orchestrator.domain.spending import Budgets
+from orchestrator.domain.money.spending import Budgets
 from orchestrator.store.job_values import (
     checkpoint_row,
     event_row,
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine, RowMapping, Select, Table
     from sqlalchemy.engine import Connection
 
+    from orchestrator.domain.jobs.move import Move
     from orchestrator.domain.ledger import History, JobFilter
-    from orchestrator.domain.move import Move
-    from orchestrator.domain.spending import Spending
+    from orchestrator.domain.money.spending import Spending
 
 
 # Rows in one transaction: few commits, and no writer waits long for another.
@@ -333,7 +333,9 @@ class SqlJobStore:
         return done
 
     def _jobs(self, query: Select[Any]) -> list[Job]:
-        return [from_row(row) for row in self._read(query)]
+        # Row by row: of thousands of jobs, the rows are not held beside what is made of them.
+        with reading(self._engine) as connection:
+            return [from_row(row) for row in connection.execute(query).mappings()]
 
     def _read(self, query: Select[Any]) -> Sequence[RowMapping]:
         with reading(self._engine) as connection:

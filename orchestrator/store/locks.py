@@ -8,8 +8,6 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
-
 from orchestrator.store.disks import private_folder
 
 if TYPE_CHECKING:
@@ -57,6 +55,8 @@ def advisory(engine: Engine, name: str) -> Iterator[bool]:
     Yields:
         Whether the lock is ours.
     """
+    from sqlalchemy import func, select
+
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         ours = bool(connection.scalar(select(func.pg_try_advisory_lock(number))))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, delete, insert, or_, select
 
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
+from orchestrator.domain.jobs.lifecycle import ModelDate
 from orchestrator.domain.ledger import Watched
-from orchestrator.domain.lifecycle import ModelDate
 from orchestrator.store.reading import reading
 from orchestrator.store.tables import job_rows, model_date_rows, model_poll_rows
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
-from orchestrator.domain.move import Move, ParityPlan
+from orchestrator.domain.jobs.move import Move, ParityPlan
 from orchestrator.store.reading import reading
 from orchestrator.store.tables import move_rows
 

@@ -6,6 +6,7 @@ whoever dies, the next pass finds the transition and tells of it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from datetime import timedelta
@@ -14,8 +15,17 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, or_, select, update
 
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.notification import Notification, State, notification_id
+from orchestrator.domain.jobs.deployment import DeploymentState
+from orchestrator.domain.jobs.notification import (
+    DEPLOYMENT,
+    DEPLOYMENT_NEWS,
+    Notification,
+    State,
+    notification_id,
+)
+from orchestrator.domain.money.usd import usd_json
 from orchestrator.store.answers import chunks, insert_new
+from orchestrator.store.deployment_tables import deployment_rows, deployment_transition_rows
 from orchestrator.store.notification_tables import notification_rows, subscriber_rows
 from orchestrator.store.reading import reading
 from orchestrator.store.tables import job_rows, transition_rows
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping, Select
     from sqlalchemy.engine import Connection
 
-    from orchestrator.domain.notification import Subscriber
+    from orchestrator.domain.jobs.notification import Subscriber
 
 # PostgreSQL may commit a lower id after a higher one. No transaction takes this long, so what is
 # older has been seen whole.
@@ -45,18 +55,26 @@ class SqlOutbox:
         """Those subscribers hear of what happens from now on, unless they are known already."""
         with reading(self._engine) as connection:
             known = set(connection.scalars(select(subscriber_rows.c.name)))
-        if set(names) <= known:
+        if set(names).union(map(_of_deployments, names)) <= known:
             return
         with self._engine.begin() as connection:
-            newest = connection.scalar(select(func.max(transition_rows.c.id))) or 0
-            rows = [{"name": name, "after_transition": newest} for name in sorted(names)]
-            insert_new(connection, subscriber_rows, rows)
+            for cursor, table in _SOURCES:
+                newest = connection.scalar(select(func.max(table.c.id))) or 0
+                rows = [
+                    {"name": cursor(name), "after_transition": newest} for name in sorted(names)
+                ]
+                insert_new(connection, subscriber_rows, rows)
 
     def gather(self, subscribers: Sequence[Subscriber], now: datetime) -> int:
         """Write down what each is to be told of the changes since; returns how many are new."""
         self.enrol([each.name for each in subscribers])
         with reading(self._engine) as connection:
-            found = [each for subscriber in subscribers for each in _untold(connection, subscriber)]
+            found = [
+                each
+                for subscriber in subscribers
+                for look in (_untold, _untold_deployments)
+                for each in look(connection, subscriber)
+            ]
             known: set[str] = set()
             for some in chunks([each["id"] for each in found]):
                 wanted = notification_rows.c.id.in_(some)
@@ -180,17 +198,53 @@ def _after(name: str) -> Any:
     return cursor.scalar_subquery()
 
 
+def _untold_deployments(connection: Connection, subscriber: Subscriber) -> list[dict[str, Any]]:
+    """The same for deployments, where this subscriber wants to hear of them."""
+    if DEPLOYMENT not in subscriber.on:
+        return []
+    change, made = deployment_transition_rows.c, deployment_rows.c
+    query = (
+        select(
+            change.deployment_id, change.version, change.at, change.before, change.after,
+            made.job_id, made.provider, made.name, made.model, made.sku, made.capacity,
+            made.hour_micros, made.started_at, made.ended_at, made.ends_at, made.created_at,
+        )
+        .join(deployment_rows, made.id == change.deployment_id)
+        .where(
+            change.id > _after(_of_deployments(subscriber.name)),
+            change.after.in_(DEPLOYMENT_NEWS),
+            change.before.is_not(None),
+        )
+        .order_by(change.id)
+    )  # fmt: skip
+    found = connection.execute(query).mappings().all()
+    return [_deployment_row(subscriber.name, each) for each in found]
+
+
+def _of_deployments(name: str) -> str:
+    """Under which name it is kept how far a subscriber has heard of deployments."""
+    return f"#{DEPLOYMENT}:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def _of_jobs(name: str) -> str:
+    return name
+
+
+# Transitions that are told of, and under which name it is kept how far.
+_SOURCES = ((_of_jobs, transition_rows), (_of_deployments, deployment_transition_rows))
+
+
 def _settled(
     connection: Connection, subscribers: Sequence[Subscriber], now: datetime
 ) -> dict[str, int]:
     """How far each cursor may go on: past what no running transaction can still add to."""
-    change = transition_rows.c
     ahead = {}
-    for each in subscribers:
-        old = and_(change.id > _after(each.name), change.at < now - _SETTLED)
-        newest = connection.scalar(select(func.max(change.id)).where(old))
-        if newest is not None:
-            ahead[each.name] = newest
+    for cursor, table in _SOURCES:
+        for name in (cursor(each.name) for each in subscribers):
+            old = and_(table.c.id > _after(name), table.c.at < now - _SETTLED)
+            newest = connection.scalar(select(func.max(table.c.id)).where(old))
+            if newest is not None:
+                ahead[name] = newest
     return ahead
 
 
@@ -223,6 +277,42 @@ def _body(change: RowMapping) -> str:
                 **{name: change[name] for name in (*plain, *numbers)},
                 "created_at": change["created_at"].isoformat(),
                 "finished_at": _iso(change["finished_at"]),
+            },
+        }
+    )
+
+
+def _deployment_row(subscriber: str, change: RowMapping) -> dict[str, Any]:
+    made = Notification(
+        id=notification_id(subscriber, change["deployment_id"], change["version"]),
+        subscriber=subscriber,
+        job_id=change["job_id"],
+        topic=f"{DEPLOYMENT}.{change['after']}",
+        body=_deployment_body(change),
+        created_at=change["at"],
+    )
+    return asdict(made) | {"state": str(made.state)}
+
+
+def _deployment_body(change: RowMapping) -> str:
+    """Names, words and numbers of the deployment; no message of the host."""
+    plain = ("job_id", "provider", "name", "model", "sku", "capacity")
+    times = ("created_at", "started_at", "ended_at", "ends_at")
+    an_hour = usd_json(change["hour_micros"])
+    price = "" if an_hour is None else f", ${an_hour:g} an hour"
+    billed = price if change["after"] == str(DeploymentState.SUCCEEDED) else ""
+    return json.dumps(
+        {
+            "type": f"{DEPLOYMENT}.{change['after']}",
+            "timestamp": change["at"].isoformat(),
+            "text": f"deployment {change['name']} of job {change['job_id']} {change['after']}{billed}",
+            "data": {
+                "id": change["deployment_id"],
+                "status": change["after"],
+                "before": change["before"],
+                **{name: change[name] for name in plain},
+                "usd_per_hour": an_hour,
+                **{name: _iso(change[name]) for name in times},
             },
         }
     )

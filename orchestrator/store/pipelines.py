@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
-from orchestrator.domain.pipeline import History, Step
+from orchestrator.domain.jobs.pipeline import History, Step
 from orchestrator.store.pipeline_tables import pipeline_rows, pipeline_step_rows
 from orchestrator.store.reading import reading
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
-from orchestrator.domain.answerbook import Recording
+from orchestrator.domain.comparing.answerbook import Recording
 from orchestrator.domain.errors import UsageError
 from orchestrator.store.answers import (
     ANSWER_COLUMNS,
     cached,
-    insert_new,
     keep_answers,
+    link,
     to_answer,
 )
 from orchestrator.store.comparison_tables import (
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from orchestrator.domain.answerbook import Kept
     from orchestrator.domain.chat import ChatAnswer
+    from orchestrator.domain.comparing.answerbook import Kept
 
 
 class RecordingStore:
@@ -108,7 +108,7 @@ class RecordingStore:
             .where(recorded_answer_rows.c.recording == name)
         )
         with reading(self._engine) as connection:
-            return {row["asked"]: to_answer(row) for row in connection.execute(query).mappings()}
+            return {asked: to_answer(values) for asked, *values in connection.execute(query)}
 
     def cached(self, keys: Iterable[str]) -> Mapping[str, ChatAnswer]:
         """Those answers that are known, by key."""
@@ -120,7 +120,6 @@ class RecordingStore:
         with self._engine.begin() as connection:
             keep_answers(connection, kept, at)
             if run is not None:
-                links = [
-                    {"recording": run, "asked": each.asked, "answer_key": each.key} for each in kept
-                ]
-                insert_new(connection, recorded_answer_rows, links)
+                names = ("recording", "asked", "answer_key")
+                links = [(run, each.asked, each.key) for each in kept]
+                link(connection, recorded_answer_rows, names, links)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.retrieval import Passage
+from orchestrator.domain.comparing.retrieval import Passage
 from orchestrator.store.database import sqlite_module
 
 if TYPE_CHECKING:

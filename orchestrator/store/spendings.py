@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select, update
 
 from orchestrator.domain import failpoints
-from orchestrator.domain.job import JobStatus
-from orchestrator.domain.spending import Purpose, Rate, Spending, SpendingState, settled
+from orchestrator.domain.jobs.job import JobStatus
+from orchestrator.domain.money.spending import Purpose, Rate, Spending, SpendingState, settled
 from orchestrator.store.reading import reading
 from orchestrator.store.spending_tables import spending_rows
 from orchestrator.store.tables import metric_rows
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping, Select
     from sqlalchemy.engine import Connection
 
-    from orchestrator.domain.job import Job
-    from orchestrator.domain.spending import Budgets
+    from orchestrator.domain.jobs.job import Job
+    from orchestrator.domain.money.spending import Budgets
 
 # The number of the lock in which PostgreSQL adds up a month; SQLite has one writer anyway.
 _ADDING_UP = 0x6674_6374_6C24

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.adapter_names import CHAMPION, parse_address
+from orchestrator.domain.adapters.names import CHAMPION, parse_address
 from orchestrator.domain.errors import UsageError
 from orchestrator.ui.layout import (
     field,
@@ -20,7 +20,7 @@ from orchestrator.ui.layout import (
 from orchestrator.ui.markup import clipped, h
 
 if TYPE_CHECKING:
-    from orchestrator.domain.adapter import History, Move
+    from orchestrator.domain.adapters.adapter import History, Move
     from orchestrator.domain.web import WebResponse
     from orchestrator.ui.desk import Visit
     from orchestrator.ui.markup import Child, Html
@@ -119,7 +119,7 @@ def ask(visit: Visit) -> WebResponse:
 
 def act(visit: Visit) -> WebResponse:
     """Move the alias, as `ftctl adapters promote` and `rollback` do; the gate cannot be forced here."""
-    from orchestrator.usecases.adapters import gate_openers, promote, rollback
+    from orchestrator.usecases.adapters.aliases import gate_openers, promote, rollback
 
     app, task = visit.app, _task(visit)
     alias, reason = visit.given("alias") or CHAMPION, visit.given("reason")[:_LONGEST_REASON]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.comparison import Word
+from orchestrator.domain.comparing.comparison import Word
 from orchestrator.domain.errors import UsageError
 from orchestrator.reports.charts import difference_chart
 from orchestrator.reports.words import p_value, points, signed, warnings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from orchestrator.domain.comparison import Comparison, Difference
+    from orchestrator.domain.comparing.comparison import Comparison, Difference
     from orchestrator.domain.web import WebResponse
     from orchestrator.ui.desk import Visit
     from orchestrator.ui.markup import Child
@@ -136,7 +136,7 @@ def _difference(each: Difference) -> tuple[Child, ...]:
 
 
 def _rows(visit: Visit, found: Comparison) -> Html:
-    from orchestrator.usecases.rows import OUTCOMES, rows_of
+    from orchestrator.usecases.comparing.rows import OUTCOMES, rows_of
 
     outcome, part, against = visit.asked("outcome"), visit.asked("slice"), visit.asked("against")
     if outcome and outcome not in OUTCOMES:

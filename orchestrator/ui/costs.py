@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.spending import month_of
-from orchestrator.domain.usd import money
+from orchestrator.domain.money.spending import month_of
+from orchestrator.domain.money.usd import money
 from orchestrator.ui.layout import job_link, page, pager, select, table
 from orchestrator.ui.markup import clipped, h
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.web import WebResponse
     from orchestrator.ui.desk import Visit
     from orchestrator.ui.markup import Child
-    from orchestrator.usecases.costs import Line, Total
+    from orchestrator.usecases.deciding.costs import Line, Total
 
 _MANY = 50
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -24,8 +24,8 @@ _EVERY = "all"
 
 def show_costs(visit: Visit) -> WebResponse:
     """A month, or all of them: the sums with their budgets, then every line."""
-    from orchestrator.usecases.allowance import release_dead
-    from orchestrator.usecases.costs import statement
+    from orchestrator.usecases.comparing.allowance import release_dead
+    from orchestrator.usecases.deciding.costs import statement
 
     app, now = visit.app, visit.app.clock.now()
     month = visit.asked("month") or month_of(now)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import FtctlError, UsageError
-from orchestrator.domain.job import Method
+from orchestrator.domain.jobs.job import Method
 from orchestrator.ui.layout import (
     hidden_fields,
     link,
@@ -23,9 +23,9 @@ from orchestrator.ui.markup import clipped, h
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.datasets.finding import Finding
-    from orchestrator.datasets.showing import FoundRow, Piece
-    from orchestrator.datasets.validation import Validation
+    from orchestrator.datasets.checking.validation import Validation
+    from orchestrator.datasets.findings.finding import Finding
+    from orchestrator.datasets.tokens.showing import FoundRow, Piece
     from orchestrator.domain.web import WebResponse
     from orchestrator.ui.desk import Visit
     from orchestrator.ui.markup import Child, Html
@@ -123,7 +123,7 @@ def _show(visit: Visit, path: Path, which: dict[str, str]) -> WebResponse:
 
 
 def _chooser(place: str, fields: dict[str, str]) -> Html:
-    from orchestrator.datasets.limits import targets
+    from orchestrator.datasets.checking.limits import targets
 
     return h(
         "form",
@@ -176,7 +176,7 @@ def _codes(verdict: Validation, place: str, fields: dict[str, str]) -> Html | No
 def _rows(
     visit: Visit, path: Path, verdict: Validation, place: str, fields: dict[str, str]
 ) -> Html:
-    from orchestrator.datasets.showing import rows_between
+    from orchestrator.datasets.tokens.showing import rows_between
 
     code, only = visit.asked("code"), visit.asked("only")
     about = [each for each in verdict.findings if each.line is not None and code in {"", each.code}]
@@ -210,7 +210,7 @@ def _rows(
 def _one_row(
     visit: Visit, path: Path, verdict: Validation, place: str, fields: dict[str, str]
 ) -> Child:
-    from orchestrator.datasets.showing import rows_between
+    from orchestrator.datasets.tokens.showing import rows_between
 
     text = visit.asked("row")
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
@@ -247,8 +247,8 @@ def _card(
 
 def _seen(path: Path, row: FoundRow, target: str, most: int) -> Child:
     """The row as the model reads it; as it stands in the file, where it cannot be read."""
-    from orchestrator.datasets.limits import limits_of
-    from orchestrator.datasets.showing import cut_at, pieces_of
+    from orchestrator.datasets.checking.limits import limits_of
+    from orchestrator.datasets.tokens.showing import cut_at, pieces_of
 
     try:
         pieces = pieces_of(row.decoded(path))
@@ -301,7 +301,7 @@ _alone = threading.Lock()
 
 def _checked(path: Path, target: str, method: Method) -> Validation:
     """The verdict on a file as it is now; asked again, it is not read again."""
-    from orchestrator.datasets.validation import validate
+    from orchestrator.datasets.checking.validation import validate
 
     now = path.stat()
     key = (path, now.st_mtime_ns, now.st_size, target, method)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from orchestrator.domain.job import Job
-    from orchestrator.domain.lifecycle import Lifecycle
+    from orchestrator.domain.jobs.job import Job
+    from orchestrator.domain.jobs.lifecycle import Lifecycle
     from orchestrator.domain.web import WebRequest
     from orchestrator.ui.files import Files
     from orchestrator.ui.once import Once
-    from orchestrator.usecases.ledger import Ledger
+    from orchestrator.usecases.jobs.ledger import Ledger
     from orchestrator.wiring import App
 
 _AT_ONCE = 4
@@ -87,7 +87,7 @@ class Errands:
                 self._busy.discard(job_id)
 
     def _send(self, job: Job) -> None:
-        from orchestrator.usecases.submit import submit
+        from orchestrator.usecases.jobs.submit import submit
 
         provider = self._app.provider(job.provider)
         with self._app.claim(job.id) as ours:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.deciding.evidence import loss_curves
+from orchestrator.domain.deciding.report import thinned
 from orchestrator.domain.errors import Conflict, FtctlError, UsageError
-from orchestrator.domain.evidence import loss_curves
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.domain.ledger import JobFilter
-from orchestrator.domain.report import thinned
 from orchestrator.reports.charts import loss_chart
 from orchestrator.reports.words import age
 from orchestrator.ui.layout import (
@@ -35,7 +35,7 @@ from orchestrator.ui.markup import Html, clipped, h, join
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.domain.job import Job, JobEvent
+    from orchestrator.domain.jobs.job import Job, JobEvent
     from orchestrator.domain.web import WebResponse
     from orchestrator.ui.desk import Visit
     from orchestrator.ui.markup import Child
@@ -100,8 +100,8 @@ def live(visit: Visit) -> WebResponse:
 
 def act(visit: Visit) -> WebResponse:
     """Cancel, pause or resume a job, or look at it now."""
-    from orchestrator.usecases import control
-    from orchestrator.usecases.sync import sync_job
+    from orchestrator.usecases.jobs import control
+    from orchestrator.usecases.jobs.sync import sync_job
 
     job, verb = _job(visit), visit.parts["verb"]
     ledger, _lines = visit.desk.ledger()

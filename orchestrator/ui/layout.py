@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.domain.web import WebResponse
 from orchestrator.ui.markup import Html, h, join
 from orchestrator.ui.style import SCRIPT, STYLE

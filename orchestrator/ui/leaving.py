@@ -10,7 +10,7 @@ from orchestrator.ui.layout import link, page, pager
 from orchestrator.ui.markup import clipped, h
 
 if TYPE_CHECKING:
-    from orchestrator.domain.evacuation import Departure, Step
+    from orchestrator.domain.jobs.evacuation import Departure, Step
     from orchestrator.domain.web import WebResponse
     from orchestrator.ui.desk import Visit
     from orchestrator.ui.markup import Html
@@ -20,7 +20,7 @@ _MANY = 20
 
 def show_plans(visit: Visit) -> WebResponse:
     """The same plan as `ftctl evacuate`; asks nobody, and does nothing."""
-    from orchestrator.usecases.evacuate import evacuate
+    from orchestrator.usecases.moving.evacuate import evacuate
 
     today = visit.app.clock.now().astimezone(UTC).date()
     plans = evacuate(replace(visit.app.leaving(), lifecycle=visit.lifecycle), today)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.lifecycle import WARN_DAYS
+from orchestrator.domain.jobs.lifecycle import WARN_DAYS
 from orchestrator.ui.layout import link, page, pager, select, table
 from orchestrator.ui.markup import clipped, h
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from orchestrator.domain.lifecycle import Ending
+    from orchestrator.domain.jobs.lifecycle import Ending
     from orchestrator.domain.web import WebResponse
     from orchestrator.ui.desk import Visit
     from orchestrator.ui.markup import Child
-    from orchestrator.usecases.model_list import ListedModel
+    from orchestrator.usecases.jobs.model_list import ListedModel
 
 _MANY = 50
 _SPANS = {"": "every model", "30": "within 30 days", "90": "within 90 days", "365": "within a year"}
@@ -24,7 +24,7 @@ _SPANS = {"": "every model", "30": "within 30 days", "90": "within 90 days", "36
 
 def list_models(visit: Visit) -> WebResponse:
     """Tuned models and base models with their last days; asks nobody."""
-    from orchestrator.usecases import model_list
+    from orchestrator.usecases.jobs import model_list
 
     app, today = visit.app, visit.app.clock.now().date()
     span = visit.asked("within") if visit.asked("within") in _SPANS else ""

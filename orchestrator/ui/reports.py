@@ -55,7 +55,7 @@ def show_report(visit: Visit) -> WebResponse:
 
 def report_now(visit: Visit) -> WebResponse:
     """The report of a job from what is known now; it is shown, and not kept."""
-    from orchestrator.usecases.report import make_report
+    from orchestrator.usecases.deciding.report import make_report
 
     app = visit.app
     job = app.jobs.find(visit.parts["job"])
@@ -68,6 +68,7 @@ def report_now(visit: Visit) -> WebResponse:
         costs=app.settings.table("costs"),
         prices=app.prices,
         lifecycle=visit.lifecycle,
+        deployments=app.deployments.all(job_id=job.id),
     )
     return _whole(made.as_json())
 

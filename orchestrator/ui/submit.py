@@ -8,21 +8,21 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError, DatasetInvalid, FtctlError, UsageError
-from orchestrator.domain.job import Hyperparameters, Method
-from orchestrator.domain.lifecycle import ANYTHING
-from orchestrator.domain.usd import micros, money
+from orchestrator.domain.jobs.job import Hyperparameters, Method
+from orchestrator.domain.jobs.lifecycle import ANYTHING
+from orchestrator.domain.money.usd import micros, money
 from orchestrator.ui.layout import field, hidden_fields, link, note, page, redirect, select
 from orchestrator.ui.markup import h
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.jobs.job import Job
     from orchestrator.domain.web import WebResponse
     from orchestrator.ui.desk import Visit
     from orchestrator.ui.markup import Child, Html
-    from orchestrator.usecases.intent import Intent
-    from orchestrator.usecases.plan import Plan, Request
+    from orchestrator.usecases.jobs.intent import Intent
+    from orchestrator.usecases.jobs.plan import Plan, Request
 
 FIELDS = (
     "training", "validation", "provider", "model", "method", "epochs", "batch_size",
@@ -75,8 +75,8 @@ class _Changed(Exception):
 
 def _submitted(visit: Visit, values: Mapping[str, str]) -> Job:
     from orchestrator import wiring
-    from orchestrator.usecases.allowance import release_dead
-    from orchestrator.usecases.submit import record
+    from orchestrator.usecases.comparing.allowance import release_dead
+    from orchestrator.usecases.jobs.submit import record
 
     app, request = visit.app, _request(visit, values)
     again = visit.given("again") == "yes"
@@ -110,11 +110,13 @@ def _intent(plan: Plan, values: Mapping[str, str], account: str) -> Intent:
 
 def _planned(visit: Visit, request: Request) -> Any:
     from orchestrator import wiring
-    from orchestrator.usecases.plan import plan
+    from orchestrator.usecases.jobs.plan import plan
 
     app = visit.app
     able = wiring.capabilities(request.profile)
-    return plan(request, able, app.prices, visit.lifecycle, app.clock.now())
+    return plan(
+        request, able, app.prices, visit.lifecycle, app.clock.now(), drafts=app.drafts.folder
+    )
 
 
 def _plan_page(
@@ -234,7 +236,7 @@ def _values(visit: Visit) -> dict[str, str]:
 
 
 def _request(visit: Visit, values: Mapping[str, str]) -> Request:
-    from orchestrator.usecases.plan import Request
+    from orchestrator.usecases.jobs.plan import Request
 
     for name in ("training", "provider", "model"):
         if not values[name]:

@@ -5,32 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.datasets.checking.validation import validate
 from orchestrator.datasets.demo_tasks import TASKS
-from orchestrator.datasets.validation import validate
-from orchestrator.domain.arm import Plan
-from orchestrator.domain.dataset import Split
+from orchestrator.domain.comparing.arm import Plan
 from orchestrator.domain.errors import DatasetInvalid, JobFailed
-from orchestrator.domain.job import JobStatus
-from orchestrator.usecases import compare as comparing
-from orchestrator.usecases import plan as planning
-from orchestrator.usecases import report as reporting
-from orchestrator.usecases.arms import DEFAULT_ARMS, ArmContext, make_arms
-from orchestrator.usecases.dated import newest_lifecycle, newest_prices
-from orchestrator.usecases.samples import read_samples, select
-from orchestrator.usecases.submit import advance, record
+from orchestrator.domain.jobs.dataset import Split
+from orchestrator.domain.jobs.job import JobStatus
+from orchestrator.usecases.comparing import compare as comparing
+from orchestrator.usecases.comparing.arms import DEFAULT_ARMS, ArmContext, make_arms
+from orchestrator.usecases.comparing.samples import read_samples, select
+from orchestrator.usecases.deciding import report as reporting
+from orchestrator.usecases.jobs import plan as planning
+from orchestrator.usecases.jobs.dated import newest_lifecycle, newest_prices
+from orchestrator.usecases.jobs.submit import advance, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
-    from orchestrator.domain.answerbook import Comparisons
-    from orchestrator.domain.arm import Progress
-    from orchestrator.domain.comparison import Comparison
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.comparing.answerbook import Comparisons
+    from orchestrator.domain.comparing.arm import Progress
+    from orchestrator.domain.comparing.comparison import Comparison
+    from orchestrator.domain.jobs.job import Job
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import Provider
-    from orchestrator.usecases.ledger import Ledger
+    from orchestrator.usecases.jobs.ledger import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,12 @@ def _trained(stage: Stage, files: dict[Split, Path], model: str, seed: int, now:
         seed=seed,
     )
     with planning.plan(
-        request, provider.capabilities, newest_prices(), newest_lifecycle(), now
+        request,
+        provider.capabilities,
+        newest_prices(),
+        newest_lifecycle(),
+        now,
+        drafts=stage.ledger.drafts,
     ) as plan:
         job = record(plan.intent(provider.account), stage.ledger, again=True)
     with stage.ledger.claim(job.id):

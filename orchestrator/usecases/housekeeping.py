@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.housekeeping import FileShelf, ModelShelf
-from orchestrator.domain.job import JobEvent
+from orchestrator.domain.jobs.job import JobEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from orchestrator.domain.job import Job
+    from orchestrator.domain.jobs.job import Job
     from orchestrator.domain.provider import Provider, RemoteFile
-    from orchestrator.usecases.ledger import Ledger
+    from orchestrator.usecases.jobs.ledger import Ledger
 
 OURS = "ftctl-"
 

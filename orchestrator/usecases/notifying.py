@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain import failpoints
 from orchestrator.domain.ids import new_id
-from orchestrator.domain.notification import (
+from orchestrator.domain.jobs.notification import (
     LONGEST_PAUSE,
     PAUSES,
     Notification,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.clock import Clock
-    from orchestrator.domain.notification import Courier, Outbox
+    from orchestrator.domain.jobs.notification import Courier, Outbox
 
 # What a pass of sync spends on it at most, whatever receivers do.
 PATIENCE = 20.0
@@ -98,7 +98,7 @@ def notify(
 def worth_saying(told: Told) -> Iterator[str]:
     """A line for each first failure and each last one; those between are in the ledger."""
     for what in told.failures:
-        whom = f"{what.subscriber} was not told that job {what.job_id} is {what.topic}: {what.last}"
+        whom = f"{what.subscriber} was not told that {what.news}: {what.last}"
         if what.state is State.GIVEN_UP:
             yield f"{whom}; given up, `ftctl notifications retry {what.id}` tries again"
         elif what.attempts == 1:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from orchestrator.domain import failpoints
 from orchestrator.domain.errors import Conflict, FtctlError
 from orchestrator.domain.inbox import Hint
-from orchestrator.usecases.polling import shut_until
-from orchestrator.usecases.sync import sync_job
+from orchestrator.usecases.jobs.polling import shut_until
+from orchestrator.usecases.jobs.sync import sync_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from orchestrator.domain.inbox import Inbox
     from orchestrator.domain.provider import Provider
-    from orchestrator.usecases.ledger import Ledger
+    from orchestrator.usecases.jobs.ledger import Ledger
 
 TYPES = tuple(f"fine_tuning.job.{word}" for word in ("succeeded", "failed", "cancelled"))
 _LONGEST = 255

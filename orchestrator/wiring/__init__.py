@@ -13,60 +13,66 @@ from typing import TYPE_CHECKING
 from orchestrator import config
 from orchestrator.domain import failpoints
 from orchestrator.domain.clock import Clock, SystemClock
-from orchestrator.domain.errors import ConfigurationError, MissingCredentials
+from orchestrator.domain.errors import ConfigurationError
+from orchestrator.wiring.hosts import (
+    adapter_repo,
+    capabilities,
+    capabilities_of,
+    export_merged,
+    refuse_closed,
+    rehearse_budget,
+    vllm_server,
+)
+from orchestrator.wiring.stores import Stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     import click
-    from sqlalchemy import Engine
 
-    from orchestrator.config import Settings
-    from orchestrator.domain.adapter_ports import AdapterRepo
-    from orchestrator.domain.answerbook import Recordings
-    from orchestrator.domain.archive import Archive
-    from orchestrator.domain.arm import Arm
-    from orchestrator.domain.deployment import DeploymentHost, DeploymentStore
-    from orchestrator.domain.hosting import Hosted
-    from orchestrator.domain.inbox import Inbox
-    from orchestrator.domain.job import Job
-    from orchestrator.domain.ledger import DatasetStore, Gates, JobStore, ModelDates
-    from orchestrator.domain.lifecycle import Lifecycle
-    from orchestrator.domain.move import Moves
-    from orchestrator.domain.notification import Courier, Outbox
-    from orchestrator.domain.pipeline import Pipelines
-    from orchestrator.domain.prices import PriceBook
+    from orchestrator.domain.comparing.arm import Arm
+    from orchestrator.domain.comparing.retrieval import Passage, Retriever
+    from orchestrator.domain.jobs.deployment import DeploymentHost
+    from orchestrator.domain.jobs.job import Job
+    from orchestrator.domain.jobs.lifecycle import Lifecycle
+    from orchestrator.domain.jobs.notification import Courier
+    from orchestrator.domain.money.hosting import Hosted
+    from orchestrator.domain.money.prices import PriceBook
+    from orchestrator.domain.money.tariff import Tariff
     from orchestrator.domain.profile import Profile
-    from orchestrator.domain.provider import Capabilities, Provider
-    from orchestrator.domain.retrieval import Passage, Retriever
-    from orchestrator.domain.spending import Spendings
-    from orchestrator.domain.tariff import Tariff
-    from orchestrator.store.comparisons import ComparisonStore
-    from orchestrator.usecases.adapter_registry import Registry
-    from orchestrator.usecases.adapter_serving import AdapterServer
-    from orchestrator.usecases.allowance import Vault
-    from orchestrator.usecases.arms import Host
-    from orchestrator.usecases.deploying import Yard
-    from orchestrator.usecases.evacuate import Registry as Tenants
-    from orchestrator.usecases.evaluation import Evaluation, Shop
-    from orchestrator.usecases.intent import Intent
-    from orchestrator.usecases.ledger import Ledger
+    from orchestrator.domain.provider import Provider
+    from orchestrator.usecases.adapters.registry import Registry
+    from orchestrator.usecases.comparing.allowance import Vault
+    from orchestrator.usecases.comparing.arms import Host
+    from orchestrator.usecases.comparing.evaluation import Evaluation, Shop
+    from orchestrator.usecases.comparing.till import Till
+    from orchestrator.usecases.hosting.deploying import Yard
+    from orchestrator.usecases.jobs.ledger import Ledger
+    from orchestrator.usecases.moving.evacuate import Registry as Tenants
     from orchestrator.usecases.notifying import Told
-    from orchestrator.usecases.till import Till
+
+__all__ = [
+    "App",
+    "adapter_repo",
+    "app",
+    "capabilities",
+    "capabilities_of",
+    "export_merged",
+    "refuse_closed",
+    "rehearse_budget",
+    "vllm_server",
+]
 
 
 @dataclass
-class App:
+class App(Stores):
     """The wired application of one command.
 
     Attributes:
-        settings: what the environment and ftctl.toml say.
         clock: what tells the time.
         build_provider: makes a provider from a profile; the registry when None.
     """
 
-    settings: Settings
     clock: Clock = field(default_factory=SystemClock)
     build_provider: Callable[[Profile], Provider] | None = None
     _open: dict[str, Provider] = field(default_factory=dict)
@@ -78,90 +84,9 @@ class App:
         if self.settings.failpoint:
             failpoints.arm(failpoints.at(self.settings.failpoint, _die))
 
-    @cached_property
-    def engine(self) -> Engine:
-        """The database, made on first use.
-
-        Raises:
-            LocalStateError: it cannot be used; DatabaseOutdated says what to type.
-        """
-        from orchestrator.store.database import open_database
-
-        return open_database(self.settings.database_url)
-
-    @cached_property
-    def jobs(self) -> JobStore:
-        """The ledger's jobs."""
-        from orchestrator.store.jobs import SqlJobStore
-
-        return SqlJobStore(self.engine)
-
-    @cached_property
-    def datasets(self) -> DatasetStore:
-        """The content-addressed dataset store."""
-        from orchestrator.store.datasets import SqlDatasetStore
-
-        return SqlDatasetStore(self.engine, self.settings.home / "datasets")
-
-    @cached_property
-    def archive(self) -> Archive:
-        """What became of a provider's files."""
-        from orchestrator.store.archive import SqlArchive
-
-        return SqlArchive(self.engine, self.settings.home / "files")
-
-    @cached_property
-    def moves(self) -> Moves:
-        """Which job was made anew from which."""
-        from orchestrator.store.moves import SqlMoves
-
-        return SqlMoves(self.engine)
-
-    @cached_property
-    def gates(self) -> Gates:
-        """Which accounts may be asked."""
-        from orchestrator.store.gates import SqlGates
-
-        return SqlGates(self.engine)
-
-    @cached_property
-    def spendings(self) -> Spendings:
-        """What was reserved and spent."""
-        from orchestrator.store.spendings import SqlSpendings
-
-        return SqlSpendings(self.engine)
-
-    @cached_property
-    def model_dates(self) -> ModelDates:
-        """What providers said of their models' last days."""
-        from orchestrator.store.model_dates import SqlModelDates
-
-        return SqlModelDates(self.engine)
-
-    @cached_property
-    def comparisons(self) -> ComparisonStore:
-        """Comparisons, answers and reports."""
-        from orchestrator.store.comparisons import ComparisonStore
-
-        return ComparisonStore(self.engine)
-
-    @cached_property
-    def recordings(self) -> Recordings:
-        """Answers that were frozen."""
-        from orchestrator.store.recordings import RecordingStore
-
-        return RecordingStore(self.engine)
-
-    @cached_property
-    def pipelines(self) -> Pipelines:
-        """What was done for the spec files that were applied."""
-        from orchestrator.store.pipelines import PipelineStore
-
-        return PipelineStore(self.engine)
-
     def shop(self) -> Shop:
         """The parts that comparisons are made with."""
-        from orchestrator.usecases.evaluation import Shop
+        from orchestrator.usecases.comparing.evaluation import Shop
 
         return Shop(
             prices=self.prices,
@@ -180,8 +105,8 @@ class App:
 
     @contextlib.contextmanager
     def _till(self, job: Job | None, wanted: Evaluation, title: str) -> Iterator[Till]:
-        from orchestrator.usecases.allowance import allowance
-        from orchestrator.usecases.till import Till
+        from orchestrator.usecases.comparing.allowance import allowance
+        from orchestrator.usecases.comparing.till import Till
 
         with allowance(
             self.vault(),
@@ -199,7 +124,7 @@ class App:
 
     def _admit(self, job: Job, arms: Sequence[Arm]) -> None:
         """Refuse arms whose model answers only after it is deployed, and is not."""
-        from orchestrator.usecases.deployment_plan import must_answer
+        from orchestrator.usecases.hosting.deployment_plan import must_answer
 
         if not capabilities(self.settings.profile(job.provider)).needs_deployment:
             return
@@ -213,25 +138,18 @@ class App:
         Raises:
             ConfigurationError: the setting makes no sense.
         """
-        from orchestrator.usecases.adapter_registry import Registry
+        from orchestrator.usecases.adapters.registry import Registry
 
         return Registry(
             repo=adapter_repo(self.settings),
             clock=self.clock,
             by=_actor(),
-            staging=self.settings.home / "staging",
+            stage=self.drafts.folder,
         )
-
-    @cached_property
-    def deployments(self) -> DeploymentStore:
-        """What is deployed, and what was."""
-        from orchestrator.store.deployments import SqlDeploymentStore
-
-        return SqlDeploymentStore(self.engine)
 
     def yard(self, say: Callable[[str], None] | None = None) -> Yard:
         """The parts that deployments are worked on with."""
-        from orchestrator.usecases.deploying import Yard
+        from orchestrator.usecases.hosting.deploying import Yard
 
         return Yard(
             ledger=self.ledger(say),
@@ -242,7 +160,8 @@ class App:
 
     def tariff(self, profile: str, base_model: str, sku: str) -> Tariff:
         """What a SKU means for the bill of a profile, by the dated files."""
-        from orchestrator.usecases import dated, deployment_plan
+        from orchestrator.usecases.hosting import deployment_plan
+        from orchestrator.usecases.jobs import dated
 
         able = capabilities(self.settings.profile(profile))
         tiers = dated.newest_tiers(able.prices or "")
@@ -263,26 +182,12 @@ class App:
 
     def served(self, profile: str) -> Mapping[str, str]:
         """Which deployment answers for which tuned model of a profile."""
-        from orchestrator.domain.deployment import Served, serving
+        from orchestrator.domain.jobs.deployment import Served, serving
 
         return Served(
             self.settings.profile(profile).deployments,
             lambda: serving(self.deployments.all(), profile),
         )
-
-    @cached_property
-    def outbox(self) -> Outbox:
-        """What others are still to be told."""
-        from orchestrator.store.notifications import SqlOutbox
-
-        return SqlOutbox(self.engine)
-
-    @cached_property
-    def inbox(self) -> Inbox:
-        """Webhooks that came."""
-        from orchestrator.store.inbox import SqlInbox
-
-        return SqlInbox(self.engine)
 
     @cached_property
     def courier(self) -> Courier:
@@ -321,8 +226,8 @@ class App:
         Raises:
             ConfigurationError: a row of `[[prices]]` in ftctl.toml makes no sense.
         """
-        from orchestrator.domain.own_rows import own_prices
-        from orchestrator.usecases.dated import newest_prices
+        from orchestrator.domain.money.own_rows import own_prices
+        from orchestrator.usecases.jobs.dated import newest_prices
 
         rows, file = self.settings.rows("prices"), self.settings.config_file
         return newest_prices().with_own(own_prices(rows, file))
@@ -334,8 +239,8 @@ class App:
         Raises:
             ConfigurationError: a row of `[[lifecycle]]` in ftctl.toml makes no sense.
         """
-        from orchestrator.domain.own_rows import own_dates
-        from orchestrator.usecases.dated import newest_lifecycle
+        from orchestrator.domain.money.own_rows import own_dates
+        from orchestrator.usecases.jobs.dated import newest_lifecycle
 
         rows, file = self.settings.rows("lifecycle"), self.settings.config_file
         return newest_lifecycle().with_own(own_dates(rows, file))
@@ -346,14 +251,6 @@ class App:
         if not self.has_ledger:
             return self.listed_lifecycle
         return self.listed_lifecycle.with_told(self.model_dates.all())
-
-    @property
-    def has_ledger(self) -> bool:
-        """Whether there is a database already."""
-        from orchestrator.store.database import sqlite_file
-
-        file = sqlite_file(self.settings.database_url)
-        return file is None or file.is_file()
 
     def retriever(self, passages: Sequence[Passage]) -> Retriever:
         """An index over passages."""
@@ -367,7 +264,7 @@ class App:
         Raises:
             ConfigurationError: no such profile, no key, or its package is not installed.
         """
-        from orchestrator.usecases.arms import Host
+        from orchestrator.usecases.comparing.arms import Host
 
         provider = self.provider(profile)
         kind = self.settings.profile(profile).kind
@@ -375,8 +272,8 @@ class App:
 
     def pin(self, profile: str, model: str) -> str:
         """A model's name that cannot come to mean another one while answers to it are kept."""
-        from orchestrator.domain.adapter_names import may_move
-        from orchestrator.domain.adapter_ports import AdapterHost
+        from orchestrator.domain.adapters.names import may_move
+        from orchestrator.domain.adapters.ports import AdapterHost
 
         if not may_move(model):
             return model
@@ -385,9 +282,10 @@ class App:
 
     def ledger(self, say: Callable[[str], None] | None = None) -> Ledger:
         """The parts that submit and sync work with."""
-        from orchestrator.usecases.ledger import Ledger, silent
+        from orchestrator.usecases.jobs.ledger import Ledger, silent
 
         self._enrol()
+        self.drafts.sweep()
         return Ledger(
             jobs=self.jobs,
             datasets=self.datasets,
@@ -395,6 +293,7 @@ class App:
             dates=self.model_dates,
             clock=self.clock,
             provider=self.provider,
+            drafts=self.drafts.folder,
             claim=self.claim,
             budgets=self.settings.budgets(),
             say=say or silent,
@@ -402,7 +301,7 @@ class App:
 
     def hosted(self) -> Sequence[Hosted]:
         """What stood at a host, and stands."""
-        from orchestrator.domain.hosting import Hosted
+        from orchestrator.domain.money.hosting import Hosted
 
         return [
             Hosted(
@@ -419,7 +318,7 @@ class App:
 
     def leaving(self) -> Tenants:
         """What a plan of leaving is made from."""
-        from orchestrator.usecases.evacuate import Registry as Tenants
+        from orchestrator.usecases.moving.evacuate import Registry as Tenants
 
         return Tenants(
             jobs=self.jobs,
@@ -441,7 +340,7 @@ class App:
 
     def vault(self) -> Vault:
         """Where evaluations reserve their money."""
-        from orchestrator.usecases.allowance import Vault
+        from orchestrator.usecases.comparing.allowance import Vault
 
         return Vault(
             spendings=self.spendings,
@@ -449,18 +348,6 @@ class App:
             clock=self.clock,
             claim=self.claim,
         )
-
-    @contextlib.contextmanager
-    def claim(self, name: str) -> Iterator[bool]:
-        """A lock between the processes that share this database; yields whether it is ours."""
-        from orchestrator.store import locks
-
-        if self.engine.dialect.name == "postgresql":
-            with locks.advisory(self.engine, name) as ours:
-                yield ours
-        else:
-            with locks.exclusive(self.settings.home / "locks" / f"{name}.lock") as ours:
-                yield ours
 
     def provider(self, name: str) -> Provider:
         """The provider of that profile; one instance a command, closed with the application.
@@ -515,56 +402,6 @@ def app(ctx: click.Context) -> App:
     return application
 
 
-def capabilities(profile: Profile) -> Capabilities:
-    """What a profile's provider can do; asked without its key, for rehearsals.
-
-    Raises:
-        ConfigurationError: there is no such kind.
-    """
-    import providers
-
-    # A dry run needs neither key nor address: nothing is sent.
-    rehearsal = replace(
-        profile,
-        api_key=profile.api_key or "rehearsal",
-        base_url=profile.base_url or (None if profile.embedded else "https://rehearsal.invalid/v1"),
-    )
-    with contextlib.closing(providers.build(rehearsal)) as provider:
-        return provider.capabilities
-
-
-def adapter_repo(settings: Settings, folder: Path | None = None) -> AdapterRepo:
-    """The repository of adapters that the settings name, or the one in a folder."""
-    where = settings.adapters()
-    if (place := folder or where.folder) is not None:
-        from orchestrator.store.adapter_folder import FolderRepo
-
-        return FolderRepo(place.absolute())
-    from providers.adapter_hub import HUB, HubRepo
-
-    return HubRepo(
-        name=where.repo.removeprefix("hf://"),
-        cache=settings.home / "hub",
-        endpoint=where.endpoint or HUB,
-        token=where.token,
-    )
-
-
-def vllm_server(application: App, url: str, key_env: str | None) -> AdapterServer:
-    """A vLLM server that may be told which adapters to hold.
-
-    Raises:
-        MissingCredentials: the variable for its key is not set.
-        ConfigurationError: the key must not go to that address.
-    """
-    from providers.vllm import VllmServer
-
-    key = application.settings.environment.get(key_env, "").strip() if key_env else ""
-    if key_env and not key:
-        raise MissingCredentials(f"{key_env} is not set.", hint=f"export {key_env}=...")
-    return VllmServer(url, key or None)
-
-
 def _actor() -> str:
     """The user of the operating system and the machine; no variable can claim another."""
     import pwd
@@ -574,57 +411,3 @@ def _actor() -> str:
     except KeyError:
         name = f"uid {os.getuid()}"
     return f"{name}@{os.uname().nodename}"
-
-
-def capabilities_of(application: App, job: Job) -> Capabilities:
-    """What a job's provider can do, also when its profile was taken away since."""
-    from orchestrator.domain.profile import Profile
-
-    settings = application.settings
-    if job.provider in settings.profile_names():
-        return capabilities(settings.profile(job.provider))
-    return capabilities(Profile(name=job.provider, kind=job.kind, home=settings.home))
-
-
-def refuse_closed(application: App, profile: Profile) -> None:
-    """Refuse where the account is known to be closed; without its key that cannot be known.
-
-    Raises:
-        AnswerIsNo: the provider has refused the account before, and not accepted it since.
-    """
-    from orchestrator.usecases.lifetimes import refuse_closed as refuse
-
-    lifecycle = application.lifecycle
-    if profile.kind in lifecycle.closed_codes and profile.api_key and application.has_ledger:
-        refuse(
-            lifecycle,
-            application.jobs,
-            kind=profile.kind,
-            account=application.provider(profile.name).account,
-            today=application.clock.now().date(),
-        )
-
-
-def rehearse_budget(application: App, intent: Intent) -> None:
-    """A rehearsal reads the ledger only where a budget asks for it.
-
-    Raises:
-        BudgetExceeded, Unpriced: to record the intent would be refused.
-    """
-    from orchestrator.usecases.funding import refuse_over_budget
-
-    budgets = application.settings.budgets()
-    if budgets.covers(intent.provider):
-        refuse_over_budget(intent, application.spendings, budgets, application.clock.now())
-
-
-def export_merged(application: App, adapter: Path, base: str, out: Path, *, gguf: bool) -> None:
-    """Merge an adapter into its base model, in a process of the worker's package.
-
-    Raises:
-        MissingExtra: that is not installed.
-        AnswerIsNo: the two do not fit, or the format cannot say this model.
-    """
-    from providers.embedded import export_merged as export
-
-    export(adapter, base, out, gguf=gguf, cache=application.settings.home / "worker")

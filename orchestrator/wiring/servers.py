@@ -96,7 +96,7 @@ def serve_pages(
 
 
 def _webhook_keys(settings: Settings, profile: str) -> tuple[bytes, ...]:
-    from orchestrator.domain.signature import secrets_of
+    from orchestrator.domain.adapters.signature import secrets_of
 
     settings.profile(profile)
     variable, found = settings.webhook_secret(profile)

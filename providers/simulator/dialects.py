@@ -36,6 +36,7 @@ class SimulatedDialect:
         base64_results: the content of a result file is encoded.
         dated: Azure's older surface: api-version, api-key, no metadata, no method.
         nulls: fields are null that the description says never are.
+        own_options: hyperparameters that OpenAI's API does not have; their values are not looked at.
     """
 
     name: str
@@ -60,6 +61,7 @@ class SimulatedDialect:
     base64_results: bool = False
     dated: bool = False
     nulls: bool = False
+    own_options: frozenset[str] = frozenset()
 
     def tuned_model(self, base: str, suffix: str | None, serial: str) -> str:
         """The name of a tuned model, in this host's pattern."""
@@ -79,6 +81,10 @@ class SimulatedDialect:
         return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+_OF_OUR_WORKER = frozenset({
+    "engine", "tuning", "lora", "learning_rate", "early_stopping_patience",
+    "gradient_checkpointing", "max_completion_tokens", "gpus", "shard",
+})  # fmt: skip
 _AZURE = SimulatedDialect(
     name="azure",
     prefix="/openai/v1",
@@ -116,6 +122,7 @@ _DIALECTS = {
         metadata_filter=True,
         idempotency_key=True,
         methods=("supervised", "dpo", "reinforcement"),
+        own_options=_OF_OUR_WORKER,
     ),
 }
 

@@ -228,6 +228,8 @@ def _chosen(method: Any, dialect: SimulatedDialect) -> dict[str, Any]:
             if value not in _EFFORTS:
                 raise RefusedError(400, f"'{value}' is no effort.", param=where)
             continue
+        if name in dialect.own_options:
+            continue
         if name not in _BOUNDS[kind]:
             raise RefusedError(400, f"Unknown parameter: '{name}'.", param=where)
         low, high = _BOUNDS[kind][name]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import ConfigurationError
-from orchestrator.domain.job import JobStatus, Method
+from orchestrator.domain.jobs.job import JobStatus, Method
 from orchestrator.domain.provider import Capabilities
 from providers.connection import address
 from providers.deployed import served_as
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from orchestrator.domain.chat import ChatRequest
-    from orchestrator.domain.deployment import DeploymentHost
+    from orchestrator.domain.jobs.deployment import DeploymentHost
     from orchestrator.domain.profile import Profile
     from providers.connection import Address
     from providers.retry import Retry
@@ -122,8 +122,13 @@ def deployment_host(profile: Profile, *, retry: Retry | None = None) -> Deployme
 def _manners(profile: Profile) -> Dialect:
     """What the dialect can do; where none is named, the URL tells."""
     there = "azure" if (profile.base_url or "").rstrip("/").endswith("/openai/v1") else "openai"
-    deploys = _dialect(profile, there) == "azure"
-    return replace(DIALECT, capabilities=replace(DIALECT.capabilities, needs_deployment=deploys))
+    spoken = _dialect(profile, there)
+    able = replace(
+        DIALECT.capabilities,
+        needs_deployment=spoken == "azure",
+        own_options=spoken == "worker",
+    )
+    return replace(DIALECT, capabilities=able)
 
 
 def _inside(profile: Profile) -> SimulatedHost:

@@ -6,8 +6,8 @@ import json
 import secrets
 from datetime import UTC, datetime
 
+from orchestrator.domain.adapters.signature import secrets_of, signed
 from orchestrator.domain.errors import ProviderUnreachable
-from orchestrator.domain.signature import secrets_of, signed
 
 _SECONDS = 10.0
 

@@ -18,7 +18,7 @@ import pytest
 from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.errors import ProviderRejected, RemoteNotFound
 from orchestrator.domain.ids import new_token
-from orchestrator.domain.job import Hyperparameters, JobStatus, Method
+from orchestrator.domain.jobs.job import Hyperparameters, JobStatus, Method
 from orchestrator.domain.provider import JobRequest
 from providers.testing.rig import KEY, Rig
 

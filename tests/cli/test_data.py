@@ -275,3 +275,36 @@ def test_every_command_has_help_with_an_example(ftctl: Ftctl, command: str) -> N
     assert done.code == 0
     assert f"ftctl {command} " in done.out.split("Example:")[1]
     assert "--json" in done.out
+
+
+def test_fix_tells_each_mend_once(ftctl: Ftctl, tmp_path: Path) -> None:
+    source = tmp_path / "windows.jsonl"
+    source.write_bytes((TORTURE / "ok_10_rows.jsonl").read_bytes().replace(b"\n", b"\r\n"))
+    done = ftctl("validate", source, "--fix", tmp_path / "mended.jsonl")
+    assert done.code == 0
+    assert done.err.count("CR LF became LF") == 1
+    assert "line 1: CR LF became LF (and in 9 more line(s))" in done.err
+
+
+def test_half_an_emoji_in_a_key_is_printed_and_written(ftctl: Ftctl, tmp_path: Path) -> None:
+    source, sarif = tmp_path / "rows.jsonl", tmp_path / "rows.sarif"
+    source.write_text('{"messages": [{"role": "user", "\\\\ud83d": 1}]}\n{"\\\\ud83d": 1}\n')
+    done = ftctl("validate", source, "--sarif", sarif, "--json")
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    Draft202012Validator(schema("validate.schema.json")).validate(json.loads(done.out))
+    assert json.loads(sarif.read_bytes())["runs"][0]["results"]
+    assert "\\\\ud83d" in ftctl("validate", source).out
+
+
+def test_sarif_counts_characters_and_writes_a_uri(ftctl: Ftctl, tmp_path: Path) -> None:
+    source, sarif = tmp_path / "ü x.jsonl", tmp_path / "rows.sarif"
+    row = '{"messages": [{"role": "user", "content": "😀é"}, {"role": "narrator", "content": ""}]}'
+    source.write_text(row + "\n", encoding="utf-8")
+    ftctl("validate", source, "--for", "peft", "--sarif", sarif)
+    run = json.loads(sarif.read_bytes())["runs"][0]
+    (result,) = run["results"]
+    place = result["locations"][0]["physicalLocation"]
+    assert run["columnKind"] == "unicodeCodePoints"
+    assert place["region"] == {"startLine": 1, "startColumn": row.index('"narrator"') + 1}
+    assert place["artifactLocation"]["uri"].endswith("/%C3%BC%20x.jsonl")

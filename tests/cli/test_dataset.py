@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.domain.dataset import Dataset
+from orchestrator.domain.jobs.dataset import Dataset
 
 if TYPE_CHECKING:
     from tests.conftest import Ftctl

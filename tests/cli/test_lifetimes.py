@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.resources import schema
 from providers.simulator import Simulator
 from tests.conftest import Ftctl

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from orchestrator.datasets.conversion import Options, convert_record
+from orchestrator.datasets.checking.preparation import prepare
+from orchestrator.datasets.checking.validation import validate
 from orchestrator.datasets.converting import convert_file
-from orchestrator.datasets.dialects import DIALECTS
-from orchestrator.datasets.preparation import prepare
-from orchestrator.datasets.tabular import Templates
-from orchestrator.datasets.validation import validate
+from orchestrator.datasets.dialects.conversion import Options, convert_record
+from orchestrator.datasets.dialects.dialects import DIALECTS
+from orchestrator.datasets.files.tabular import Templates
 from orchestrator.domain.errors import DatasetInvalid, UsageError
-from orchestrator.domain.job import Method
+from orchestrator.domain.jobs.job import Method
 
 DATA = Path(__file__).parents[1] / "data" / "datasets"
 ZOO: list[dict[str, Any]] = json.loads((DATA / "format_zoo.json").read_text())["records"]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from orchestrator.datasets.validation import validate
+from orchestrator.datasets.checking.validation import validate
 
 TEXTS = {
     "cp932": ("日本語で答えてください。時間は何時ですか？", "CP932"),

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.datasets import suspects
-from orchestrator.datasets.duplicates import Seen
-from orchestrator.datasets.finding import Finding
-from orchestrator.datasets.open_models import open_model
-from orchestrator.datasets.secrets import leaks_in
-from orchestrator.datasets.showing import cut_at, pieces_of, row_of
-from orchestrator.datasets.tokens import OpenCounter, counter_of
-from orchestrator.datasets.validation import Validation, validate
+from orchestrator.datasets.checking.validation import Validation, validate
+from orchestrator.datasets.content import suspects
+from orchestrator.datasets.content.leaks import Seen
+from orchestrator.datasets.content.secrets import leaks_in
+from orchestrator.datasets.findings.finding import Finding
+from orchestrator.datasets.tokens.counting import OpenCounter, counter_of
+from orchestrator.datasets.tokens.open_models import open_model
+from orchestrator.datasets.tokens.showing import cut_at, pieces_of, row_of
 from orchestrator.domain.errors import UsageError
 
 TINY = Path(__file__).parents[2] / "worker" / "ftctl_worker" / "base_models" / "tiny"
@@ -107,20 +107,20 @@ WORDS = [f"word{number}" for number in range(80)]
 
 def test_alike_rows_are_found_among_rows_and_between_files() -> None:
     pytest.importorskip("rensa")
-    from orchestrator.datasets.near import NearDuplicates
+    from orchestrator.datasets.checking.near import NearDuplicates
 
     long = " ".join(WORDS)
     rows = [chat(long), chat(long + " more"), chat(" ".join(reversed(WORDS)))]
     found = [each for each in checked(rows, near=True).findings if each.code == "alike-row"]
     assert [each.line for each in found] == [2]
     seen = Seen(NearDuplicates(questions=True))
-    checked(rows[:1], on_typed=seen.add)
+    checked(rows[:1], remember=seen)
     leaks = checked(rows[1:], training=seen, split="validation").findings
     assert [each.line for each in leaks if each.code == "leaked-near-duplicate"] == [1]
 
 
 def test_equal_hashes_alone_are_no_repeats(tmp_path: Path) -> None:
-    from orchestrator.datasets.duplicates import Repeat, verified
+    from orchestrator.datasets.content.hashes import Repeat, verified
 
     lines = [b"a\n", b"b\n", b"a\r\n"]
     assert list(verified([Repeat(2, 1), Repeat(3, 1)], lines)) == [Repeat(3, 1)]
@@ -155,7 +155,7 @@ def test_zstandard_is_read_and_its_damage_found() -> None:
 def test_parquet_reads_back_as_it_was(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    from orchestrator.datasets.records_of import records_of
+    from orchestrator.datasets.files.records_of import records_of
 
     rows = [json.loads(line) for line in OK.read_text().splitlines()]
     parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "a.parquet")

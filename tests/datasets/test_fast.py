@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.datasets.limits import limits_of
-from orchestrator.datasets.reader import RowReader
-from orchestrator.datasets.scanning import Checks, Scan
-from orchestrator.datasets.validation import Validation, validate
-from orchestrator.domain.job import Method
+from orchestrator.datasets.checking.checks import Checks
+from orchestrator.datasets.checking.limits import limits_of
+from orchestrator.datasets.checking.reader import RowReader
+from orchestrator.datasets.checking.scanning import Scan
+from orchestrator.datasets.checking.validation import Validation, validate
+from orchestrator.domain.jobs.job import Method
 
 TEXTS = [
     "Hi",

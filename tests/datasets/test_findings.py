@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.datasets.codes import CATALOGUE
-from orchestrator.datasets.validation import Validation, validate
+from orchestrator.datasets.checking.validation import Validation, validate
+from orchestrator.datasets.findings.codes import CATALOGUE
 
 PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
 SECTIONS: dict[str, str] = dict(

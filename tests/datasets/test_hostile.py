@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.datasets import reading
-from orchestrator.datasets.validation import Validation, validate
-from orchestrator.domain.job import Method
+from orchestrator.datasets.checking.validation import Validation, validate
+from orchestrator.datasets.files import reading
+from orchestrator.domain.jobs.job import Method
 
 GOOD = (
     b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}\n'
@@ -62,7 +62,7 @@ def test_a_line_of_one_thing(filler: bytes) -> None:
 
 
 def test_a_line_that_is_too_long_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    from orchestrator.datasets import scanning
+    from orchestrator.datasets.checking import scanning
 
     monkeypatch.setattr(reading, "LONGEST_LINE", 1000)
     monkeypatch.setattr(scanning, "LONGEST_LINE", 1000)

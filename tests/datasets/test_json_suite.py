@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.datasets.strict import read_strictly
-from orchestrator.datasets.validation import validate
+from orchestrator.datasets.checking.validation import validate
+from orchestrator.datasets.files.strict import read_strictly
 
 PACKED = Path(__file__).parents[1] / "data" / "datasets" / "json_test_suite.jsonl"
 CASES = [

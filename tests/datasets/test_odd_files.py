@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.datasets.mending import mend_file
-from orchestrator.datasets.validation import validate
+from orchestrator.datasets.checking.validation import validate
+from orchestrator.datasets.files.mending import mend_file
 
 ROW = b'{"messages": [{"role": "user", "content": "Hi %d"}, {"role": "assistant", "content": "Ho"}]}\n'
 TEN = b"".join(ROW % number for number in range(10))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orchestrator.datasets.parallel import Part, parts_of, scan_in_parts
-from orchestrator.datasets.scanning import Checks, Scan
+from orchestrator.datasets.checking.checks import Checks
+from orchestrator.datasets.checking.parallel import Part, parts_of, scan_in_parts
+from orchestrator.datasets.checking.scanning import Scan
 
 TORTURE = Path(__file__).parents[1] / "data" / "datasets" / "torture"
 
@@ -38,10 +38,10 @@ def test_an_empty_part_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [2, 3])
 def test_two_processes_find_what_one_finds(mixed: Path, workers: int) -> None:
-    checks = Checks(compare=False, keep=3)
+    checks = Checks(keep=3, again=True)
     with mixed.open("rb") as stream:
         alone = Scan(checks).read(stream)
-    together = scan_in_parts(mixed, Scan(checks), replace(checks), workers)
+    together = scan_in_parts(mixed, Scan(checks), workers)
     assert together.rows == alone.rows
     assert together.lines == alone.lines
     assert (together.lf, together.crlf) == (alone.lf, alone.crlf)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.datasets.preparation import prepare
+from orchestrator.datasets.checking.preparation import prepare
 from orchestrator.domain.errors import DatasetInvalid
-from orchestrator.domain.job import Method
+from orchestrator.domain.jobs.job import Method
 
 TORTURE = Path(__file__).parents[1] / "data" / "datasets" / "torture"
 CLEAN = (TORTURE / "ok_10_rows.jsonl").read_bytes()

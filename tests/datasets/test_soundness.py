@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.datasets.explain import explain_row, validator_of
-from orchestrator.datasets.limits import limits_of
-from orchestrator.datasets.reader import RowReader
-from orchestrator.domain.job import Method
+from orchestrator.datasets.checking.explain import explain_row, validator_of
+from orchestrator.datasets.checking.limits import limits_of
+from orchestrator.datasets.checking.reader import RowReader
+from orchestrator.domain.jobs.job import Method
 
 DATA = Path(__file__).parents[1] / "data" / "datasets"
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -119,8 +119,8 @@ def test_the_seeds_are_accepted_on_both_ways() -> None:
 
 
 def test_plain_rows_have_no_flaw_when_looked_at_closely() -> None:
+    from orchestrator.datasets.checking.rules import row_flaws
     from orchestrator.datasets.records import Chat
-    from orchestrator.datasets.rules import row_flaws
 
     reader = RowReader(Method.SUPERVISED, limits_of("openai"))
     limits = limits_of("openai")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from orchestrator.datasets.splitting import cut, read_rows, write_splits
-from orchestrator.domain.dataset import Split
 from orchestrator.domain.errors import UsageError
+from orchestrator.domain.jobs.dataset import Split
 
 SHARES = {Split.TRAIN: 0.8, Split.VALIDATION: 0.1, Split.TEST: 0.1}
 

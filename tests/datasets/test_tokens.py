@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.datasets.tokens import CL100K, O200K, counter_of, encoding_of
-from orchestrator.datasets.validation import validate
-from orchestrator.domain.job import Method
+from orchestrator.datasets.checking.validation import validate
+from orchestrator.datasets.tokens.counting import CL100K, O200K, counter_of, encoding_of
+from orchestrator.domain.jobs.job import Method
 
 TOY = Path(__file__).parents[1] / "data" / "datasets" / "real" / "toy_chat_fine_tuning.jsonl"
 

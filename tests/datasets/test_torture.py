@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.datasets.duplicates import Seen
-from orchestrator.datasets.finding import Severity
-from orchestrator.datasets.validation import Validation, validate
+from orchestrator.datasets.checking.validation import Validation, validate
+from orchestrator.datasets.content.leaks import Seen
+from orchestrator.datasets.findings.finding import Severity
 
 TORTURE = Path(__file__).parents[1] / "data" / "datasets" / "torture"
 MANIFEST: list[dict[str, Any]] = json.loads((TORTURE / "MANIFEST.json").read_text())["files"]
@@ -19,7 +19,7 @@ MANIFEST: list[dict[str, Any]] = json.loads((TORTURE / "MANIFEST.json").read_tex
 def checked(name: str) -> Validation:
     if name == "leak_valid.jsonl":
         seen = Seen()
-        validate(TORTURE / "leak_train.jsonl", on_typed=seen.add, count_tokens=False)
+        validate(TORTURE / "leak_train.jsonl", remember=seen, count_tokens=False)
         return validate(TORTURE / name, training=seen, split="validation")
     return validate(TORTURE / name, method="dpo" if "dpo" in name else "supervised")
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.checklist import (
+from orchestrator.domain.comparing.comparison import Comparison, Word
+from orchestrator.domain.deciding.checklist import (
     Answers,
     Criterion,
     Finding,
@@ -23,11 +24,10 @@ from orchestrator.domain.checklist import (
     find,
     judge,
 )
-from orchestrator.domain.comparison import Comparison, Word
-from orchestrator.domain.evidence import DatasetFacts
-from orchestrator.domain.report import Report
+from orchestrator.domain.deciding.evidence import DatasetFacts
+from orchestrator.domain.deciding.report import Report
 from orchestrator.resources import data, schema
-from orchestrator.usecases.dated import default_checklist
+from orchestrator.usecases.jobs.dated import default_checklist
 from tests.reports.samples import WON_LOST, a_comparison, a_report, a_tuned_job, answered
 
 

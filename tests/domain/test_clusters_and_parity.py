@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.domain import resampling
-from orchestrator.domain.comparison import Comparison, Judging, Noise, Word
-from orchestrator.domain.difference import Pair, compare_scores
-from orchestrator.domain.power import rows_for_scores
-from orchestrator.domain.report import Report
-from orchestrator.usecases.dated import default_checklist
+from orchestrator.domain.comparing import resampling
+from orchestrator.domain.comparing.comparison import Comparison, Judging, Noise, Word
+from orchestrator.domain.comparing.difference import Pair, compare_scores
+from orchestrator.domain.comparing.power import rows_for_scores
+from orchestrator.domain.deciding.report import Report
+from orchestrator.usecases.jobs.dated import default_checklist
 from tests.reports.samples import a_comparison, a_report
 
 OLD = [1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 0]

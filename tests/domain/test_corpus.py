@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from orchestrator.domain.comparison import Word
-from orchestrator.domain.corpus import Corpus, Rows, compare_corpora
+from orchestrator.domain.comparing.comparison import Word
+from orchestrator.domain.comparing.corpus import Corpus, Rows, compare_corpora
 from orchestrator.grading.overlap import Chrf
 from orchestrator.grading.registry import make_grader
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain import cost
-from orchestrator.domain.prices import PriceBook, stale
+from orchestrator.domain.money import cost
+from orchestrator.domain.money.prices import PriceBook, stale
 from orchestrator.resources import data
 
 # The worked example of docs/statistics.md: a GPU at $0.80 an hour against an 8-shot prompt.

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.lifecycle import Lifecycle
-from orchestrator.domain.prices import PriceBook
+from orchestrator.domain.jobs.lifecycle import Lifecycle
+from orchestrator.domain.money.prices import PriceBook
 from orchestrator.resources import data, schema
 
 FILES = {

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.comparison import Difference, Word
-from orchestrator.domain.difference import Pair, compare_labels, compare_scores, family
+from orchestrator.domain.comparing.comparison import Difference, Word
+from orchestrator.domain.comparing.difference import Pair, compare_labels, compare_scores, family
 from orchestrator.grading.metrics import macro_f1
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.cost import epochs_range
 from orchestrator.domain.errors import TooDear, Unpriced
-from orchestrator.domain.estimate import Work, training_estimate
-from orchestrator.domain.hosting import Hosted, by_month
-from orchestrator.domain.job import Method
-from orchestrator.domain.prices import Price, PriceBook
-from orchestrator.domain.usd import MICROS, dollars, micros, micros_up, money, tokens_at
+from orchestrator.domain.jobs.job import Method
+from orchestrator.domain.money.cost import epochs_range
+from orchestrator.domain.money.estimate import Work, training_estimate
+from orchestrator.domain.money.hosting import Hosted, by_month
+from orchestrator.domain.money.prices import Price, PriceBook
+from orchestrator.domain.money.usd import MICROS, dollars, micros, micros_up, money, tokens_at
 
 MINI = "gpt-4o-mini-2024-07-18"
 

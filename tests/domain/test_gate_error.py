@@ -7,8 +7,8 @@ from math import sqrt
 
 import pytest
 
-from orchestrator.domain.comparison import Word
-from orchestrator.domain.difference import Pair, compare_scores, family
+from orchestrator.domain.comparing.comparison import Word
+from orchestrator.domain.comparing.difference import Pair, compare_scores, family
 
 TRIALS = 1500
 # Three standard errors of a simulated share around 5 %.

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from orchestrator.domain.lifecycle import (
+from orchestrator.domain.jobs.lifecycle import (
     Ending,
     Lifecycle,
     ModelDate,
@@ -15,7 +15,7 @@ from orchestrator.domain.lifecycle import (
     OwnDates,
     Said,
 )
-from orchestrator.domain.model_names import base_model, canonical_model, is_tuned
+from orchestrator.domain.jobs.model_names import base_model, canonical_model, is_tuned
 from orchestrator.resources import data
 
 TODAY = date(2026, 11, 20)

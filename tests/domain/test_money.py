@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain import cost
-from orchestrator.domain.money import Costs
+from orchestrator.domain.money import cost
+from orchestrator.domain.money.economics import Costs
 from tests.domain.test_cost import SCENARIO
 from tests.reports.samples import a_comparison, a_report, a_tuned_job, answered
 

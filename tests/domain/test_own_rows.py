@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import ConfigurationError
-from orchestrator.domain.own_rows import own_dates, own_prices
-from orchestrator.domain.prices import PriceBook
+from orchestrator.domain.money.own_rows import own_dates, own_prices
+from orchestrator.domain.money.prices import PriceBook
 from orchestrator.resources import data
 
 PRICE = {

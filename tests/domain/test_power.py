@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain import power as p
+from orchestrator.domain.comparing import power as p
 
 
 def test_rows_for_a_difference():

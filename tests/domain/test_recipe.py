@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.job import Hyperparameters, Method
-from orchestrator.domain.recipe import How, Line, RateMeaning, Target, recipe_of, translate
+from orchestrator.domain.jobs.job import Hyperparameters, Method
+from orchestrator.domain.jobs.recipe import How, Line, RateMeaning, Target, recipe_of, translate
 from tests.factories import a_job
 
 MINI = "gpt-4.1-mini-2025-04-14"

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from orchestrator.domain import resampling as r
-from orchestrator.domain import student
+from orchestrator.domain.comparing import resampling as r
+from orchestrator.domain.comparing import student
 
 NEW = [0.82, 0.91, 0.77, 0.64, 0.95, 0.88, 0.70, 0.93, 0.59, 0.86, 0.79, 0.90]
 OLD = [0.75, 0.90, 0.61, 0.66, 0.85, 0.80, 0.71, 0.85, 0.40, 0.78, 0.70, 0.88]

@@ -13,9 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai import InvalidWebhookSignatureError, OpenAI
 
-from orchestrator.domain.clock import SystemClock
-from orchestrator.domain.errors import ConfigurationError
-from orchestrator.domain.signature import (
+from orchestrator.domain.adapters.signature import (
     ID,
     SIGNATURE,
     TIMESTAMP,
@@ -25,6 +23,8 @@ from orchestrator.domain.signature import (
     secrets_of,
     signed,
 )
+from orchestrator.domain.clock import SystemClock
+from orchestrator.domain.errors import ConfigurationError
 
 VECTOR = json.loads(
     (Path(__file__).parents[1] / "contracts" / "webhook-signature-vector.json").read_text()

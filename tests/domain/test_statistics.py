@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from orchestrator.domain import statistics as s
-from orchestrator.domain.statistics import binomial_probability
+from orchestrator.domain.comparing import statistics as s
+from orchestrator.domain.comparing.statistics import binomial_probability
 
 
 def close(value: object, digits: float = 1e-9) -> object:

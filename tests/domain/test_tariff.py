@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from orchestrator.domain.deployment import ALLOWED_MOVES, DeploymentState
-from orchestrator.domain.tariff import Hour, hosting_cost, hosting_hours, hour_of
+from orchestrator.domain.jobs.deployment import ALLOWED_MOVES, DeploymentState
+from orchestrator.domain.money.tariff import Hour, hosting_cost, hosting_hours, hour_of
 from orchestrator.resources import data, schema
-from orchestrator.usecases.dated import newest_prices, newest_tiers
+from orchestrator.usecases.jobs.dated import newest_prices, newest_tiers
 from tests.factories import a_deployment
 
 MINI = "gpt-4.1-mini-2025-04-14"

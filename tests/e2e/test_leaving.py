@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from orchestrator import resources
 from orchestrator.datasets.demo_tasks import TASKS
 from orchestrator.domain.clock import SystemClock
-from orchestrator.domain.dataset import Split
+from orchestrator.domain.jobs.dataset import Split
 from tests.conftest import Ftctl
 from tests.usecases.account import Account, an_account
 

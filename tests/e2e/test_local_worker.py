@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from orchestrator import resources
 from orchestrator.datasets.demo_tasks import TASKS
 from orchestrator.domain.clock import SystemClock
-from orchestrator.domain.dataset import Split
+from orchestrator.domain.jobs.dataset import Split
 from tests.conftest import Ftctl, Outcome
 
 pytest.importorskip("ftctl_worker")
@@ -72,13 +72,18 @@ def submitted(local: Ftctl, files: dict[Split, Path], *more: str) -> Outcome:
 
 
 def test_a_job_from_file_to_report(local: Ftctl, files: dict[Split, Path]):
-    job = conforms(submitted(local, files, "--wait", "--suffix", "e2e").json, "submit")
+    own = ("--lora", "r=4", "--lora", 'target_modules=["q_proj"]', "--worker", "learning_rate=2e-3")
+    job = conforms(submitted(local, files, "--wait", "--suffix", "e2e", *own).json, "submit")
     assert (job["status"], job["error"]) == ("succeeded", None)
     assert job["tuned_model"].startswith("ft:tiny:ftctl:e2e:")
 
     status = conforms(local("status", job["id"][:6], "--json").json, "status")
     assert status["remote_status"] == "succeeded"
     assert status["trained_tokens"] > 0
+    lora = {"r": 4, "target_modules": ["q_proj"]}
+    assert status["options"]["own"] == {"learning_rate": 0.002, "lora": lora}
+    (trained,) = {path.read_text() for path in local.home.rglob("adapter_config.json")}
+    assert {name: json.loads(trained)[name] for name in lora} == lora
     page = local("status", job["id"])
     assert "train_loss" in page.out
     assert f"next: ftctl compare {job['id']}" in page.out
@@ -123,6 +128,14 @@ def test_bad_data_is_refused_before_anything_is_sent(local: Ftctl):
     assert "line 1" in outcome.err
     assert local("status", "--json").json == []
     assert not (local.home / "worker").exists()
+
+
+def test_what_the_worker_refuses_is_named_as_it_was_typed(local: Ftctl, files: dict[Split, Path]):
+    refused = submitted(local, files, "--worker", "tuning=full", "--lora", "r=4")
+    assert (refused.code, refused.json["status"]) == (1, "rejected")
+    assert "makes no sense" in refused.json["error"]
+    told = local("status", refused.json["id"])
+    assert "makes no sense" in told.out
 
 
 def test_an_unknown_model_is_one_sentence(local: Ftctl, files: dict[Split, Path]):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.chat import ChatAnswer, calls_text
+from orchestrator.domain.comparing.sample import Sample
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.sample import Sample
 from orchestrator.grading.function import Function
 from orchestrator.grading.grader import Item, score
 from orchestrator.grading.registry import make_grader

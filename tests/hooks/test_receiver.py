@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.domain.adapters.signature import SIGNATURE, signed
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.signature import SIGNATURE, signed
 from orchestrator.hooks.bounded import Bounds
 from orchestrator.hooks.receiver import Door, Receiver
 

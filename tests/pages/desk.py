@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from orchestrator.datasets.demo_tasks import TASKS
-from orchestrator.domain.dataset import Split
+from orchestrator.domain.jobs.dataset import Split
 from orchestrator.resources import data
 
 GRADER = {
@@ -37,6 +37,7 @@ def lay(folder: Path) -> None:
     _lines(folder / "held.jsonl", [_task(number) for number in range(12, 18)])
     _lines(folder / "grader.json", [GRADER])
     _lines(folder / "sharegpt.json", [_conversation(number) for number in range(12)])
+    _lines(folder / "label-studio.json", [_labelled(number) for number in range(12)])
 
 
 def _pair(number: int) -> object:
@@ -70,6 +71,11 @@ def _conversation(number: int) -> object:
             {"from": "gpt", "value": str(number + 2)},
         ]
     }
+
+
+def _labelled(number: int) -> object:
+    choice = {"type": "choices", "value": {"choices": ["yes" if number % 2 else "no"]}}
+    return {"data": {"text": f"Number {number}, please."}, "annotations": [{"result": [choice]}]}
 
 
 def _lines(path: Path, rows: list[object]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.domain.adapter import History, Move
+from orchestrator.domain.adapters.adapter import History, Move
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import (
     ConfigurationError,
@@ -18,10 +18,11 @@ from orchestrator.domain.errors import (
     FtctlError,
     ProviderUnreachable,
 )
-from orchestrator.usecases.adapter_copies import pull
-from orchestrator.usecases.adapter_push import Origin, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapters import promote
+from orchestrator.store.drafts import Drafts
+from orchestrator.usecases.adapters.aliases import promote
+from orchestrator.usecases.adapters.copies import pull
+from orchestrator.usecases.adapters.push import Origin, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
 from providers.adapter_hub import HubRepo
 from tests.conftest import Ftctl
 from tests.factories import adapter_folder, safetensors
@@ -38,7 +39,9 @@ def hub() -> Iterator[LoopbackHub]:
 
 def registry(hub: LoopbackHub, tmp_path: Path, token: str = TOKEN) -> Registry:
     repo = HubRepo("acme/adapters", tmp_path / "cache", endpoint=hub.url, token=token)
-    return Registry(repo=repo, clock=ManualClock(), by="a", staging=tmp_path / "staging")
+    return Registry(
+        repo=repo, clock=ManualClock(), by="a", stage=Drafts(tmp_path / "drafts").folder
+    )
 
 
 def pushed(ours: Registry, own: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import ProviderUnreachable
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from providers import answers
 
 WORDS = {"queued": JobStatus.QUEUED}
@@ -38,7 +38,7 @@ def test_any_object_is_mapped_or_refused(raw: dict[str, Any]):
     with contextlib.suppress(ProviderUnreachable):
         answers.chat_answer(raw, 0.1)
     for read in (partial(answers.remote_job, words=WORDS), answers.remote_file, answers.checkpoint):
-        if isinstance(raw.get("id"), str) and raw["id"]:
+        if answers.is_id(raw.get("id")):
             read(raw)
         else:
             with pytest.raises(ProviderUnreachable, match="no id"):
@@ -134,3 +134,11 @@ def test_usage_is_counted_where_it_is_told():
     assert (answer.text, answer.latency) == ("ab", 0.25)
     assert (answer.prompt_tokens, answer.completion_tokens) == (9, 4)
     assert (answer.cached_tokens, answer.reasoning_tokens) == (3, 2)
+
+
+@pytest.mark.parametrize("odd", ["", " ", "a b", "file\n1", "x" * 256, "ftjob-ü", 7, None, ["j"]])
+def test_what_cannot_name_a_job_is_no_id(odd: Any):
+    assert not answers.is_id(odd)
+    with pytest.raises(ProviderUnreachable, match="no id"):
+        answers.remote_job({"id": odd, "status": "queued"}, WORDS)
+    assert answers.remote_job({"id": "ftjob-" + "x" * 200}, WORDS).id.startswith("ftjob-")

@@ -12,7 +12,6 @@ import jsonschema
 import pytest
 
 import providers
-from orchestrator.domain.deployment import DeploymentRequest, DeploymentState
 from orchestrator.domain.errors import (
     ConfigurationError,
     CredentialsRefused,
@@ -25,6 +24,7 @@ from orchestrator.domain.errors import (
     RemoteNotFound,
     TryLater,
 )
+from orchestrator.domain.jobs.deployment import DeploymentRequest, DeploymentState
 from orchestrator.domain.profile import Profile
 from providers.arm import API_VERSION, WORDS, ArmDeployments, body, deployment_host
 from providers.retry import Retry

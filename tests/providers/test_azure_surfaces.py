@@ -21,7 +21,7 @@ from orchestrator.domain.errors import (
     MissingExtra,
     ProviderRejected,
 )
-from orchestrator.domain.job import Hyperparameters, JobOptions, JobStatus, Method
+from orchestrator.domain.jobs.job import Hyperparameters, JobOptions, JobStatus, Method
 from orchestrator.domain.provider import JobRequest
 from providers import entra
 from providers.azure import AzureProvider, build

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import ConfigurationError, MissingCredentials
-from orchestrator.domain.job import Hyperparameters, JobStatus, Method
+from orchestrator.domain.jobs.job import Hyperparameters, JobStatus, Method
 from orchestrator.domain.provider import Capabilities, JobRequest, TokenCarrier
 from providers import bodies
 from providers.compatible import build

@@ -44,7 +44,7 @@ class TestOurs(ProviderContract):
 
 OUTSIDE = {
     "ftctl_acme/__init__.py": """
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.domain.provider import Capabilities
 from providers.connection import address, required_key
 from providers.dialect import Dialect

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.chat import ChatRequest
-from orchestrator.domain.job import Hyperparameters, JobOptions, JobStatus, Method, Wandb
+from orchestrator.domain.jobs.job import Hyperparameters, JobOptions, JobStatus, Method, Wandb
 from orchestrator.domain.provider import JobRequest
 from providers import azure, openai
 from providers.simulator import files

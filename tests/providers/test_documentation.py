@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from providers.simulator import Fault, Simulator
 from tests.providers.rig import KEY, profile, request, write_rows
 

@@ -16,7 +16,7 @@ import pytest
 
 from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.errors import OutcomeUnknown, ProviderUnreachable
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.domain.provider import JobRequest
 from providers import azure, openai
 from providers.retry import Retry

@@ -11,7 +11,7 @@ import pytest
 import providers
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import CredentialsRefused, LocalStateError, UsageError
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.domain.provider import JobRequest
 from providers.simulator import Simulator, serve_simulator
 from tests.providers.rig import KEY, inside, over, profile, simulated, write_rows

@@ -18,10 +18,11 @@ from orchestrator.domain.errors import (
     ProviderUnreachable,
 )
 from orchestrator.store.adapter_folder import FolderRepo
-from orchestrator.usecases.adapter_push import Origin, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapter_serving import Served, serve_to, wanted_names
-from orchestrator.usecases.adapters import promote, remove
+from orchestrator.store.drafts import Drafts
+from orchestrator.usecases.adapters.aliases import promote, remove
+from orchestrator.usecases.adapters.push import Origin, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
+from orchestrator.usecases.adapters.serving import Served, serve_to, wanted_names
 from providers.vllm import VllmServer
 from tests.conftest import Ftctl
 from tests.factories import adapter_folder
@@ -31,7 +32,9 @@ from tests.providers.vllm_double import VllmDouble
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     repo = FolderRepo(tmp_path / "repo")
-    registry = Registry(repo=repo, clock=ManualClock(), by="a", staging=tmp_path / "staging")
+    registry = Registry(
+        repo=repo, clock=ManualClock(), by="a", stage=Drafts(tmp_path / "drafts").folder
+    )
     for seed in (1, 2):
         with registry.stage() as stage:
             take_in(adapter_folder(tmp_path / f"own{seed}", seed=seed), stage, None)

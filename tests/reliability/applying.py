@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.domain import failpoints
 from orchestrator.specs.writing import to_yaml
-from orchestrator.usecases import trainings
+from orchestrator.usecases.pipelines import trainings
 from tests.reliability import world
 from tests.reliability.torture import machine, told
 from tests.reliability.trials import KILLED
@@ -40,9 +40,9 @@ LOADED = (
     "orchestrator.reports.json",
     "orchestrator.reports.pipeline",
     "orchestrator.specs.whole",
-    "orchestrator.usecases.apply",
-    "orchestrator.usecases.pipeline_planning",
-    "orchestrator.usecases.plan_words",
+    "orchestrator.usecases.pipelines.apply",
+    "orchestrator.usecases.pipelines.planning",
+    "orchestrator.usecases.pipelines.plan_words",
 )
 # One point dies at its first and at a later time: in the middle of the pipeline.
 TURNS = (1, 3)

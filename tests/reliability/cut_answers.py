@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from orchestrator import cli
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from tests.reliability import trials, world
 from tests.reliability.torture import machine, told
 

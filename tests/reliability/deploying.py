@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.domain import failpoints
-from orchestrator.usecases import following, undeploying
+from orchestrator.usecases.hosting import following, undeploying
 from tests.reliability import world
 from tests.reliability.torture import machine, told
 from tests.reliability.trials import CRON, KILLED, WAYS

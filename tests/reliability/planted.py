@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import select
+
 from orchestrator.domain import failpoints
-from orchestrator.domain.job import JobStatus
-from orchestrator.usecases import submit, sync
+from orchestrator.domain.jobs.job import JobStatus
+from orchestrator.domain.ledger import Step
+from orchestrator.store import jobs as job_store
+from orchestrator.store.tables import job_rows
+from orchestrator.usecases.jobs import submit, sync
+
+
+@contextlib.contextmanager
+def undone(plant: Callable[[], Any] | None) -> Iterator[None]:
+    """Plant a bug, or none, in this process for as long as the block runs."""
+    kept = [(module, dict(vars(module))) for module in (submit, sync)]
+    if plant is not None:
+        plant()
+    try:
+        yield
+    finally:
+        for module, names in kept:
+            vars(module).update(names)
 
 
 def post_before_save() -> None:
     """Ask for the job first and write it down after, as one would without thinking."""
 
-    def send(job: Any, provider: Any, ledger: Any) -> Any:
+    def send(job: Any, provider: Any, ledger: Any, _found: Any) -> Any:
         remote = provider.create_job(submit._request(job))
         failpoints.reach("submit.answered")
         now = ledger.clock.now()
@@ -23,7 +44,10 @@ def post_before_save() -> None:
 
 
 def blind_retry() -> None:
-    """No clear answer: ask again."""
+    """No clear answer: ask again, and look for nothing before."""
+
+    def advance(job: Any, provider: Any, ledger: Any, **_: Any) -> Any:
+        return submit.advance(job, provider, ledger)
 
     def settle(job: Any, provider: Any, ledger: Any, *_: Any) -> Any:
         now = ledger.clock.now()
@@ -31,4 +55,22 @@ def blind_retry() -> None:
             job = ledger.jobs.change(job, now, "died", JobStatus.UNKNOWN)
         return ledger.jobs.change(job, now, "again", JobStatus.READY)
 
-    vars(sync)["settle_doubt"] = settle
+    vars(sync).update(settle_doubt=settle, advance=advance)
+
+
+def no_compare_and_swap() -> None:
+    """Write what the host says over the row as it is now, whoever changed it since it was read."""
+
+    def change_some(store: job_store.SqlJobStore, steps: Sequence[Step]) -> list[Any]:
+        with store._engine.begin() as connection:
+            versions = dict(connection.execute(select(job_rows.c.id, job_rows.c.version)).all())
+            blind = [
+                step._replace(job=replace(step.job, version=versions[step.job.id]))
+                for step in steps
+            ]
+            made = [(step, job_store._moved(step)) for step in blind]
+            job_store._write(connection, made)
+        return [job for _, job in made]
+
+    store: Any = job_store.SqlJobStore
+    store._change_some = change_some

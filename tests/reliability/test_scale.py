@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from orchestrator import config, wiring
+from orchestrator import wiring
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import ProviderUnreachable, RateLimited
 from orchestrator.domain.ids import new_token
-from orchestrator.domain.job import Job, JobStatus
-from orchestrator.usecases.polling import FAILURES, after_failure, next_poll
-from orchestrator.usecases.sync import Pass, sync
+from orchestrator.domain.jobs.job import Job, JobStatus
+from orchestrator.usecases.jobs.polling import FAILURES, after_failure, next_poll
+from orchestrator.usecases.jobs.sync import Pass, sync
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import DIGEST, a_dataset, a_job
+from tests.reliability import overlapping, planted
 
 MANY = 250
+PASSES = 8
 
 
 class Crowd:
@@ -219,24 +219,20 @@ def test_the_longer_the_wait_the_seldomer_the_question(
         assert 32 <= (next_poll(soon, now) - now).total_seconds() <= 40
 
 
-def one_pass(home: str) -> int:
-    environment = {"FTCTL_HOME": home, "HOME": home, "KEY": "sk-crowd"}
-    app = wiring.App(config.load(environment, cwd=Path(home)), clock=ManualClock())
+def transitions_after(crowd: Crowd, planted: Callable[[], None] | None = None) -> list[int]:
+    """How many changes each job has in the ledger, after eight passes that all read it first."""
+    overlapping.at_once(crowd.ftctl.home, PASSES, planted)
+    app = crowd.ftctl.app()
     try:
-        return len(sync(app.ledger()).changes)
+        return [len(app.jobs.transitions(job.id)) for job in app.jobs.all()]
     finally:
         app.close()
 
 
 def test_of_eight_passes_at_once_each_change_is_made_by_one(crowd: Crowd):
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(8) as pool:
-        changed = pool.map(one_pass, [str(crowd.ftctl.home)] * 8, chunksize=1)
-    assert sum(changed) == MANY
-    app = crowd.ftctl.app()
-    for job in app.jobs.all():
-        assert [each.after for each in app.jobs.transitions(job.id)] == [
-            JobStatus.QUEUED,
-            JobStatus.RUNNING,
-        ]
-    app.close()
+    # The intent, and the word of the host.
+    assert transitions_after(crowd) == [2] * MANY
+
+
+def test_without_compare_and_swap_they_make_each_change_eight_times(crowd: Crowd):
+    assert transitions_after(crowd, planted.no_compare_and_swap) == [1 + PASSES] * MANY

@@ -29,12 +29,12 @@ from orchestrator import config, wiring
 from orchestrator.domain import failpoints
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import FtctlError
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.domain.profile import Profile
 from orchestrator.store import database
-from orchestrator.usecases import settle as settling
-from orchestrator.usecases import submit, sync
-from orchestrator.usecases.intent import Intent, PreparedFile
+from orchestrator.usecases.jobs import settle as settling
+from orchestrator.usecases.jobs import submit, sync
+from orchestrator.usecases.jobs.intent import Intent, PreparedFile
 from providers.openai import build
 from providers.retry import Retry
 from providers.simulator import SimulatedHost

@@ -39,10 +39,11 @@ def main() -> int:
     options = _options()
     started = time.monotonic()
     with world.warm() as template:
-        outcomes = [
-            trials.run(trial, template, seed=options.seed)
-            for trial in itertools.islice(trials.trials(options.seed), options.trials)
-        ]
+        outcomes = []
+        for trial in itertools.islice(trials.trials(options.seed), options.trials):
+            if options.seconds and time.monotonic() - started > options.seconds:
+                break
+            outcomes.append(trials.run(trial, template, seed=options.seed))
         controls = {
             name: not trials.run(trial, template, **how).is_good
             for name, (trial, how) in CONTROLS.items()
@@ -93,6 +94,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, help="Begin no trial after so many.")
     return parser.parse_args()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.domain import failpoints
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from tests.reliability import world
 
 KILLED = -signal.SIGKILL

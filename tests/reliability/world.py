@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from orchestrator import cli, config, wiring
 from orchestrator.domain.clock import ManualClock
@@ -52,11 +53,12 @@ class Host:
 
     def control(self, verb: str, **body: Any) -> Any:
         """Steer it."""
-        root = self.url.removesuffix("/openai/v1").removesuffix("/v1")
+        root = urljoin(self.url, "/").rstrip("/")
         request = urllib.request.Request(
-            f"{root}/_simulator/{verb}",
+            # The older surface of Azure lets nobody in without these.
+            f"{root}/_simulator/{verb}?api-version=2024-10-21",
             data=json.dumps(body).encode() if body else None,
-            headers={"authorization": f"Bearer {KEY}"},
+            headers={"authorization": f"Bearer {KEY}", "api-key": KEY},
             method="POST" if body else "GET",
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -182,6 +184,7 @@ def warm() -> Iterator[Path]:
             # Loads the client and all that it loads on the way; a thread would not survive.
             cli.run(["providers", "check", "host"], obj=ours.app())
             cli.run(submission(ours), obj=ours.app())
+            cli.run(["sync"], obj=ours.app())
         yield template
 
 

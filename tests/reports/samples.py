@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.domain.checklist import Answers, Given, Status
-from orchestrator.domain.comparison import ArmResult, Comparison, RowPair
-from orchestrator.domain.difference import Pair, compare_scores, family
-from orchestrator.domain.evidence import DatasetFacts
-from orchestrator.domain.job import Job, JobStatus, MetricPoint
-from orchestrator.domain.report import Inputs, Report, build
-from orchestrator.domain.statistics import wilson
-from orchestrator.usecases.dated import default_checklist, newest_lifecycle, newest_prices
+from orchestrator.domain.comparing.comparison import ArmResult, Comparison, RowPair
+from orchestrator.domain.comparing.difference import Pair, compare_scores, family
+from orchestrator.domain.comparing.statistics import wilson
+from orchestrator.domain.deciding.checklist import Answers, Given, Status
+from orchestrator.domain.deciding.evidence import DatasetFacts
+from orchestrator.domain.deciding.report import Inputs, Report, build
+from orchestrator.domain.jobs.job import Job, JobStatus, MetricPoint
+from orchestrator.usecases.jobs.dated import default_checklist, newest_lifecycle, newest_prices
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ROWS = 400

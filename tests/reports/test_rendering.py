@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from orchestrator.domain.checklist import Answers
+from orchestrator.domain.deciding.checklist import Answers
 from orchestrator.reports.html import to_html
 from orchestrator.reports.json import to_json
 from orchestrator.reports.markdown import escape, to_markdown

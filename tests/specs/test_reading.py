@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.dataset import Split
-from orchestrator.domain.job import Hyperparameters
+from orchestrator.domain.jobs.dataset import Split
+from orchestrator.domain.jobs.job import Hyperparameters
 from orchestrator.specs.checking import spec_schema
 from orchestrator.specs.document import Mistake, SpecInvalid
 from orchestrator.specs.other_sources import read_json
 from orchestrator.specs.whole import read_spec
 from orchestrator.specs.writing import to_yaml
 from orchestrator.specs.yaml_source import read_yaml
-from orchestrator.usecases.evaluation import Evaluation
+from orchestrator.usecases.comparing.evaluation import Evaluation
 
 HEAD = "provider: local\nmodel: tiny\n"
 DATA = "data: {train: a.jsonl, test: b.jsonl}\n"
@@ -178,8 +178,12 @@ def test_the_schema_knows_every_key_there_is():
     rules = spec_schema()
     knobs = set(rules["$defs"]["hyperparameters"]["properties"])
     assert knobs == {field.name for field in dataclasses.fields(Hyperparameters)}
-    assert set(rules["$defs"]["point"]["properties"]) == {*knobs, "lora"}
-    assert set(rules["$defs"]["sweep"]["properties"]["grid"]["properties"]) == {*knobs, "lora"}
+    assert set(rules["$defs"]["point"]["properties"]) == {*knobs, "lora", "worker"}
+    assert set(rules["$defs"]["sweep"]["properties"]["grid"]["properties"]) == {
+        *knobs,
+        "lora",
+        "worker",
+    }
     typed = {field.name for field in dataclasses.fields(Evaluation)}
     assert set(rules["$defs"]["compare"]["properties"]) - {"gate"} == typed - {
         "test",

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.domain.adapter_names import FILES
+from orchestrator.domain.adapters.names import FILES
 from orchestrator.domain.clock import ManualClock
 from orchestrator.store.adapter_folder import FolderRepo
-from orchestrator.usecases.adapter_copies import fetch
-from orchestrator.usecases.adapter_push import Origin, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
+from orchestrator.store.drafts import Drafts
+from orchestrator.usecases.adapters.copies import fetch
+from orchestrator.usecases.adapters.push import Origin, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
 from tests.factories import adapter_folder
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -26,7 +27,7 @@ SCRIPT = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from orchestrator.domain.adapter import Action, Move
+from orchestrator.domain.adapters.adapter import Action, Move
 from orchestrator.store.adapter_folder import FolderRepo
 repo = FolderRepo(Path(sys.argv[1]))
 at = datetime(2026, 11, 20, tzinfo=UTC)
@@ -63,7 +64,10 @@ def test_killed_anywhere_nothing_half_is_seen(tmp_path: Path):
 
 def _prepared(template: Path, staged: Path) -> None:
     registry = Registry(
-        repo=FolderRepo(template), clock=ManualClock(), by="a", staging=template.parent / "staging"
+        repo=FolderRepo(template),
+        clock=ManualClock(),
+        by="a",
+        stage=Drafts(template.parent / "drafts").folder,
     )
     for number in (1, 2):
         with registry.stage() as stage:
@@ -74,7 +78,7 @@ def _prepared(template: Path, staged: Path) -> None:
                 for name in FILES:
                     shutil.copyfile(stage / name, staged / name)
     shutil.rmtree(template / "t" / "v2")
-    from orchestrator.usecases.adapters import promote
+    from orchestrator.usecases.adapters.aliases import promote
 
     promote(registry, "t", "v1", forced=True, reason="x")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.deployment import DeploymentState, Served, serving
 from orchestrator.domain.errors import Conflict, UsageError
 from orchestrator.domain.ids import new_id
+from orchestrator.domain.jobs.deployment import DeploymentState, Served, serving
 from orchestrator.store import database
 from orchestrator.store.datasets import SqlDatasetStore
 from orchestrator.store.deployments import SqlDeploymentStore

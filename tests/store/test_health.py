@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event, func, insert, inspect, select
 
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import LocalStateError
-from orchestrator.domain.job import JobStatus
+from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.store import database, disks, health, migrations
 from orchestrator.store.datasets import SqlDatasetStore
 from orchestrator.store.jobs import SqlJobStore

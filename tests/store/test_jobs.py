@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.dataset import Upload
 from orchestrator.domain.errors import Conflict, LocalStateError, UsageError
-from orchestrator.domain.job import (
+from orchestrator.domain.jobs.dataset import Upload
+from orchestrator.domain.jobs.job import (
     ALLOWED_MOVES,
     Checkpoint,
     Hyperparameters,

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from orchestrator.domain.errors import DatabaseOutdated, DatabaseTooNew, LocalStateError
-from orchestrator.domain.job import JobEvent, MetricPoint, Origin
+from orchestrator.domain.jobs.job import JobEvent, MetricPoint, Origin
 from orchestrator.domain.ledger import History
 from orchestrator.store import comparison_tables, database, migrations, tables
 from orchestrator.store.jobs import SqlJobStore

@@ -16,10 +16,10 @@ from sqlalchemy import Engine
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import BudgetExceeded
 from orchestrator.domain.ids import new_id
-from orchestrator.domain.job import Job, JobStatus, MetricPoint
+from orchestrator.domain.jobs.job import Job, JobStatus, MetricPoint
 from orchestrator.domain.ledger import Step
-from orchestrator.domain.spending import Budgets, Purpose, Rate, Spending, SpendingState
-from orchestrator.domain.usd import MICROS
+from orchestrator.domain.money.spending import Budgets, Purpose, Rate, Spending, SpendingState
+from orchestrator.domain.money.usd import MICROS
 from orchestrator.store import database
 from orchestrator.store.datasets import SqlDatasetStore
 from orchestrator.store.jobs import SqlJobStore

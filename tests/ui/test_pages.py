@@ -13,13 +13,21 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import event, insert
 
-from orchestrator.domain.job import Checkpoint, Job, JobEvent, JobStatus, MetricPoint, RemoteError
+from orchestrator.domain.comparing.answerbook import Scores
+from orchestrator.domain.jobs.job import (
+    Checkpoint,
+    Job,
+    JobEvent,
+    JobStatus,
+    MetricPoint,
+    RemoteError,
+)
 from orchestrator.domain.provider import Provider
 from orchestrator.store.job_values import to_row
 from orchestrator.store.tables import job_rows
-from orchestrator.usecases.adapter_push import Origin, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapters import promote
+from orchestrator.usecases.adapters.aliases import promote
+from orchestrator.usecases.adapters.push import Origin, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
 from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_job, adapter_folder, chat_file
 from tests.reports.samples import a_report
@@ -367,7 +375,8 @@ class TestComparisons:
         app = ftctl.app()
         whole = app.comparisons.find(compared)
         samples = app.comparisons.samples(compared)
-        scores = app.comparisons.scores(compared)
+        kept = app.comparisons.scores(compared)
+        scores = {arm: Scores(list(by), list(by.values())) for arm, by in kept.items()}
         bad = [
             sample._replace(asked=HOSTILE, reference=HOSTILE, slice=HOSTILE) for sample in samples
         ]

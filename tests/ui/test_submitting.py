@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.domain.job import Job, JobStatus
+from orchestrator.domain.jobs.job import Job, JobStatus
 from providers.simulator import Fault, Simulator
 from tests.conftest import Ftctl
 from tests.factories import chat_file

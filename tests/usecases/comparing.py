@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
-from orchestrator.domain.job import Job, JobStatus, MetricPoint
-from orchestrator.domain.sample import text_of
+from orchestrator.domain.comparing.sample import text_of
+from orchestrator.domain.jobs.job import Job, JobStatus, MetricPoint
 from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_job
 

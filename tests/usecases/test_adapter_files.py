@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import AdapterRefused
-from orchestrator.usecases.adapter_files import check_files, check_weights
+from orchestrator.usecases.adapters.files import check_files, check_weights
 from tests.conftest import Ftctl
 from tests.factories import adapter_folder, safetensors
 
@@ -151,4 +151,4 @@ def test_a_refusal_on_the_command_line_keeps_nothing(ftctl: Ftctl, tmp_path: Pat
     assert "optimizer.pt" in refused.err
     assert "try:" in refused.err
     assert ftctl("adapters", "list", "--json").json == []
-    assert not any((ftctl.home / "staging").iterdir())
+    assert not any((ftctl.home / "drafts").iterdir())

@@ -14,18 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.adapter import Action, History, Move
-from orchestrator.domain.adapter_manifest import Manifest
-from orchestrator.domain.adapter_names import check_alias, check_task, parse_address
-from orchestrator.domain.adapter_ports import AdapterRepo
+from orchestrator.domain.adapters.adapter import Action, History, Move
+from orchestrator.domain.adapters.manifest import Manifest
+from orchestrator.domain.adapters.names import check_alias, check_task, parse_address
+from orchestrator.domain.adapters.ports import AdapterRepo
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import AnswerIsNo, Conflict, LocalStateError, UsageError
 from orchestrator.store.adapter_folder import FolderRepo
-from orchestrator.usecases.adapter_copies import fetch, mirror, pull
-from orchestrator.usecases.adapter_push import Origin, Pushed, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapter_verify import verify
-from orchestrator.usecases.adapters import promote, remove, rollback
+from orchestrator.store.drafts import Drafts
+from orchestrator.usecases.adapters.aliases import promote, remove, rollback
+from orchestrator.usecases.adapters.copies import fetch, mirror, pull
+from orchestrator.usecases.adapters.push import Origin, Pushed, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
+from orchestrator.usecases.adapters.verify import verify
 from providers.adapter_hub import HubRepo
 from tests.factories import a_job, adapter_folder
 from tests.providers.hub import TOKEN, LoopbackHub
@@ -42,7 +43,9 @@ def repo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AdapterRepo
 
 @pytest.fixture
 def registry(repo: AdapterRepo, tmp_path: Path) -> Registry:
-    return Registry(repo=repo, clock=ManualClock(), by="ada@box", staging=tmp_path / "staging")
+    return Registry(
+        repo=repo, clock=ManualClock(), by="ada@box", stage=Drafts(tmp_path / "drafts").folder
+    )
 
 
 def pushed(registry: Registry, seed: float = 1.0, task: str = "tickets", **origin: Any) -> Pushed:
@@ -176,7 +179,9 @@ def with_metrics(registry: Registry, version: str, metrics: dict[str, Any]) -> N
 
 def test_verify_sees_a_changed_byte_and_a_changed_trail(tmp_path: Path):
     repo = FolderRepo(tmp_path / "repo")
-    registry = Registry(repo=repo, clock=ManualClock(), by="a", staging=tmp_path / "staging")
+    registry = Registry(
+        repo=repo, clock=ManualClock(), by="a", stage=Drafts(tmp_path / "drafts").folder
+    )
     pushed(registry)
     pushed(registry, 2.0)
     forced(registry, "v1")
@@ -198,7 +203,9 @@ def test_verify_sees_a_changed_byte_and_a_changed_trail(tmp_path: Path):
 
 def test_a_manifest_that_was_swapped_after_the_promotion_is_seen(tmp_path: Path):
     repo = FolderRepo(tmp_path / "repo")
-    registry = Registry(repo=repo, clock=ManualClock(), by="a", staging=tmp_path / "staging")
+    registry = Registry(
+        repo=repo, clock=ManualClock(), by="a", stage=Drafts(tmp_path / "drafts").folder
+    )
     pushed(registry)
     forced(registry, "v1")
     with_metrics(registry, "v1", {"verdict": "Improved"})
@@ -218,7 +225,9 @@ def test_a_mirror_has_the_same_versions_and_moves(registry: Registry, tmp_path: 
     mirror(registry, copy)
     ours, theirs = registry.repo.history("tickets"), copy.history("tickets")
     assert (list(theirs.moves), theirs.versions) == (list(ours.moves), ours.versions)
-    other = Registry(repo=copy, clock=ManualClock(), by="b", staging=tmp_path / "staging")
+    other = Registry(
+        repo=copy, clock=ManualClock(), by="b", stage=Drafts(tmp_path / "drafts").folder
+    )
     rollback_or_more(other)
     with pytest.raises(Conflict, match="another one"):
         mirror(registry, copy)
@@ -235,7 +244,7 @@ def test_eight_who_push_at_once_make_one_version_of_each(tmp_path: Path):
             repo=FolderRepo(tmp_path / "repo"),
             clock=ManualClock(),
             by=str(number),
-            staging=tmp_path / f"staging-{number}",
+            stage=Drafts(tmp_path / f"drafts-{number}").folder,
         )
         start.wait()
         pushed(own, seed=float(1 + number % 2))
@@ -252,7 +261,9 @@ def test_eight_who_push_at_once_make_one_version_of_each(tmp_path: Path):
 
 def test_a_link_in_the_repository_is_not_followed(tmp_path: Path):
     repo = FolderRepo(tmp_path / "repo")
-    registry = Registry(repo=repo, clock=ManualClock(), by="a", staging=tmp_path / "staging")
+    registry = Registry(
+        repo=repo, clock=ManualClock(), by="a", stage=Drafts(tmp_path / "drafts").folder
+    )
     pushed(registry)
     (tmp_path / "secret").write_text("secret")
     card = tmp_path / "repo" / "tickets" / "v1" / "README.md"

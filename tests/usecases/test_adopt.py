@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 import providers
-from orchestrator.domain.job import JobStatus, Method, Origin
+from orchestrator.domain.jobs.job import JobStatus, Method, Origin
 from orchestrator.domain.profile import Profile
 from orchestrator.domain.provider import Provider, Sink
 from orchestrator.resources import schema

@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from orchestrator import resources
-from orchestrator.datasets.mixing import mix
-from orchestrator.domain.job import JobStatus, MetricPoint
+from orchestrator.datasets.files.mixing import mix
+from orchestrator.domain.jobs.job import JobStatus, MetricPoint
 from orchestrator.specs.writing import to_yaml
 from tests.conftest import Ftctl, Outcome
 
@@ -179,6 +179,75 @@ def test_a_job_that_was_submitted_by_hand_is_found_and_its_export_finds_nothing_
     assert world("export", job["id"], "-o", world.home / "kept.yaml").code == 0
     assert world("plan", world.home / "kept.yaml", "--json").json["done"]
     assert world("export", job["id"], "-o", exported).code == 2
+
+
+def test_a_measured_job_exports_its_comparison_and_the_plan_of_it_finds_nothing_to_do(
+    world: Ftctl,
+):
+    files = data(world.home, "won")
+    typed = ("--provider", "sim", "--model", "tiny", "--seed", "1", "--epochs", "2", "--wait")
+    world("submit", world.home / files["train"], *typed)
+    (job,) = jobs(world)
+    passages = world.home / "passages.jsonl"
+    passages.write_text('{"text": "nothing of use"}\n')
+    test, exported = world.home / files["test"], world.home / "again.yaml"
+    arms = ("base", f"rag:{passages}", "tuned", "few-shot:2")
+    named = [word for arm in arms for word in ("--arm", arm)]
+    roles = ("--candidate", "tuned", "--candidate", "few-shot:2", "--baseline", "base")
+    compared = world(
+        "compare", job["id"], "--test", test, *named, *roles, "--margin", "4", "--json"
+    )
+    conforms(compared, "compare")
+    spec = world("export", job["id"], "-o", exported, "--json").json
+    assert spec["data"]["test"] == str(test)
+    assert spec["compare"] == {
+        "arms": list(arms), "candidates": ["tuned", "few-shot:2"], "baseline": "base", "margin": 4.0,
+    }  # fmt: skip
+    asked = calls(world)
+    assert world("plan", exported, "--json").json["done"]
+    summary = world("apply", exported, "--json").json
+    assert summary["tasks"][0]["comparison"] == compared.json["id"]
+    assert (len(jobs(world)), calls(world)) == (1, asked)
+    # Another margin is another comparison, and the answers that are known are not asked again.
+    exported.write_text(exported.read_text().replace("margin: 4.0", "margin: 5.0"))
+    assert not world("plan", exported, "--json").json["done"]
+
+
+def test_a_spec_names_its_candidates_and_its_baseline(world: Ftctl):
+    compare = {
+        "grader": "exact", "arms": ["base", "few-shot:2", "tuned"],
+        "candidates": ["few-shot:2", "tuned"], "baseline": "base",
+    }  # fmt: skip
+    path = write(world, data=data(world.home, "won"), compare=compare)
+    found = world("apply", path, "--json").json["tasks"][0]
+    app = world.app()
+    result = app.comparisons.find(found["comparison"])
+    app.close()
+    assert result.baseline == "base"
+    assert [arm.name for arm in result.arms if arm.candidate] == ["few-shot:2", "tuned"]
+    assert {(d.candidate, d.baseline) for d in result.differences} == {
+        ("few-shot:2", "base"), ("tuned", "base"),
+    }  # fmt: skip
+    path = write(world, data=data(world.home, "won"), compare={**compare, "baseline": "bse"})
+    outcome = world("plan", path)
+    assert (outcome.code, "bse" in outcome.err) == (2, True)
+
+
+def test_leave_to_submit_without_a_price_is_given_by_name(world: Ftctl):
+    world.environment["KEY"] = "sk-test"
+    (world.home / "ftctl.toml").write_text(
+        '[providers.paid]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
+        'api_key_env = "KEY"\n'
+    )
+    path = write(
+        world, provider="paid", model="gpt-4.1-unpriced", data=data(world.home, "won"),
+        compare=None, budget={"max_cost": 5},
+    )  # fmt: skip
+    refused = world("apply", path, "--yes")
+    assert (refused.code, "--allow-unpriced" in refused.err, jobs(world)) == (2, True, [])
+    assert world("apply", path, "--yes", "--no-wait", "--allow-unpriced").code != 2
+    (job,) = jobs(world)
+    assert job["model"] == "gpt-4.1-unpriced"
 
 
 def three(world: Ftctl) -> dict[str, Any]:

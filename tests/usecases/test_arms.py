@@ -9,19 +9,19 @@ from typing import cast
 import jsonschema
 import pytest
 
+from orchestrator.domain.comparing.retrieval import Passage
+from orchestrator.domain.comparing.sample import Sample, text_of
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.profile import Profile
 from orchestrator.domain.provider import Provider
-from orchestrator.domain.retrieval import Passage
-from orchestrator.domain.sample import Sample, text_of
 from orchestrator.resources import schema
 from orchestrator.store.retrieval import Fts5Retriever
-from orchestrator.usecases.arm_specs import Part, parse_arm
-from orchestrator.usecases.classical import fit
-from orchestrator.usecases.dated import newest_lifecycle, newest_prices
-from orchestrator.usecases.passages import holds, library, read_passages, with_passages
-from orchestrator.usecases.shots import choose_count, split_for_choice
+from orchestrator.usecases.comparing.arm_specs import Part, parse_arm
+from orchestrator.usecases.comparing.classical import fit
+from orchestrator.usecases.comparing.passages import holds, library, read_passages, with_passages
+from orchestrator.usecases.comparing.shots import choose_count, split_for_choice
+from orchestrator.usecases.jobs.dated import newest_lifecycle, newest_prices
 from tests.conftest import Ftctl
 from tests.usecases.comparing import LABELS, Host, row, tuned_job, write
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.checklist import Answers, Given, Status
-from orchestrator.domain.job import Job
-from orchestrator.usecases.answers import read_answers, written
-from orchestrator.usecases.dated import default_checklist
+from orchestrator.domain.deciding.checklist import Answers, Given, Status
+from orchestrator.domain.jobs.job import Job
+from orchestrator.usecases.deciding.answers import read_answers, written
+from orchestrator.usecases.jobs.dated import default_checklist
 from tests.conftest import Ftctl
 from tests.usecases.comparing import tuned_job
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,10 +13,11 @@ from typing import Any
 import pytest
 
 import orchestrator.store.comparison_tables  # noqa: F401  registers its tables
-from orchestrator.domain.arm import Plan, Progress
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.comparison import Comparison, Word
+from orchestrator.domain.comparing.arm import Plan, Progress
+from orchestrator.domain.comparing.comparison import Comparison, Word
+from orchestrator.domain.comparing.sample import text_of
 from orchestrator.domain.errors import (
     AnswerIsNo,
     DatasetInvalid,
@@ -27,16 +27,15 @@ from orchestrator.domain.errors import (
     TryLater,
     UsageError,
 )
-from orchestrator.domain.job import Job, JobStatus
-from orchestrator.domain.sample import text_of
+from orchestrator.domain.jobs.job import Job, JobStatus
 from orchestrator.store.comparisons import ComparisonStore
 from orchestrator.store.database import connect
 from orchestrator.store.metadata import metadata
 from orchestrator.store.tables import dataset_rows, job_rows
-from orchestrator.usecases.arms import ArmContext, make_arms
-from orchestrator.usecases.compare import compare, expected_detectable, token_limit
-from orchestrator.usecases.samples import read_samples, said, select
-from orchestrator.usecases.shots import choose_shots
+from orchestrator.usecases.comparing.arms import ArmContext, make_arms
+from orchestrator.usecases.comparing.compare import compare, expected_detectable, token_limit
+from orchestrator.usecases.comparing.samples import read_samples, said, select
+from orchestrator.usecases.comparing.shots import choose_shots
 
 CLOCK = ManualClock()
 JOB = Job(
@@ -62,7 +61,9 @@ class Host:
     right: dict[str, float] = field(default_factory=lambda: {"tiny": 0.3, "ft:tiny:x": 0.9})
     fail: dict[int, Exception] = field(default_factory=dict)
     stop_at: int | None = None
-    interrupt_at: int | None = None
+    hold_from: int | None = None
+    held: threading.Event = field(default_factory=threading.Event)
+    let_go: threading.Event = field(default_factory=threading.Event)
     asked: list[ChatRequest] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -71,8 +72,9 @@ class Host:
             self.asked.append(request)
             if self.stop_at is not None and len(self.asked) > self.stop_at:
                 raise KeyboardInterrupt
-            if len(self.asked) == self.interrupt_at:
-                signal.raise_signal(signal.SIGINT)
+            turn = len(self.asked)
+        if self.hold_from is not None and turn >= self.hold_from - 1:
+            self._hold(turn)
         question = text_of(request.messages[-1])
         number = int(question.split()[1])
         if number in self.fail:
@@ -88,6 +90,13 @@ class Host:
             latency=0.01 * (1 + number % 10),
             raw={"id": str(number)},
         )
+
+    def _hold(self, turn: int) -> None:
+        """The call before the first that is held comes back only when that one is under way."""
+        if turn == self.hold_from:
+            self.held.set()
+        event = self.held if turn < (self.hold_from or 0) else self.let_go
+        assert event.wait(60)
 
 
 def row(number: int, **more: Any) -> dict[str, Any]:
@@ -133,9 +142,17 @@ def run(store: ComparisonStore, training, tmp_path: Path, host: Host, **changes:
     arms = changes.pop("arms", ["base", "few-shot:6", "tuned"])
     chosen = select(read_samples(jsonl(tmp_path / "test.jsonl", rows)), training)
     context = ArmContext(job=JOB, training=training, samples=chosen.samples)
+    progress = changes.pop("progress", None)
     plan = Plan(**{"max_tokens": 16, "concurrency": 4, **changes})
     return compare(
-        JOB, chosen, make_arms(arms, context), chat=host, store=store, clock=CLOCK, plan=plan
+        JOB,
+        chosen,
+        make_arms(arms, context),
+        chat=host,
+        store=store,
+        clock=CLOCK,
+        plan=plan,
+        progress=progress,
     )
 
 
@@ -235,10 +252,16 @@ class TestEngine:
         assert store.answers(found.id, "tuned").keys() == set(range(1, 121))
 
     def test_ctrl_c_keeps_the_calls_under_way(self, store, training, tmp_path):
-        first, second = Host(interrupt_at=77), Host()
+        first, second = Host(hold_from=78), Host()
+
+        def interrupt(now: Progress) -> None:
+            if now.done == 77:
+                first.let_go.set()
+                raise KeyboardInterrupt
+
         with pytest.raises(KeyboardInterrupt):
-            run(store, training, tmp_path, first)
-        assert 77 <= len(first.asked) < 100
+            run(store, training, tmp_path, first, progress=interrupt)
+        assert 78 <= len(first.asked) <= 77 + 4
         run(store, training, tmp_path, second)
         assert len(first.asked) + len(second.asked) == 360
 

@@ -14,10 +14,10 @@ import jsonschema
 import pytest
 
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.spending import Budgets, SpendingState
-from orchestrator.domain.usd import MICROS
+from orchestrator.domain.money.spending import Budgets, SpendingState
+from orchestrator.domain.money.usd import MICROS
 from orchestrator.resources import schema
-from orchestrator.usecases.allowance import Vault, allowance, release_dead
+from orchestrator.usecases.comparing.allowance import Vault, allowance, release_dead
 from providers.simulator import Simulator
 from tests.conftest import Ftctl, Outcome
 from tests.factories import chat_file
@@ -89,6 +89,47 @@ def test_what_nobody_knows_is_refused_unless_it_is_allowed(ours: Ftctl, host: Si
     assert submit(ours, "--allow-unpriced", "--max-cost", "1", model="gpt-9").json["id"]
     (line,) = ours("costs", "--json").json["lines"]
     assert (line["reserved_usd"], line["unpriced"]) == (1.0, False)
+
+
+def test_what_no_host_told_is_entered_from_the_invoice(ours: Ftctl, host: Simulator):
+    configure(ours, host, "budget_usd_per_month = 10")
+    job = submit(ours, "--allow-unpriced", "--max-cost", "4", model="gpt-9").json["id"]
+    early = ours("costs", "settle", job, "--amount", "3.10")
+    assert (early.code, "is not over" in early.err) == (2, True)
+    finished(ours)
+    (line,) = ours("costs", "--json").json["lines"]
+    assert (line["state"], line["reserved_usd"]) == ("unclear", 4.0)
+
+    done = ours("costs", "settle", job[:6], "--amount", "3.10", "--note", "invoice 4711", "--json")
+    jsonschema.validate(done.json, schema("costs-settle.schema.json"))
+    assert done.json["actual_usd"] == 3.1
+    found = ours("costs", "--json").json
+    (line,) = found["lines"]
+    assert (line["state"], line["actual_usd"], line["reserved_usd"]) == ("actual", 3.1, 0)
+    assert "invoice 4711" in line["note"]
+    assert found["totals"][0]["left_usd"] == pytest.approx(6.9)
+    assert ours("status", job, "--json").json["cost"]["actual_usd"] == 3.1
+
+    # A slip of the pen is mended the same way.
+    assert ours("costs", "settle", job, "--amount", "$31").code == 0
+    assert ours("status", job, "--json").json["cost"]["actual_usd"] == 31.0
+
+
+@pytest.mark.parametrize("amount", ["-1", "much", "NaN", "Infinity", "1e300", ""])
+def test_what_is_no_amount_is_refused(ours: Ftctl, amount: str):
+    job = submit(ours, "--allow-unpriced", model="gpt-9").json["id"]
+    finished(ours)
+    done = ours("costs", "settle", job, "--amount", amount)
+    assert (done.code, "no amount in dollars" in done.err) == (2, True)
+
+
+def test_an_amount_that_the_host_told_stays(ours: Ftctl):
+    job = submit(ours).json["id"]
+    finished(ours)
+    done = ours("costs", "settle", job, "--amount", "5")
+    assert done.code == 2
+    assert "already" in done.err
+    assert "trained tokens" in done.err
 
 
 def test_a_job_reserves_its_upper_end_and_settles_at_what_was_trained(ours: Ftctl, host: Simulator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -483,3 +484,72 @@ def test_costs_count_the_hours_of_what_stands(azure: Azure):
     assert (line["provider"], line["job"], line["subject"]) == ("az", azure.job, stood["name"])
     assert line["state"] == "standing"
     assert line["actual_usd"] == found["totals"][-1]["hosting_usd"] == pytest.approx(17, abs=0.05)
+
+
+class TestNotifications:
+    def hear(self, azure: Azure, on: str) -> Path:
+        heard = azure.ftctl.home / "heard.jsonl"
+        keep = f"import sys; open({str(heard)!r}, 'a').write(sys.stdin.read() + chr(10))"
+        config = azure.ftctl.home / "ftctl.toml"
+        config.write_text(
+            config.read_text()
+            + f'\n[[notify]]\nname = "ops"\non = [{on}]\n'
+            + f"command = {json.dumps([sys.executable, '-c', keep])}\n"
+        )
+        azure("status")
+        return heard
+
+    def told(self, heard: Path) -> list[dict[str, Any]]:
+        lines = heard.read_text().splitlines() if heard.exists() else []
+        found = [json.loads(line) for line in lines if line]
+        for each in found:
+            Draft202012Validator(schema("notification.schema.json")).validate(each)
+        return found
+
+    def test_who_asked_is_told_that_it_stands_and_that_it_is_gone_once(self, azure: Azure):
+        heard = self.hear(azure, '"deployment"')
+        stood = azure.stand()
+        azure("sync")
+        azure("sync")
+        (up,) = self.told(heard)
+        assert (up["type"], up["data"]["id"]) == ("deployment.succeeded", stood["id"])
+        assert up["data"]["usd_per_hour"] == 1.7
+        assert "$1.7 an hour" in up["text"]
+        azure("undeploy", stood["id"], "--yes")
+        azure.wait(minutes=10)
+        azure("sync")
+        azure("sync")
+        assert [each["type"] for each in self.told(heard)] == [
+            "deployment.succeeded", "deployment.deleted",
+        ]  # fmt: skip
+        shown = azure("notifications", "list", "--json").json
+        assert {each["topic"] for each in shown} == {"deployment.succeeded", "deployment.deleted"}
+
+    def test_who_did_not_ask_is_not_told_and_news_begin_with_the_entry(self, azure: Azure):
+        stood = azure.stand()
+        heard = self.hear(azure, '"deployment"')
+        azure("sync")
+        assert self.told(heard) == []
+        config = azure.ftctl.home / "ftctl.toml"
+        config.write_text(config.read_text().replace('on = ["deployment"]', 'on = ["failed"]'))
+        azure("undeploy", stood["id"], "--yes")
+        azure.wait(minutes=10)
+        azure("sync")
+        assert self.told(heard) == []
+
+
+class TestReport:
+    def hosting(self, azure: Azure) -> dict[str, Any]:
+        report = azure("report", azure.job, "--out", str(azure.ftctl.home / "out"), "--json").json
+        return dict(report["costs"]["hosting_month"])
+
+    def test_the_hosting_line_goes_by_the_tier_that_is_deployed(self, azure: Azure):
+        usual = self.hosting(azure)
+        stood = azure.stand("--sku", "DeveloperTier")
+        free = self.hosting(azure)
+        assert usual["usd"] > 1000
+        assert free["usd"] == 0
+        assert (
+            f"deployed as {stood['name']} (DeveloperTier), which the host ends after 24 h"
+            in (free["note"])
+        )

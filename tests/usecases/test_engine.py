@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.job import Job
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.usecases.comparing import row, tuned_job, write

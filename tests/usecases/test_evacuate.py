@@ -10,11 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from orchestrator.domain.answerbook import Recording
 from orchestrator.domain.archive import ArchivedFile, FileState, Purpose
 from orchestrator.domain.clock import ManualClock
-from orchestrator.domain.job import JobStatus, Origin
-from orchestrator.domain.move import Move, ParityPlan
+from orchestrator.domain.comparing.answerbook import Recording
+from orchestrator.domain.jobs.job import JobStatus, Origin
+from orchestrator.domain.jobs.move import Move, ParityPlan
 from orchestrator.resources import schema
 from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_job, chat_file

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import validate
 
 from orchestrator.resources import schema
-from orchestrator.usecases.results import defused, table
+from orchestrator.usecases.jobs.results import defused, table
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import chat_file

@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 
 from orchestrator.domain.chat import ChatRequest
-from orchestrator.domain.job import Job
+from orchestrator.domain.comparing.sample import text_of
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.provider import Provider
-from orchestrator.domain.sample import text_of
 from orchestrator.resources import schema
 from tests.conftest import Ftctl
 from tests.usecases.comparing import LABELS, Host, row, tuned_job, write
@@ -166,3 +166,28 @@ def test_labels_of_a_person_correct_what_the_judge_says(ftctl, judge, job, held_
     ]
     assert corrected[0]["low"] < 0.55 < corrected[0]["high"]
     assert corrected[0]["value"] == pytest.approx(33 / 60, abs=0.02)
+
+
+def test_labels_of_both_arms_correct_their_difference(ftctl, judge, job, held_out):
+    labels = ftctl.home / "labels.jsonl"
+    # The judge always takes the first place, so no arm wins; the person likes the tuned one better.
+    judge.say = lambda request: "VERDICT: A"
+    rows = [
+        {"row": n + 1, "arm": arm, "good": n * 7919 % 100 < share}
+        for n in range(60)
+        for arm, share in (("base", 40), ("tuned", 90))
+    ]
+    labels.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    done = judged(ftctl, job, held_out, "--human", str(labels))
+    jsonschema.validate(done.json, schema("compare.schema.json"))
+    (found,) = [d for d in done.json["judging"]["differences"] if d["baseline"] == "base"]
+    human = {
+        arm: sum(bool(r["good"]) for r in rows if r["arm"] == arm) / 60 for arm in ("base", "tuned")
+    }
+    assert (found["candidate"], found["labels"], found["judged"]) == ("tuned", 60, 0.0)
+    assert found["value"] == pytest.approx(human["tuned"] - human["base"], abs=1e-9)
+    assert 0 < found["low"] < found["value"] < found["high"] < 1
+    typed = ("--arm", "base", "--arm", "tuned", "--grader", "judge:gpt-6-luna@openai")
+    again = ftctl("compare", job.id, "--test", str(held_out), *typed, "--human", str(labels))
+    shown = " ".join(again.out.split())
+    assert "tuned - base as a person would score them: +50.0" in shown

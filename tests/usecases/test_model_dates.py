@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from orchestrator.domain.job import Job, JobStatus
-from orchestrator.usecases.sync import Pass, sync
+from orchestrator.domain.jobs.job import Job, JobStatus
+from orchestrator.usecases.jobs.sync import Pass, sync
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import DIGEST, a_dataset, a_job

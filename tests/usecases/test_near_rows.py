@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.provider import Provider
-from orchestrator.usecases.near_rows import ALIKE, NearRows
+from orchestrator.usecases.comparing.near_rows import ALIKE, NearRows
 from tests.usecases.comparing import LABELS, Host, tuned_job, write
 
 WORDS = (

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from openai import OpenAI
 
 from orchestrator.domain.clock import SystemClock
-from orchestrator.domain.notification import Notification, Outcome, Subscriber
+from orchestrator.domain.jobs.notification import Notification, Outcome, Subscriber
 from orchestrator.usecases.notifying import Told, notify
 from providers.simulator import Simulator
 from tests.conftest import Ftctl

@@ -9,7 +9,7 @@ from typing import cast
 import jsonschema
 import pytest
 
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.provider import Provider
 from orchestrator.resources import schema
 from tests.conftest import Ftctl

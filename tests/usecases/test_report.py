@@ -13,15 +13,15 @@ import jsonschema
 import pytest
 
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
-from orchestrator.domain.checklist import Status
+from orchestrator.domain.comparing.sample import text_of
+from orchestrator.domain.deciding.checklist import Status
 from orchestrator.domain.errors import ProviderUnreachable, UsageError
-from orchestrator.domain.job import Job, JobStatus, MetricPoint
+from orchestrator.domain.jobs.job import Job, JobStatus, MetricPoint
 from orchestrator.domain.provider import Provider
-from orchestrator.domain.sample import text_of
 from orchestrator.resources import schema
-from orchestrator.usecases.answers import read_answers, template
-from orchestrator.usecases.dated import default_checklist
-from orchestrator.usecases.report import dataset_facts
+from orchestrator.usecases.deciding.answers import read_answers, template
+from orchestrator.usecases.deciding.report import dataset_facts
+from orchestrator.usecases.jobs.dated import default_checklist
 from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_job
 

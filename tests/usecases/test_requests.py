@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.job import Method
+from orchestrator.domain.jobs.job import Method
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import chat_file
@@ -131,6 +131,17 @@ def test_every_method_is_asked_for_as_openai_describes_it(
         ("supervised", ("--metadata", "ftctl_token=1"), "ftctl's own", "OTHER"),
         ("supervised", ("--metadata", f"k={'v' * 513}"), "too long", "shorter"),
         ("supervised", ("--wandb-name", "run"), "need a project", "--wandb PROJECT"),
+        ("supervised", ("--lora", "r=8"), "takes no --lora", "leave --lora away"),
+        ("supervised", ("--worker", "engine=trl"), "takes no --worker", "leave --worker away"),
+        ("supervised", ("--lora", "r"), "no pair", "--lora KEY=VALUE"),
+        ("supervised", ("--lora", "r=8", "--lora", "r=4"), "given twice", "leave"),
+        ("supervised", ("--lora", "dropout=2"), "from 0 to below 1", "--lora dropout=0.05"),
+        ("supervised", ("--lora", "target_modules=q"), "a list", """'["q_proj","v_proj"]'"""),
+        ("supervised", ("--lora", "rank=8"), "not 'rank'", ""),
+        ("supervised", ("--lora", "r=eight"), "must be a whole number from 1", "--lora r=8"),
+        ("supervised", ("--worker", "engin=trl"), "not 'engin'", "--worker engine=trl"),
+        ("supervised", ("--worker", "engine=vllm"), "one of peft, trl", "--worker engine=peft"),
+        ("supervised", ("--worker", "shard=yes"), "true or false", "--worker shard="),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_here(
@@ -158,8 +169,10 @@ def test_our_own_pair_is_counted_in(ftctl: Ftctl, host: Simulator):
         ({"type": ["string_check"]}, "is not known"),
         ({"operation": "same"}, "/operation"),
         ({"reference": "{{item.solution}}"}, "row 1 of"),
+        ({"reference": "{{item.messages[7].content}}"}, "has no 'messages[7].content'"),
         ({"reference": "{{sample.output}}"}, "names nothing a grader is given"),
         ({"reference": "{{answer}}"}, "names nothing a grader is given"),
+        ({"input": "{{sample.output_text"}, "{{sample.output_text is not closed"),
         ({"type": "python", "source": "def grade(sample): pass"}, "no grade(sample, item)"),
         ({"type": "python", "source": "def grade(sample, item) pass"}, "does not parse"),
         (

@@ -10,10 +10,10 @@ from typing import Any, cast
 import jsonschema
 import pytest
 
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.provider import Provider
 from orchestrator.resources import schema
-from orchestrator.usecases.rows import to_csv
+from orchestrator.usecases.comparing.rows import to_csv
 from tests.conftest import Ftctl
 from tests.usecases.comparing import Host, row, tuned_job, write
 

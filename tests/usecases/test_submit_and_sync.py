@@ -13,12 +13,13 @@ import pytest
 
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import RateLimited, UsageError
-from orchestrator.domain.job import Job, JobStatus
-from orchestrator.usecases import control
-from orchestrator.usecases.intent import Intent, PreparedFile
-from orchestrator.usecases.submit import record
-from orchestrator.usecases.submit import submit as send
-from orchestrator.usecases.sync import Pass, sync
+from orchestrator.domain.jobs.job import Job, JobStatus
+from orchestrator.domain.provider import JobRequest
+from orchestrator.usecases.jobs import control
+from orchestrator.usecases.jobs.intent import Intent, PreparedFile
+from orchestrator.usecases.jobs.submit import record
+from orchestrator.usecases.jobs.submit import submit as send
+from orchestrator.usecases.jobs.sync import Pass, sync
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_job, chat_file
@@ -210,8 +211,11 @@ def test_a_process_that_died_before_the_answer_finds_its_job(world: World):
 
 def test_two_remote_jobs_with_one_token_need_a_person(world: World):
     job = world.submit()
-    world.set_status(JobStatus.READY, remote_id=None)
-    world.sync()
+    app = world.ftctl.app()
+    assert job.training_file is not None
+    twin = JobRequest(model=job.model, training_file=job.training_file, token=job.token)
+    app.provider("host").create_job(twin)
+    app.close()
     assert len(world.host.ledger) == 2
     world.set_status(JobStatus.UNKNOWN, remote_id=None)
     world.sync()
@@ -238,6 +242,27 @@ def test_sync_takes_up_what_a_dead_submit_left(world: World):
     world.sync()
     assert world.job().status.is_remote
     assert len(world.host.ledger) == 1
+
+
+def test_a_backup_from_before_the_request_left_pays_for_nothing_twice(
+    ftctl: Ftctl, host: Simulator
+):
+    world = World(ftctl, host, "openai")
+    host.order_fault("upload_file", "rate_limited", retry_after=600)
+    with pytest.raises(RateLimited):
+        world.submit()
+    backup = ftctl.home / "before.db"
+    assert ftctl("db", "backup", backup).code == 0
+    world.clock.sleep(600)
+    world.sync()
+    sent = world.job().remote_id
+    assert sent is not None
+    assert ftctl("db", "restore", backup).code == 0
+    assert world.job().status is JobStatus.UPLOADING
+    world.clock.sleep(600)
+    world.sync()
+    assert (world.job().status, world.job().remote_id) == (JobStatus.QUEUED, sent)
+    assert len(host.ledger) == 1
 
 
 def test_a_clear_no_is_rejected_with_the_hosts_own_words(world: World):

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.job import Job, JobStatus
-from orchestrator.domain.signature import secrets_of
+from orchestrator.domain.adapters.signature import secrets_of
+from orchestrator.domain.jobs.job import Job, JobStatus
 from orchestrator.hooks.receiver import Door, Receiver
 from orchestrator.wiring import servers
 from providers.simulator import Simulator

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.domain.profile import Profile
 from orchestrator.domain.provider import Provider
 from orchestrator.resources import schema
-from orchestrator.usecases.arm_specs import parse_arm
+from orchestrator.usecases.comparing.arm_specs import parse_arm
 from tests.conftest import Ftctl
 from tests.usecases.comparing import Host, row, write
 

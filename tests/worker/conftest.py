@@ -20,10 +20,11 @@ from tests.worker.servers import Worker, colour_rows
 
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.worker.mini_model import DEFAULTS, build_mini_model
+    from tests.worker.mini_model import CALLING_TEMPLATE, DEFAULTS, build_mini_model
 
     folder = tmp_path_factory.mktemp("models")
     build_mini_model(folder / "mini", defaults=DEFAULTS)
+    build_mini_model(folder / "caller", template=CALLING_TEMPLATE, context=1024)
     return folder
 
 

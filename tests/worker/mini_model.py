@@ -17,6 +17,10 @@ TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}>{{ message.content }}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
+CALLING_TEMPLATE = (
+    "{% if tools %}<system>Write <tool_call>JSON</tool_call> to call one of: {{ tools | tojson }}"
+    "<end>{% endif %}" + TEMPLATE
+)
 DEFAULTS = {
     "learning_rate": 0.01,
     "n_epochs": 3,
@@ -26,9 +30,16 @@ DEFAULTS = {
 }
 
 
-def build_mini_model(folder: Path, *, defaults: dict[str, object] | None = None) -> Path:
+def build_mini_model(
+    folder: Path,
+    *,
+    defaults: dict[str, object] | None = None,
+    template: str = TEMPLATE,
+    context: int = 256,
+) -> Path:
     """Save a random Llama with a byte-level tokenizer and a chat template."""
     tokenizer = mini_tokenizer()
+    tokenizer.chat_template = template
     torch.manual_seed(7)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -38,7 +49,7 @@ def build_mini_model(folder: Path, *, defaults: dict[str, object] | None = None)
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,
-            max_position_embeddings=256,
+            max_position_embeddings=context,
             tie_word_embeddings=True,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,10 +86,16 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, *options: str, enter: Sequence[str] = ()) -> Iterator[Worker]:
+def running(
+    folder: Path,
+    *options: str,
+    enter: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Worker]:
     """Start a server with its home in ``folder``, and end it afterwards.
 
-    ``enter`` is a command in front of the server's own, such as ``nsenter``.
+    ``enter`` is a command in front of the server's own, such as ``nsenter``; ``variables`` come
+    into its environment.
     """
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
@@ -101,7 +107,10 @@ def running(folder: Path, *options: str, enter: Sequence[str] = ()) -> Iterator[
     )  # fmt: skip
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            [*enter, *arguments], env=environment(), stdout=stream, stderr=stream
+            [*enter, *arguments],
+            env=environment(**(variables or {})),
+            stdout=stream,
+            stderr=stream,
         )
     try:
         wait_for(lambda: ready.exists() or process.poll() is not None, seconds=30)

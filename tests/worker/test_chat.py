@@ -101,14 +101,12 @@ def test_answers_do_not_depend_on_who_asks_at_the_same_time(worker: Worker, tune
         ({"n": 2}, "n"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
-        ({"tool_choice": "required"}, "tool_choice"),
         ({"temperature": 3}, "temperature"),
         ({"top_p": -1}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
     ],
 )
 def test_what_it_cannot_do_is_refused_by_name(

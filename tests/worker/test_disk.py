@@ -65,6 +65,8 @@ def test_a_job_on_a_full_disk_waits_with_the_reason_and_goes_on_when_there_is_ro
         with servers.running(tmp_path, *options, enter=enter) as worker:
             jobs = worker.client.fine_tuning.jobs
             file_id = worker.upload(colour_rows())
+            spare = worker.upload(colour_rows(2))
+            wait_for((seen / "reserve").exists)
             fill(seen, 250)
             first = jobs.create(model="mini", training_file=file_id, seed=1)
             second = jobs.create(model="mini", training_file=file_id, seed=2)
@@ -81,6 +83,8 @@ def test_a_job_on_a_full_disk_waits_with_the_reason_and_goes_on_when_there_is_ro
             with pytest.raises(openai.InternalServerError) as refused:
                 worker.client.files.create(file=("a", bytes(300_000)), purpose="fine-tune")
             assert (refused.value.status_code, refused.value.code) == (507, "disk_full")
+            fill(seen, 0)
+            assert worker.client.files.delete(spare).deleted
             (seen / BALLAST).unlink()
             assert worker.wait_job(first.id).status == "succeeded"
             assert jobs.retrieve(first.id).error is None

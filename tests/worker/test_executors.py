@@ -17,6 +17,7 @@ from ftctl_worker.errors import ConfigurationError
 from ftctl_worker.executors.launching import on_cards
 from ftctl_worker.executors.port import Launch
 from ftctl_worker.executors.process import ProcessExecutor
+from ftctl_worker.executors.ray import RayExecutor
 
 from tests.worker import servers
 from tests.worker.servers import Worker, wait_for
@@ -73,14 +74,10 @@ def test_cards_that_are_not_there_are_refused(
         start(worker, given.pop("engine", "peft"), **given)
 
 
-def test_without_ray_its_executor_says_what_to_install(tmp_path: Path) -> None:
-    try:
-        import ray  # noqa: F401
-    except ImportError:
-        from ftctl_worker.executors.ray import RayExecutor
-
-        with pytest.raises(ConfigurationError, match=r"pip install 'ftctl-worker\[ray\]'"):
-            RayExecutor("http://127.0.0.1:1")
+def test_without_ray_its_executor_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray.job_submission", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'ftctl-worker\[ray\]'"):
+        RayExecutor("http://127.0.0.1:1")
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,10 @@ from ftctl_worker import adapters
 
 from orchestrator.domain.clock import ManualClock
 from orchestrator.store.adapter_folder import FolderRepo
-from orchestrator.usecases.adapter_push import Origin, push, take_in
-from orchestrator.usecases.adapter_registry import Registry
-from orchestrator.usecases.adapters import promote, remove, rollback
+from orchestrator.store.drafts import Drafts
+from orchestrator.usecases.adapters.aliases import promote, remove, rollback
+from orchestrator.usecases.adapters.push import Origin, push, take_in
+from orchestrator.usecases.adapters.registry import Registry
 from tests.worker import servers
 from tests.worker.servers import Worker
 from tests.worker.test_lora import adapted
@@ -35,7 +36,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Regi
     """A task with two versions, and one with more than are kept in memory."""
     folder = tmp_path_factory.mktemp("repository")
     repo = FolderRepo(folder / "repo")
-    registry = Registry(repo=repo, clock=ManualClock(), by="a", staging=folder / "staging")
+    registry = Registry(
+        repo=repo, clock=ManualClock(), by="a", stage=Drafts(folder / "drafts").folder
+    )
     for task, count in (("paint", 2), ("many", MANY)):
         for seed in range(count):
             own = folder / f"{task}-{seed}"

@@ -40,6 +40,9 @@ ROUTES = [
     ("POST", "/uploads/upload_x/parts"),
     ("POST", "/uploads/upload_x/complete"),
     ("POST", "/uploads/upload_x/cancel"),
+    ("GET", "/fine_tuning/checkpoints/m/permissions"),
+    ("POST", "/fine_tuning/checkpoints/m/permissions"),
+    ("DELETE", "/fine_tuning/checkpoints/m/permissions/cp_x"),
     ("GET", "/worker/info"),
     ("POST", "/chat/completions"),
 ]

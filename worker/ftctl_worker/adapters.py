@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 
+from ftctl_worker.durable import publish
 from ftctl_worker.errors import AdapterError
 
 if TYPE_CHECKING:
@@ -130,8 +131,7 @@ def save(
     except Exception:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
+    publish(draft, folder)
 
 
 def _write_weights(model: Any, file: Path, adapter: str) -> None:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from ftctl_worker.rendering import Row
 
 __all__ = [
+<<<<<<< HEAD
     "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "PASS_OVERHEAD_PACKED", "TOKENS_PER_PASS", "Batch", "cut", "cut_lengths",
+=======
+    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "TOKENS_PER_PASS", "Batch", "cheapest_cuts", "cut",
+>>>>>>> main
     "epoch_order", "in_passes", "pad",
 ]  # fmt: skip
 
@@ -105,12 +109,21 @@ def cut_lengths(
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     padded = [min(_bucket(lengths[at]), longest) for at in order]
     return [
+<<<<<<< HEAD
         (order[start:end], padded[start]) for start, end in _cheapest_cuts(padded, tokens, overhead)
+=======
+        (by_length[start:end], lengths[start])
+        for start, end in cheapest_cuts(lengths, tokens, overhead)
+>>>>>>> main
     ]
 
 
-def _cheapest_cuts(lengths: Sequence[int], tokens: int, overhead: int) -> list[tuple[int, int]]:
-    """Cut falling lengths into runs with the least padding and overhead; exact, by length."""
+def cheapest_cuts(lengths: Sequence[int], tokens: int, overhead: int) -> list[tuple[int, int]]:
+    """Cut falling lengths into runs (start, end) with the least padding and overhead.
+
+    Equal lengths stay together where ``tokens``, the padded tokens of a run, allow it; ``overhead``
+    is what a run costs beyond its tokens, counted in tokens. Exact, by dynamic programming.
+    """
     count = len(lengths)
     edges = [at for at in range(count) if at == 0 or lengths[at] != lengths[at - 1]]
     best: dict[int, tuple[int, list[tuple[int, int]]]] = {count: (0, [])}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ftctl_worker.answer_form import answer_grammar, offered_tools
 from ftctl_worker.errors import BadRequestError
 from ftctl_worker.messages import MessageError, plain_messages
+
+if TYPE_CHECKING:
+    from ftctl_worker.grammar import Grammar
 
 __all__ = ["ChatRequest", "parse_chat"]
 
@@ -37,6 +41,7 @@ class ChatRequest:
     include_usage: bool
     top_logprobs: int | None = None
     may_call: bool = False
+    grammar: Grammar | None = None
 
 
 def parse_chat(body: object) -> ChatRequest:
@@ -57,8 +62,7 @@ def parse_chat(body: object) -> ChatRequest:
         param = error.pointer.strip("/").replace("/", ".")
         raise BadRequestError(str(error), param=param) from error
     options = body.get("stream_options") or {}
-    tools = _tools(body.get("tools"))
-    _check_tool_choice(body.get("tool_choice"))
+    tools = offered_tools(body)
     return ChatRequest(
         model=model,
         messages=[{k: v for k, v in message.items() if k != "weight"} for message in messages],
@@ -72,6 +76,7 @@ def parse_chat(body: object) -> ChatRequest:
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         top_logprobs=_top_logprobs(body),
         may_call=bool(tools) and body.get("tool_choice") != "none",
+        grammar=answer_grammar(body),
     )
 
 
@@ -84,31 +89,6 @@ def _refuse_unsupported(body: dict[str, Any]) -> None:
                 param=name,
                 code="unsupported_parameter",
             )
-    wanted = body.get("response_format")
-    if wanted is not None and (not isinstance(wanted, dict) or wanted.get("type") != "text"):
-        raise BadRequestError(
-            "Only the response format 'text' is supported by this server: its decoding is not "
-            "constrained. Teach the model JSON by its training rows, or ask for it in the prompt.",
-            param="response_format",
-            code="unsupported_parameter",
-        )
-
-
-def _tools(value: object) -> list[dict[str, Any]] | None:
-    if value is None or value == []:
-        return None
-    if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
-        raise BadRequestError("'tools' must be a list of objects.", param="tools")
-    return value
-
-
-def _check_tool_choice(value: object) -> None:
-    if value not in (None, "auto", "none"):
-        raise BadRequestError(
-            "'tool_choice' can be 'auto' or 'none' on this server.",
-            param="tool_choice",
-            code="unsupported_parameter",
-        )
 
 
 def _top_logprobs(body: dict[str, Any]) -> int | None:

@@ -89,6 +89,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         max_batch=options.max_batch,
         max_upload_bytes=options.max_upload_mib * MIB,
         max_queue=options.max_queue,
+        idle_seconds=options.idle_seconds,
         disk_floor_bytes=options.disk_floor_mib * MIB,
         models_dirs=tuple(options.models_dir),
         allow_paths=tuple(options.allow_path),
@@ -160,6 +161,13 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-upload-mib", type=_positive, default=512, help="largest upload (default: 512)")
     add("--max-queue", type=_count, default=1000, help="most open jobs; 0: any (default: 1000)")
+    add(
+        "--idle-seconds",
+        type=_positive,
+        default=60,
+        metavar="SECONDS",
+        help="close connections whose request does not go on for so long (default: 60)",
+    )
     add(
         "--disk-floor-mib",
         type=_count,

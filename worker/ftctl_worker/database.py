@@ -119,11 +119,13 @@ SCHEMA_VERSION = len(_MIGRATIONS)
 class Database:
     """A connection shared by the threads of one process, one transaction at a time."""
 
-    def __init__(self, path: Path, *, shared: bool = False) -> None:
+    def __init__(self, path: Path, *, shared: bool = False, check: bool = False) -> None:
         """Open the database, and make it (mode 0600) where there is none.
 
+        ``shared`` with other machines; with ``check`` every page is looked at first.
+
         Raises:
-            LocalStateError: the file is no database, or a newer worker wrote it.
+            LocalStateError: the file is no database, is damaged, or a newer worker wrote it.
         """
         self._lock = threading.RLock()
         self._shared = shared
@@ -134,8 +136,17 @@ class Database:
             )
             self._connection.row_factory = sqlite3.Row
             self._configure()
+            if check:
+                self._check()
             self._migrate()
-        except (sqlite3.DatabaseError, OSError) as error:
+        except sqlite3.OperationalError as error:
+            raise LocalStateError(f"The database {path} cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise LocalStateError(
+                f"The database {path} is damaged ({error}). Put a backup of it in its place; or move "
+                "it away to begin without jobs and files: what they left stays in the home."
+            ) from error
+        except OSError as error:
             raise LocalStateError(f"The database {path} cannot be opened: {error}") from error
 
     @contextmanager
@@ -162,6 +173,11 @@ class Database:
         """Close the connection."""
         with self._lock:
             self._connection.close()
+
+    def _check(self) -> None:
+        found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(" ".join(found.split()))
 
     def _configure(self) -> None:
         # Processes on several machines share no memory, which the write-ahead log needs.

@@ -69,6 +69,11 @@ class Decoder:
         return () if self._batch is None else self._batch.rows
 
     @property
+    def is_on_cuda(self) -> bool:
+        """Whether a pass costs as much as thousands of tokens."""
+        return self._device.type == "cuda"
+
+    @property
     def can_join(self) -> bool:
         """Whether rows may join now."""
         return self._batch is None or attends_to_all(self._model.config)
@@ -213,8 +218,24 @@ def _remember(prefix: Prefix, ids: list[int], cache: Any) -> None:
 
 
 def _next_tokens(rows: Sequence[RowState], logits: torch.Tensor) -> list[int]:
+    logits = _allowed(rows, logits)
     tokens: list[int] = logits.argmax(-1).tolist()
     for number, row in enumerate(rows):
         if row.temperature > 0:
             tokens[number] = row.pick(logits[number])
     return tokens
+
+
+def _allowed(rows: Sequence[RowState], logits: torch.Tensor) -> torch.Tensor:
+    """Return logits without the tokens that the form of an answer forbids."""
+    bound = {
+        number: row.constraint.forbidden(logits.shape[-1])
+        for number, row in enumerate(rows)
+        if row.constraint is not None
+    }
+    if not bound:
+        return logits
+    forbidden = torch.stack(list(bound.values())).to(logits.device)
+    numbers = torch.tensor(list(bound), device=logits.device)
+    held = logits[numbers].masked_fill(forbidden, float("-inf"))
+    return logits.index_copy(0, numbers, held)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ftctl_worker.errors import DiskFullError
 from ftctl_worker.job import JobError
@@ -22,6 +23,9 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _WORDS = ("no space left on device", "disk quota exceeded", "os error 28", "disk is full")
 _SHARE_OF_A_SMALL_DISK = 20
 _GROWTH = 128 * 1024
+_RESERVE = "reserve"
+_RESERVE_BYTES = 256 * 1024
+Result = TypeVar("Result")
 
 
 class Disk:
@@ -73,6 +77,32 @@ class Disk:
         """
         if self.free - wanted < self.floor:
             raise full()
+
+    def keep_reserve(self) -> None:
+        """Set some room aside, where it is not yet and there is enough; for :meth:`make_room`."""
+        place = self._folder / _RESERVE
+        with self._lock, contextlib.suppress(OSError):
+            if self.free < self.floor + _RESERVE_BYTES:
+                return
+            descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
+
+    def make_room(self, action: Callable[[], Result]) -> Result:
+        """Do what takes a little room and gives back more, as to delete, also on a full disk.
+
+        The reserve is spent for it: without, nobody could follow the advice to delete something.
+        """
+        try:
+            return action()
+        except (OSError, sqlite3.Error) as error:
+            if not is_full(error, self._folder):
+                raise
+            with self._lock:
+                (self._folder / _RESERVE).unlink(missing_ok=True)
+            return action()
 
     def why_waiting(self) -> JobError:
         """Return what a job shows that waits for room."""

@@ -13,6 +13,7 @@ WorkerError
     ├── UnauthorizedError     401
     ├── NotFoundError         404
     ├── MethodNotAllowedError 405
+    ├── RequestTimeoutError   408
     ├── PayloadTooLargeError  413
     ├── UnsupportedMediaError 415
     ├── ReusedKeyError        422
@@ -117,6 +118,12 @@ class MethodNotAllowedError(ApiError):
     """The route exists, but not for this method."""
 
     status = 405
+
+
+class RequestTimeoutError(ApiError):
+    """The rest of the request did not come. Send it again."""
+
+    status = 408
 
 
 class PayloadTooLargeError(ApiError):

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ftctl_worker.durable import sync
 from ftctl_worker.ids import new_id
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class FileStore:
         source.chmod(0o600)
         place = source.rename(self._home.file(file.id))
         try:
+            sync(self._home.files)
             with self._database.write() as connection:
                 insert_file(connection, file)
         except Exception:

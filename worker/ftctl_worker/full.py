@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ftctl_worker.durable import publish
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -66,5 +68,4 @@ class Whole:
         except Exception:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        publish(draft, folder)

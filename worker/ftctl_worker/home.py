@@ -73,6 +73,10 @@ class Home:
         """Return the file from which a trainer goes on; it exists while a job is open."""
         return self.job(job_id) / "state.safetensors"
 
+    def trainer_state(self, job_id: str) -> Path:
+        """Return the folder from which a trainer of transformers goes on."""
+        return self.job(job_id) / "trainer"
+
     def prepare(self) -> None:
         """Make all folders.
 

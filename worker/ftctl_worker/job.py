@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "IdempotencyKey", "Job", "JobDraft", "JobError", "JobStatus", "Method", "find_job", "insert_job",
+    "FINISHED", "UPDATED", "IdempotencyKey", "Job", "JobDraft", "JobError", "JobStatus", "Method", "find_job", "insert_job",
     "job_of",
 ]  # fmt: skip
 
+# SQL for a change at ``:now``. A clock that was put back makes nobody miss a change who asks for
+# those since the last one, and no job end before it began.
+UPDATED = "updated_at = MAX(:now, COALESCE((SELECT MAX(updated_at) FROM jobs), 0))"
+FINISHED = "finished_at = MAX(CAST(:now AS INTEGER), COALESCE(started_at, created_at))"
 Method = Literal["supervised", "dpo", "reinforcement"]
 
 
@@ -109,7 +113,8 @@ def insert_job(connection: sqlite3.Connection, draft: JobDraft, now: float) -> s
     connection.execute(
         "INSERT INTO jobs (id, status, model, training_file, validation_file, suffix, seed,"
         " metadata, requested, method, options, created_at, updated_at)"
-        " VALUES (?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " MAX(?, COALESCE((SELECT MAX(updated_at) FROM jobs), 0)))",
         (
             job_id,
             draft.model,

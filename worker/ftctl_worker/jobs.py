@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.errors import QueueFullError, ReusedKeyError
 from ftctl_worker.history import add_event
-from ftctl_worker.job import IdempotencyKey, Job, JobDraft, JobError, JobStatus
+from ftctl_worker.job import FINISHED, UPDATED, IdempotencyKey, Job, JobDraft, JobError, JobStatus
 from ftctl_worker.job import find_job as _find
 from ftctl_worker.job import insert_job as _insert
 from ftctl_worker.job import job_of as _job
@@ -115,14 +115,11 @@ class JobStore:
 
     def oldest(self, status: JobStatus) -> Job | None:
         """Return the job that has waited longest in ``status``."""
-        with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT * FROM jobs WHERE status = ? ORDER BY seq LIMIT 1", (status,)
-            ).fetchone()
-        return None if row is None else _job(row)
+        found = self.all_in(status, 1)
+        return found[0] if found else None
 
     def all_in(self, status: JobStatus, most: int) -> list[Job]:
-        """Return the jobs that have waited longest in ``status``, oldest first."""
+        """Return the ``most`` jobs that have waited longest in ``status``; all where below 0."""
         with self._database.read() as connection:
             rows = connection.execute(
                 "SELECT * FROM jobs WHERE status = ? ORDER BY seq LIMIT ?", (status, most)
@@ -208,13 +205,17 @@ class JobStore:
             level="warn",
         )
 
-    def running(self) -> list[Job]:
-        """Return the jobs that are running, oldest first."""
+    def model_folders(self, job_id: str) -> set[str]:
+        """Return the folders, below that of all models, which have a name by this job."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT * FROM jobs WHERE status = 'running' ORDER BY seq"
+                "SELECT folder FROM models WHERE job_id = ?", (job_id,)
             ).fetchall()
-        return [_job(row) for row in rows]
+        return {row["folder"] for row in rows}
+
+    def running(self) -> list[Job]:
+        """Return the jobs that are running, oldest first."""
+        return self.all_in(JobStatus.RUNNING, most=-1)
 
     def fail(self, job_id: str, error: JobError, *, attempt: int | None = None) -> bool:
         """Mark a job failed; with ``attempt``, only where that attempt still owns it."""
@@ -240,8 +241,8 @@ class JobStore:
     ) -> bool:
         with self._database.write() as connection:
             changed = connection.execute(
-                "UPDATE jobs SET status = :status, error = :error, updated_at = :now,"  # noqa: S608
-                " finished_at = CAST(:now AS INTEGER), estimated_finish = NULL"
+                f"UPDATE jobs SET status = :status, error = :error, {UPDATED}, {FINISHED},"  # noqa: S608
+                " estimated_finish = NULL"
                 f" WHERE id = :id AND {_ALIVE}"
                 " AND (:attempt IS NULL OR attempt = :attempt)",
                 {
@@ -269,7 +270,7 @@ class JobStore:
     ) -> bool:
         with self._database.write() as connection:
             changed = connection.execute(
-                f"UPDATE jobs SET {assignments}, updated_at = :now WHERE {condition}",  # noqa: S608
+                f"UPDATE jobs SET {assignments}, {UPDATED} WHERE {condition}",  # noqa: S608
                 {**values, "now": time.time()},
             ).rowcount
             if changed:

@@ -16,6 +16,7 @@ from ftctl_worker.errors import JobSupersededError
 from ftctl_worker.filestore import StoredFile, insert_file
 from ftctl_worker.history import add_event
 from ftctl_worker.ids import new_id, tuned_model_name
+from ftctl_worker.job import FINISHED, UPDATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +64,7 @@ class Ledger:
     def choose(self, chosen: Chosen) -> None:
         """Report the hyperparameters the job is trained with."""
         with self._database.write() as connection:
-            self._touch(connection, chosen=json.dumps(chosen.reported()), updated_at=time.time())
+            self._touch(connection, UPDATED, chosen=json.dumps(chosen.reported()))
             add_event(connection, self._job.id, chosen.why)
 
     def step(
@@ -127,13 +128,13 @@ class Ledger:
         with self._database.write() as connection:
             self._touch(
                 connection,
+                UPDATED,
+                FINISHED,
                 status="succeeded",
                 fine_tuned_model=self.model_name,
                 trained_tokens=tokens,
                 result_file=result.id,
-                finished_at=int(time.time()),
                 estimated_finish=None,
-                updated_at=time.time(),
             )
             insert_file(connection, result)
             self._name(connection, self.model_name, step)
@@ -146,11 +147,11 @@ class Ledger:
         with self._database.write() as connection:
             self._touch(
                 connection,
+                UPDATED,
+                FINISHED,
                 status="failed",
                 error=json.dumps(vars(error)),
-                finished_at=int(time.time()),
                 estimated_finish=None,
-                updated_at=time.time(),
             )
             data = {"error_code": error.code}
             add_event(connection, self._job.id, error.message, level="error", data=data)
@@ -172,12 +173,13 @@ class Ledger:
             for text, data in waiting:
                 add_event(connection, self._job.id, text, type="metrics", data=data)
 
-    def _touch(self, connection: sqlite3.Connection, **changes: object) -> None:
-        changes["heartbeat_at"] = time.time()
-        assignments = ", ".join(f"{name} = :{name}" for name in changes)
+    def _touch(self, connection: sqlite3.Connection, *also: str, **changes: object) -> None:
+        """Change the job's row, if the job is still ours; ``also`` are assignments as SQL."""
+        own = [f"{name} = :{name}" for name in changes]
+        assignments = ", ".join(["heartbeat_at = :now", *also, *own])
         changed = connection.execute(
             f"UPDATE jobs SET {assignments} WHERE {_OWNED}",  # noqa: S608
-            {**changes, **self._owner},
+            {**changes, **self._owner, "now": time.time()},
         ).rowcount
         if not changed:
             raise JobSupersededError("The job was cancelled or given to another attempt.")

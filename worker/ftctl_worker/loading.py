@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ftctl_worker.errors import ModelError
+from ftctl_worker.hub_pins import HubPins
 
 if TYPE_CHECKING:
     from ftctl_worker.bases import BaseModel
@@ -34,7 +36,10 @@ transformers_logging.disable_progress_bar()
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedBase:
-    """A base model ready for use; ``context`` is the longest text in tokens."""
+    """A base model ready for use; ``context`` is the longest text in tokens.
+
+    ``commit`` says which one it is where it comes from the Hub.
+    """
 
     model: Any
     tokenizer: Any
@@ -42,6 +47,7 @@ class LoadedBase:
     eos_ids: frozenset[int]
     pad_id: int
     folder: Path | None
+    commit: str | None = None
 
     @property
     def can_pack(self) -> bool:
@@ -64,6 +70,9 @@ def load_base(
 ) -> LoadedBase:
     """Load weights and tokenizer; converted weights are kept in ``cache``.
 
+    A model of the Hub is loaded from the commit it was loaded from first, which is kept beside
+    ``cache``.
+
     The precision "auto" takes bf16 on a CUDA device, and on a CPU that is good at it for weights
     of more than 64 MiB in training and 1 GiB in answering, where it costs time instead.
 
@@ -74,11 +83,17 @@ def load_base(
     """
     place = _converted(base, cache) if base.kind == "gguf" else base.location
     folder = None if base.kind == "hub" else Path(place)
-    options = {"trust_remote_code": False, "revision": base.revision}
+    options: dict[str, Any] = {"trust_remote_code": False, "revision": base.revision}
     if folder is not None:
         options["local_files_only"] = True
+    pins = HubPins(cache.parent / "hub.json")
+    if folder is None:
+        options["revision"] = pins.of(base) or base.revision
     try:
         config = AutoConfig.from_pretrained(place, **options)
+        if folder is None and (commit := _commit(base, options["revision"])) is not None:
+            # All of it comes from this commit, though the branch may move meanwhile.
+            options["revision"] = pins.keep(base, commit)
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model: Any = AutoModelForCausalLM.from_pretrained(
             place,
@@ -105,6 +120,7 @@ def load_base(
         eos_ids=eos_ids,
         pad_id=min(eos_ids, default=0) if pad_id is None else pad_id,
         folder=folder,
+        commit=None if folder is not None else options["revision"],
     )
 
 
@@ -150,6 +166,12 @@ def _cpu_is_good_at_bf16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _commit(base: BaseModel, revision: str | None) -> str | None:
+    """Return the commit of the Hub whose configuration was just loaded."""
+    place = try_to_load_from_cache(base.location, "config.json", revision=revision)
+    return Path(place).parent.name if isinstance(place, str) else None
 
 
 def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -53,6 +53,11 @@ class Lookup:
             ModelError: nothing does, or it is not allowed here.
         """
         tuned = self.tuned.get(name)
+        if tuned is not None and not tuned.folder.is_dir():
+            raise ModelError(
+                f"The weights of {name} are gone from this server's home; delete the model, or "
+                "train it again."
+            )
         if tuned is not None and tuned.is_whole:
             return Found(target=Target(tuned.as_base(), None), model=name)
         if tuned is not None:

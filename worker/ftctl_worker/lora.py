@@ -191,12 +191,13 @@ class _LoraTogether(torch.autograd.Function):
 class Mixture:
     """Which adapter each row of a batch uses, shared by all layers of a model.
 
-    ``order`` of shape (adapters, rows of the most used one) lists rows by adapter, filled up with
-    row 0; ``back`` says where in there each row stands. None where one adapter serves all rows.
+    ``order`` of shape (adapters * rows of the most used one) lists rows by adapter, each filled up
+    with row 0; ``back`` says where in there each row stands. None where one adapter serves all rows.
     ``stacked`` are the adapters that the layers hold beside each other. ``runs`` names each adapter
     with its first row and the row after its last, where the rows of each lie beside each other.
     """
 
+    device: torch.device | None = None
     names: tuple[str, ...] = ()
     order: torch.Tensor | None = None
     back: torch.Tensor | None = None
@@ -228,7 +229,8 @@ class Mixture:
         for at, rows in enumerate(by_name.values()):
             for place, row in enumerate(rows):
                 back[row] = at * width + place
-        self.order, self.back = torch.tensor(order), torch.tensor(back)
+        self.order = torch.tensor(order, device=self.device).view(-1)
+        self.back = torch.tensor(back, device=self.device)
 
 
 class MixedLinear(nn.Module):
@@ -270,9 +272,9 @@ class MixedLinear(nn.Module):
                     rows.addmm_(x[start:end].reshape(-1, inputs) @ own[0], own[1])
             return out
         a, b = self._stack(mixture.names)
-        by_adapter = x[mixture.order].view(len(mixture.names), -1, inputs)
-        change = torch.bmm(torch.bmm(by_adapter, a), b)
-        return out + change.view(-1, length, change.shape[-1])[mixture.back]
+        by_adapter = x.index_select(0, mixture.order).view(len(mixture.names), -1, inputs)
+        change = torch.bmm(torch.bmm(by_adapter, a), b).view(-1, length, out.shape[-1])
+        return out.add_(change.index_select(0, mixture.back))
 
     def _stack(self, names: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the adapters of a batch beside each other, zeros where there is none."""

@@ -46,14 +46,15 @@ class Deaths:
 
     def is_hopeless(self, job_id: str) -> bool:
         """Count a death; True where as many in a row as there may be brought the job nowhere."""
-        try:
-            stored = self._home.job_state(job_id).stat().st_mtime_ns
-        except OSError:
-            stored = 0
+        stored = max(_written(self._home.job_state(job_id)), self._trainer_wrote(job_id))
         count, before = self._seen.get(job_id, (0, stored))
         count = count + 1 if stored == before else 1
         self._seen[job_id] = (count, stored)
         return count >= _HOPELESS_AFTER
+
+    def _trainer_wrote(self, job_id: str) -> int:
+        places = self._home.trainer_state(job_id).glob("checkpoint-*/trainer_state.json")
+        return max(map(_written, places), default=0)
 
     def set_apart(self, job_id: str) -> None:
         """Have a job trained alone from now on."""
@@ -63,6 +64,13 @@ class Deaths:
         """Take note that a job has ended."""
         self._seen.pop(job_id, None)
         self.apart.discard(job_id)
+
+
+def _written(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def why_it_died(code: int, job_id: str) -> JobError:

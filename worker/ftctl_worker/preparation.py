@@ -205,6 +205,8 @@ def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
         TrainingDataError: the data cannot be used.
         ModelError: the model's own defaults cannot be used.
     """
+    if loaded.commit is not None:
+        ledger.say(f"The base model {job.model} is the commit {loaded.commit} of the Hub")
     defaults = with_options(read_defaults(loaded.folder), job.options)
     longest = min(defaults.max_length, loaded.context)
     source = Source(loaded, longest, home, ledger)
@@ -266,7 +268,7 @@ def _read(source: Source, job: Job, file_id: str, param: str, defaults: Training
 
 def grader_of(job: Job) -> Grader:
     """Return the grader of a reinforcement job."""
-    # Whether code may be run was decided when the job was created.
+    # Whether code may be run was decided by the server when it started the job.
     return parse_grader(job.options.get("grader"), "method.reinforcement.grader", python=True)
 
 

@@ -41,10 +41,11 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """No answer, and why."""
+    """No answer, and why; ``param`` is the part of the request to mend."""
 
     code: str
     message: str
+    param: str = "messages"
 
 
 Reply = Delta | Done | Failed

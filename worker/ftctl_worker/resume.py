@@ -75,11 +75,13 @@ class State:
         """
         try:
             with safe_open(file, framework="pt") as stored:
-                if not set(self._parameters) <= set(stored.keys()):
+                names = set(stored.keys())
+                if not set(self._parameters) <= names:
                     return Progress()
                 moments = {
                     name: {one: stored.get_tensor(f"{name}/{one}") for one in _MOMENTS}
                     for name in self._parameters
+                    if f"{name}/{_STEP}" in names
                 }
                 progress = Progress(**json.loads(stored.metadata()["progress"]))
                 with torch.no_grad():
@@ -91,26 +93,30 @@ class State:
             return Progress()
 
     def _moments(self, moment: str) -> dict[str, torch.Tensor]:
+        """Return one moment by name; nothing was ever learned where equal rewards teach nothing."""
         states = self._optimizer.state
         if self._flat is None:
-            return {name: states[one][moment] for name, one in self._parameters.items()}
-        whole = states[self._flat.values][moment]
+            known = {name: states.get(one, {}) for name, one in self._parameters.items()}
+            return {name: its[moment] for name, its in known.items() if moment in its}
+        whole = states.get(self._flat.values, {}).get(moment)
+        if whole is None:
+            return {}
         if moment == _STEP:
             return {name: whole.clone() for name in self._parameters}
         return self._flat.by_name(whole, self._parameters)
 
     def _put(self, moments: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
         if self._flat is None:
-            for name, parameter in self._parameters.items():
-                self._optimizer.state[parameter] = {
-                    one: value.to(parameter.device) for one, value in moments[name].items()
-                }
-            return
-        whole = self._flat.values
-        own = {_STEP: next(iter(moments.values()))[_STEP]}
-        for moment in _MOMENTS:
-            if moment != _STEP:
-                own[moment] = torch.empty_like(whole)
-                for name, part in self._flat.by_name(own[moment], self._parameters).items():
-                    part.copy_(moments[name][moment])
-        self._optimizer.state[whole] = own
+            for name, some in moments.items():
+                parameter = self._parameters[name]
+                own = {one: value.to(parameter.device) for one, value in some.items()}
+                self._optimizer.state[parameter] = own
+        elif moments:
+            whole = self._flat.values
+            own = {_STEP: next(iter(moments.values()))[_STEP]}
+            for moment in set(_MOMENTS) - {_STEP}:
+                own[moment] = torch.zeros_like(whole)
+                parts = self._flat.by_name(own[moment], self._parameters)
+                for name, some in moments.items():
+                    parts[name].copy_(some[moment])
+            self._optimizer.state[whole] = own

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ftctl_worker.objective import Passes
     from ftctl_worker.sampling import Sampler
 
-__all__ = ["Prompt", "RewardResult", "Rewards", "advantages"]
+__all__ = ["Prompt", "RewardResult", "Rewards", "advantages", "none_graded"]
 
 _LEAST_DEVIATION = 1e-6
 _EVALUATION_SEED = 20_240_205
@@ -137,9 +137,7 @@ class Rewards:
                 why = error
                 rewards.append(float("nan"))
         if why is not None and all(reward != reward for reward in rewards):  # noqa: PLR0124
-            raise GraderFailedError(
-                f"The grader '{self._grader.name}' graded none of {len(rewards)} answers: {why}"
-            ) from why
+            raise none_graded(self._grader, len(rewards), why) from why
         return rewards
 
     def _descend(self, rows: Sequence[Row], weights: torch.Tensor) -> float:
@@ -155,6 +153,11 @@ class Rewards:
             loss += float(part.detach())
             done += len(likelihoods)
         return loss
+
+
+def none_graded(grader: Grader, answers: int, why: GradingError) -> GraderFailedError:
+    """Return the error of a step whose answers got no reward at all, with the last reason."""
+    return GraderFailedError(f"The grader '{grader.name}' graded none of {answers} answers: {why}")
 
 
 def advantages(rewards: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,8 @@ from ftctl_worker.replies import TokenLogprob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ftctl_worker.constraint import Constraint
+
 __all__ = ["RowState"]
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -24,7 +26,8 @@ class RowState:
 
     ``emit`` gets each piece of text as soon as it is certain, and what is known of its tokens;
     ``is_cancelled`` is asked after every token. ``top_logprobs`` None keeps no log probabilities.
-    ``slot`` names the adapter; ``known`` counts the prompt's tokens that were not computed anew.
+    ``slot`` names the adapter; ``known`` counts the prompt's tokens that were not computed anew;
+    ``constraint`` says which tokens may come next.
     """
 
     ids: list[int]
@@ -40,6 +43,7 @@ class RowState:
     top_logprobs: int | None = None
     slot: str = ""
     known: int = 0
+    constraint: Constraint | None = None
     _logprobs: list[TokenLogprob] = field(default_factory=list)
     _emitted: int = 0
     _generator: torch.Generator | None = None
@@ -67,10 +71,18 @@ class RowState:
             return
         if (cut := _first(text, self.stop)) is not None:
             self._finish("stop", text[:cut])
+        elif self._is_complete(token):
+            self._finish("stop", text)
         elif len(self.new_ids) >= self.max_new:
             self._finish("length", text)
         else:
             self._emit(text[: _certain(text, self.stop)])
+
+    def _is_complete(self, token: int) -> bool:
+        if self.constraint is None:
+            return False
+        self.constraint.accept(token)
+        return self.constraint.is_complete or self.constraint.trouble is not None
 
     def note(
         self, token: int, logits: torch.Tensor, tokenizer: Any, eos_ids: frozenset[int]

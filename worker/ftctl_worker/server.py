@@ -16,6 +16,7 @@ import uvicorn
 from ftctl_worker.api.app import Services, build_app
 from ftctl_worker.api.guard import OpenRequests
 from ftctl_worker.bases import Catalog
+from ftctl_worker.connections import patient
 from ftctl_worker.database import Database
 from ftctl_worker.disk import Disk
 from ftctl_worker.engine import Engine
@@ -25,6 +26,7 @@ from ftctl_worker.filestore import FileStore
 from ftctl_worker.history import History
 from ftctl_worker.home import Home, ServerLock
 from ftctl_worker.jobs import JobStore
+from ftctl_worker.leftovers import Leftovers
 from ftctl_worker.lifetime import ReadyFile, UsageLock
 from ftctl_worker.lookup import Lookup
 from ftctl_worker.repository import Repository
@@ -56,7 +58,7 @@ def serve(settings: Settings) -> None:
     home = Home(settings.home.resolve())
     home.prepare()
     lock = ServerLock(home)
-    database = Database(home.database, shared=settings.ray_address is not None)
+    database = Database(home.database, shared=settings.ray_address is not None, check=True)
     try:
         _empty(home)
         _Server(settings, home, database).run()
@@ -73,8 +75,9 @@ class _Server:
         self._files = FileStore(database, home)
         self._jobs = JobStore(database, most_open=settings.max_queue)
         self._uploads = Uploads(database, home, self._files)
+        self._leftovers = Leftovers(self._jobs, home)
         self._tokens = Tokens(home.tokens, settings.token_hashes)
-        disk = Disk(home.root, settings.disk_floor_bytes)
+        disk = self._disk = Disk(home.root, settings.disk_floor_bytes)
         self._open_requests = OpenRequests()
         catalog = Catalog(
             models_dirs=settings.models_dirs,
@@ -115,6 +118,7 @@ class _Server:
         self._http = uvicorn.Server(
             uvicorn.Config(
                 build_app(services, settings, self._open_requests),
+                http=patient(settings.idle_seconds),
                 lifespan="off",
                 log_level="warning",
                 access_log=False,
@@ -168,8 +172,10 @@ class _Server:
 
     def _purge(self) -> None:
         try:
+            self._disk.keep_reserve()
             self._files.purge_expired()
             self._uploads.purge_expired()
+            self._leftovers.sweep()
         except (OSError, sqlite3.Error):
             _LOG.exception("what has expired could not be removed; it is tried again")
 

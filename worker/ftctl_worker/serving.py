@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from jinja2 import TemplateError
-
 from ftctl_worker import adapters
-from ftctl_worker.decoding import Decoder, Prefix, shared_length
+from ftctl_worker.constraint import Constraints
+from ftctl_worker.decoding import Decoder, Prefix
 from ftctl_worker.errors import AdapterError, ModelError
 from ftctl_worker.kv_cache import attends_to_all
 from ftctl_worker.loading import LoadedBase, load_base, use_threads
-from ftctl_worker.rendering import prompt_text
-from ftctl_worker.replies import Delta, Done, Failed
-from ftctl_worker.row_state import RowState
+from ftctl_worker.replies import Done, Failed
+from ftctl_worker.seats import (
+    READ_OVERHEAD,
+    READ_OVERHEAD_ON_CUDA,
+    Seat,
+    read_together,
+    row_for,
+    writes_calls,
+)
 from ftctl_worker.slots import BASE_ALONE, Slots, can_mix
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
     from ftctl_worker.bases import BaseModel
     from ftctl_worker.engine import Ticket
+    from ftctl_worker.row_state import RowState
     from ftctl_worker.settings import Precision
 
     More = Callable[[int], Sequence[Ticket]]
@@ -34,10 +39,9 @@ __all__ = ["Shelf"]
 
 _MOST_BASES = 2
 _MOST_ADAPTERS = 32
-_LONG_BEGINNING = 64
-_MOST_PROMPT_TOKENS = 16_384
 _MOST_TOKENS = 32_768
-_DEFAULT_NEW_TOKENS = 1024
+# Keys and values of so many tokens are kept for prompts that begin alike, of all adapters together.
+_MOST_REMEMBERED = 8192
 
 
 def _nothing(_: int) -> Sequence[Ticket]:
@@ -53,13 +57,29 @@ class _Served:
 
     base: LoadedBase
     slots: Slots
-    prefixes: dict[str, Prefix] = field(default_factory=dict)
+    prefixes: OrderedDict[str, Prefix] = field(default_factory=OrderedDict)
     whole: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.constraints = Constraints(self.base)
 
     @property
     def can_reuse(self) -> bool:
         """Whether the beginning of a prompt can be kept for the next one."""
         return attends_to_all(self.base.model.config)
+
+    def prefix(self, slot: str) -> Prefix:
+        """Return the last prompt's beginning of an adapter, to be read and renewed."""
+        prefix = self.prefixes.setdefault(slot, Prefix())
+        self.prefixes.move_to_end(slot)
+        return prefix
+
+    def forget_prefixes(self) -> None:
+        """Let go of the beginnings that were used least recently, where there are too many."""
+        tokens = sum(len(one.ids) for one in self.prefixes.values())
+        while len(self.prefixes) > 1 and tokens > _MOST_REMEMBERED:
+            _, gone = self.prefixes.popitem(last=False)
+            tokens -= len(gone.ids)
 
     def load(self, adapter: Path | None) -> str:
         """Load an adapter, and return the name of its slot."""
@@ -119,14 +139,6 @@ class Shelf:
         return self._shelf[key]
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A request that can be answered, and its prompt."""
-
-    ticket: Ticket
-    row: RowState
-
-
 class _Table:
     """The requests that are answered together over one base, and those that wait for a place."""
 
@@ -134,8 +146,9 @@ class _Table:
         base = served.base
         self.queue = deque(tickets)
         self._served = served
-        self._ready: list[_Ready] = []
-        self._calls = "<tool_call>" in str(base.tokenizer.chat_template)
+        self._ready: list[Seat] = []
+        self._calls = writes_calls(base)
+        self._first: tuple[Ticket, RowState | None] | None = None
         self._decoder = Decoder(
             base.model,
             base.tokenizer,
@@ -158,30 +171,38 @@ class _Table:
         return bool(self.queue or self._ready)
 
     def _seat(self) -> None:
-        coming: list[_Ready] = []
+        coming: list[Seat] = []
         self._served.slots.keep_loaded({one.row.slot for one in self._ready})
         while self.queue:
             ticket = self.queue[0]
-            row = None if ticket.cancelled else _row(ticket, self._served.base)
+            row = None if ticket.cancelled else self._row(ticket)
             if row is not None and not self._has_room([*self._ready, *coming], ticket, row):
                 break
             self.queue.popleft()
             if row is not None and self._load(ticket, row):
-                coming.append(_Ready(ticket, row))
+                coming.append(Seat(ticket, row))
         self._ready += coming
-        for group in _groups(coming):
+        overhead = READ_OVERHEAD_ON_CUDA if self._decoder.is_on_cuda else READ_OVERHEAD
+        for group in read_together(coming, overhead):
             # Rows of one adapter beside each other are read without being gathered first.
             rows = sorted((one.row for one in group), key=lambda row: row.slot)
             same = len({row.slot for row in rows}) == 1
             reuse = same and self._served.can_reuse
-            prefix = self._served.prefixes.setdefault(rows[0].slot, Prefix()) if reuse else None
-            self._decoder.join(rows, prefix)
+            self._decoder.join(rows, self._served.prefix(rows[0].slot) if reuse else None)
+        self._served.forget_prefixes()
 
-    def _has_room(self, seated: Sequence[_Ready], ticket: Ticket, row: RowState) -> bool:
+    def _row(self, ticket: Ticket) -> RowState | None:
+        """Return the prompt of the first in the queue, made once however long it waits."""
+        if self._first is None or self._first[0] is not ticket:
+            row = row_for(ticket, self._served.base, self._served.constraints)
+            self._first = ticket, row
+        return self._first[1]
+
+    def _has_room(self, seated: Sequence[Seat], ticket: Ticket, row: RowState) -> bool:
         """Tell whether the table holds one more at its longest, and the adapters of all."""
         if not seated:
             return True
-        longest = max(_extent(one.row) for one in (*seated, _Ready(ticket, row)))
+        longest = max(one.extent for one in (*seated, Seat(ticket, row)))
         adapters_used = {one.ticket.target.adapter for one in seated} | {ticket.target.adapter}
         fits = (len(seated) + 1) * longest <= _MOST_TOKENS
         return fits and len(adapters_used) <= _MOST_ADAPTERS
@@ -197,7 +218,12 @@ class _Table:
     def _dismiss(self) -> None:
         for one in self._ready:
             row = one.row
-            if row.finish_reason is not None:
+            if row.finish_reason is None:
+                continue
+            if row.constraint is not None and row.constraint.trouble is not None:
+                why = f"The form of the answer led nowhere: {row.constraint.trouble}."
+                one.ticket.deliver(Failed("server_error", why))
+            else:
                 counts = len(row.ids), len(row.new_ids), row.known
                 one.ticket.deliver(Done(row.finish_reason, *counts, self._calls))
         self._ready = [one for one in self._ready if one.row.finish_reason is None]
@@ -211,10 +237,6 @@ def _by_weights(tickets: Sequence[Ticket]) -> OrderedDict[_Key, list[Ticket]]:
         whole = None if adapter is None or can_mix(adapter) else adapter
         found.setdefault((ticket.target.base, whole), []).append(ticket)
     return found
-
-
-def _extent(row: RowState) -> int:
-    return len(row.ids) + row.max_new
 
 
 def _refuse(tickets: Sequence[Ticket], error: ModelError) -> None:
@@ -235,70 +257,3 @@ def _identity(adapter: Path) -> str:
     except OSError as error:
         raise AdapterError(f"The adapter in {adapter.name} is gone.") from error
     return f"{adapter}#{found.st_ino}-{found.st_mtime_ns}"
-
-
-def _row(ticket: Ticket, base: LoadedBase) -> RowState | None:
-    """Turn a request into a prompt; None where it was refused."""
-    chat = ticket.chat
-    try:
-        text = prompt_text(base.tokenizer, chat.messages, chat.tools)
-    except (TemplateError, TypeError, ValueError) as error:
-        ticket.deliver(Failed("invalid_messages", f"The model's chat template refused: {error}"))
-        return None
-    ids = base.tokenizer([text], add_special_tokens=False)["input_ids"][0]
-    room = base.context - len(ids)
-    if room < 1 or not ids:
-        ticket.deliver(
-            Failed(
-                "context_length_exceeded",
-                f"This model's maximum context length is {base.context} tokens, but the messages "
-                f"hold {len(ids)}.",
-            )
-        )
-        return None
-    return RowState(
-        ids=ids,
-        max_new=min(room, chat.max_tokens or _DEFAULT_NEW_TOKENS),
-        temperature=chat.temperature,
-        top_p=chat.top_p,
-        seed=secrets.randbits(63) if chat.seed is None else chat.seed,
-        stop=chat.stop,
-        emit=lambda piece, tokens: ticket.deliver(Delta(piece, tokens)),
-        top_logprobs=chat.top_logprobs,
-        is_cancelled=lambda: ticket.cancelled,
-    )
-
-
-def _groups(ready: list[_Ready]) -> list[list[_Ready]]:
-    """Split a batch where its padded prompts would take too much memory at once.
-
-    Requests of one adapter that share a long beginning stay among themselves: it is read once.
-    """
-    groups: list[list[_Ready]] = []
-    for some in _sharing(ready):
-        fresh = True
-        for one in sorted(some, key=lambda each: len(each.row.ids)):
-            size = 0 if fresh else (len(groups[-1]) + 1) * len(one.row.ids)
-            if fresh or size > _MOST_PROMPT_TOKENS:
-                groups.append([one])
-            else:
-                groups[-1].append(one)
-            fresh = False
-    return groups
-
-
-def _sharing(ready: list[_Ready]) -> list[list[_Ready]]:
-    by_slot: dict[str, list[_Ready]] = {}
-    for one in ready:
-        by_slot.setdefault(one.row.slot, []).append(one)
-    if len(by_slot) == 1:
-        return [ready]
-    mixed: list[_Ready] = []
-    alone: list[list[_Ready]] = []
-    for some in by_slot.values():
-        shared = min(shared_length(some[0].row.ids, one.row.ids) for one in some)
-        if len(some) > 1 and shared >= _LONG_BEGINNING:
-            alone.append(some)
-        else:
-            mixed += some
-    return [*alone, mixed] if mixed else alone

@@ -33,6 +33,8 @@ MIB = 1024 * 1024
 # By default a thread that waits for the others burns its core; on a machine that is busy with
 # something else too, the others then wait for that core. Measured on two busy cores: 70 times.
 _FOR_TORCH = {"OMP_WAIT_POLICY": "PASSIVE", "TQDM_DISABLE": "1"}
+# Nothing is told to the Hub that it need not know, nor is it asked to convert pickled weights.
+_FOR_THE_HUB = {"HF_HUB_DISABLE_TELEMETRY": "1", "DISABLE_SAFETENSORS_CONVERSION": "1"}
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY", "CREDENTIAL")
 
 
@@ -54,6 +56,7 @@ class Settings:
     max_upload_bytes: int = 512 * MIB
     max_body_bytes: int = 10 * MIB
     max_queue: int = 1000
+    idle_seconds: float = 60.0
     disk_floor_bytes: int = 64 * MIB
     models_dirs: tuple[Path, ...] = ()
     allow_paths: tuple[Path, ...] = ()
@@ -108,8 +111,8 @@ def process_count(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def prepare_for_torch(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let waiting threads sleep and hide progress bars; comes before the first import of torch."""
-    for name, value in _FOR_TORCH.items():
+    """Let waiting threads sleep, hide progress bars, tell the Hub nothing; comes before torch."""
+    for name, value in {**_FOR_TORCH, **_FOR_THE_HUB}.items():
         environment.setdefault(name, value)
 
 

@@ -40,7 +40,7 @@ class Slots:
         """Put at most ``most`` adapters on ``model``."""
         self._model = model
         self._most = most
-        self._mixture = Mixture()
+        self._mixture = Mixture(next(model.parameters()).device)
         self._layers: dict[str, MixedLinear] = {}
         self._names: OrderedDict[str, None] = OrderedDict()
 

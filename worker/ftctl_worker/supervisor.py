@@ -10,10 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ftctl_worker.disk import EXIT_DISK_FULL, is_full
-from ftctl_worker.errors import ModelError
+from ftctl_worker.errors import BadRequestError, ModelError
 from ftctl_worker.executors.port import Launch
+from ftctl_worker.graders.parsing import parse_grader
 from ftctl_worker.grouping import Grouping
 from ftctl_worker.job import Job, JobError, JobStatus
+from ftctl_worker.leftovers import Leftovers
 from ftctl_worker.postmortem import Deaths, out_of_memory_kills, why_it_died
 from ftctl_worker.settings import child_environment
 from ftctl_worker.validator import Validator
@@ -78,6 +80,7 @@ class Supervisor:
         self._left_running: list[Job] = []
         self._grouping = Grouping(jobs, home, catalog, settings.joint)
         self._deaths = Deaths(home)
+        self._leftovers = Leftovers(jobs, home)
         self._gathers = False
         self._validator = Validator(jobs, home, self._wake.set)
         self._thread = threading.Thread(target=self._mind_trainers, name="supervisor")
@@ -154,8 +157,13 @@ class Supervisor:
     def _start(self, job: Job) -> None:
         try:
             base = self._catalog.resolve(job.model)
+            self._check_grader(job)
         except ModelError as error:
             self._jobs.fail(job.id, JobError(code="model_not_found", message=str(error)))
+            return
+        except BadRequestError as error:
+            code = error.code or "invalid_grader"
+            self._jobs.fail(job.id, JobError(code=code, message=str(error), param=error.param))
             return
         places = self._settings.concurrency - len(self._trainers)
         apart = self._deaths.apart
@@ -172,6 +180,17 @@ class Supervisor:
                 self._refuse(job_id, attempt, error)
         else:
             self._trainers.append(_Trainer(attempts, process, kills_before))
+
+    def _check_grader(self, job: Job) -> None:
+        """Make sure that a job's grader may be run today, whatever was allowed at its creation.
+
+        Raises:
+            BadRequestError: it may not.
+        """
+        if "grader" in job.options:
+            allowed = self._settings.allow_python_graders
+            where = "method.reinforcement.grader"
+            parse_grader(job.options["grader"], where, python=allowed)
 
     def _refuse(self, job_id: str, attempt: int, error: OSError) -> None:
         if is_full(error):
@@ -221,7 +240,7 @@ class Supervisor:
         if job is not None and job.status is JobStatus.RUNNING and job.attempt == attempt:
             return False
         if job is None or job.status.is_final:
-            self._home.job_state(job_id).unlink(missing_ok=True)
+            self._leftovers.clear(job_id)
             self._deaths.forget(job_id)
         if job is not None and job.status is JobStatus.SUCCEEDED:
             self._disk.proved_enough()
@@ -242,7 +261,7 @@ class Supervisor:
             self._jobs.requeue(job_id, attempt, _DIED)
         else:
             self._jobs.fail(job_id, why_it_died(code, job_id), attempt=attempt)
-            self._home.job_state(job_id).unlink(missing_ok=True)
+            self._leftovers.clear(job_id)
             self._deaths.forget(job_id)
 
     def _wait_for_room(self, job_id: str, attempt: int) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftctl_worker.bases import BaseModel
+from ftctl_worker.job import JobStatus
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
     from ftctl_worker.database import Database
@@ -46,27 +49,21 @@ class TunedModels:
 
     def get(self, name: str) -> TunedModel | None:
         """Return a tuned model, or None where there is none."""
-        return next((model for model in self.all() if model.name == name), None)
+        with self._database.read() as connection:
+            row = connection.execute("SELECT * FROM models WHERE name = ?", (name,)).fetchone()
+        return None if row is None else self._of(row)
 
     def all(self) -> list[TunedModel]:
         """Return every tuned model, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT * FROM models ORDER BY seq").fetchall()
-        return [
-            TunedModel(
-                name=row["name"],
-                base=row["base"],
-                folder=self._home.models / row["folder"],
-                created_at=row["created_at"],
-            )
-            for row in rows
-        ]
+        return [self._of(row) for row in rows]
 
     def delete(self, name: str) -> bool:
         """Forget a name, and remove the weights nobody else names; False where there was none."""
         with self._database.write() as connection:
             row = connection.execute(
-                "DELETE FROM models WHERE name = ? RETURNING folder", (name,)
+                "DELETE FROM models WHERE name = ? RETURNING folder, job_id", (name,)
             ).fetchone()
             if row is None:
                 return False
@@ -75,4 +72,23 @@ class TunedModels:
             ).fetchone()
         if shared is None:
             shutil.rmtree(self._home.models / row["folder"], ignore_errors=True)
+        self._tidy(row["job_id"])
         return True
+
+    def _of(self, row: sqlite3.Row) -> TunedModel:
+        return TunedModel(
+            name=row["name"],
+            base=row["base"],
+            folder=self._home.models / row["folder"],
+            created_at=row["created_at"],
+        )
+
+    def _tidy(self, job_id: str) -> None:
+        """Remove the empty folder of a job that makes no more models."""
+        with self._database.read() as connection:
+            (status,) = connection.execute(
+                "SELECT status FROM jobs WHERE id = ?", (job_id,)
+            ).fetchone()
+        if JobStatus(status).is_final:
+            with contextlib.suppress(OSError):  # it holds other models, or is gone
+                (self._home.models / job_id).rmdir()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from ftctl_worker import __version__, disk
 from ftctl_worker.api.adapters import AdapterRoutes
@@ -20,6 +21,7 @@ from ftctl_worker.api.graders import GraderRoutes
 from ftctl_worker.api.guard import Guard, OpenRequests
 from ftctl_worker.api.jobs import JobRoutes
 from ftctl_worker.api.models import ModelRoutes
+from ftctl_worker.api.permissions import PermissionRoutes
 from ftctl_worker.api.status import Counters, StatusRoutes
 from ftctl_worker.api.uploads import UploadRoutes
 from ftctl_worker.errors import ApiError, BadRequestError, MethodNotAllowedError, NotFoundError
@@ -76,10 +78,12 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
             catalog=services.lookup.catalog,
             changed=services.jobs_changed,
             settings=settings,
+            disk=services.disk,
         ).routes(),
+        *PermissionRoutes(services.lookup.tuned).routes(),
         *GraderRoutes(settings).routes(),
         *AdapterRoutes(services.lookup).routes(),
-        *ModelRoutes(services.lookup).routes(),
+        *ModelRoutes(services.lookup, services.disk).routes(),
         *ChatRoutes(services.engine, services.lookup).routes(),
     ]
     app = Starlette(
@@ -95,6 +99,7 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
         ],
         exception_handlers={
             ApiError: _api_error,
+            ClientDisconnect: _gone,
             OSError: _storage_error,
             sqlite3.Error: _storage_error,
             400: _bad_request,
@@ -117,6 +122,11 @@ def _api_error(_request: Request, error: Exception) -> Response:
     return _answer(error)
 
 
+def _gone(_request: Request, _error: Exception) -> Response:
+    # Nobody reads this; it is counted, and a client that hangs up is no error of the server's.
+    return Response(status_code=499)
+
+
 def _bad_request(_request: Request, error: Exception) -> Response:
     return _answer(BadRequestError(str(getattr(error, "detail", error))))
 
@@ -126,12 +136,19 @@ def _not_found(request: Request, _error: Exception) -> Response:
     return _answer(NotFoundError(f"Unknown request URL: {where}", code="unknown_url"))
 
 
-def _method_not_allowed(request: Request, error: Exception) -> Response:
+def _method_not_allowed(request: Request, _error: Exception) -> Response:
     where = f"{request.method} {request.url.path[:200]}"
     return _answer(
         MethodNotAllowedError(f"Not allowed to {where}", code="method_not_supported"),
-        headers=getattr(error, "headers", None),
+        headers={"allow": ", ".join(sorted(_methods_of(request)))},
     )
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Return what every route of this path takes; a route by itself knows only its own."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in fitting for method in route.methods or ()}
 
 
 def _storage_error(request: Request, error: Exception) -> Response:

@@ -47,7 +47,8 @@ class ChatRoutes:
 
     async def create(self, request: Request) -> Response:
         """Answer one conversation."""
-        chat = parse_chat(await read_json(request))
+        # A large schema takes its time.
+        chat = await run_in_threadpool(parse_chat, await read_json(request))
         found = await run_in_threadpool(self._find, chat.model)
         replies: asyncio.Queue[Reply] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -238,8 +239,7 @@ def _usage(done: Done) -> dict[str, Any]:
 def _api_error(failed: Failed) -> ApiError:
     if failed.code == "server_error":
         return EngineFailedError(failed.message, code=failed.code)
-    param = "model" if failed.code == "adapter_not_usable" else "messages"
-    return BadRequestError(failed.message, param=param, code=failed.code)
+    return BadRequestError(failed.message, param=failed.param, code=failed.code)
 
 
 class EngineFailedError(ApiError):

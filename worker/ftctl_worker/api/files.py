@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from ftctl_worker import strictjson
 from ftctl_worker.api import answers
 from ftctl_worker.api.forms import UploadForm, read_upload
 from ftctl_worker.api.requests import known_page, read_limit
@@ -30,6 +31,7 @@ __all__ = ["EXPIRY_SECONDS", "PURPOSES", "FileRoutes", "label_of"]
 PURPOSES = frozenset({"assistants", "batch", "fine-tune", "user_data", "vision"})
 EXPIRY_SECONDS = (3600, 2_592_000)
 _CHUNK = 64 * 1024
+_FIELDS = {"purpose", "expires_after", "expires_after[anchor]", "expires_after[seconds]"}
 
 
 class FileRoutes:
@@ -85,7 +87,7 @@ class FileRoutes:
     def delete(self, request: Request) -> Response:
         """Delete one file."""
         file = self._find(request)
-        self._files.delete(file.id)
+        self._disk.make_room(lambda: self._files.delete(file.id))
         return JSONResponse({"id": file.id, "object": "file", "deleted": True})
 
     def content(self, request: Request) -> Response:
@@ -107,6 +109,7 @@ class FileRoutes:
     def _store(self, form: UploadForm, place: Path) -> StoredFile:
         if form.filename is None:
             raise BadRequestError("You must provide a 'file'.", param="file")
+        _refuse_unknown(form)
         return self._files.add(
             place,
             filename=label_of(form.filename),
@@ -120,6 +123,18 @@ def label_of(filename: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f]", "", filename)[:255] or "upload"
 
 
+def _refuse_unknown(form: UploadForm) -> None:
+    """Refuse a field that nobody reads: misspelt, an expiry would be none, and nobody would know."""
+    for name in form.fields:
+        if name not in _FIELDS:
+            shown = name[:100]
+            raise BadRequestError(
+                f"Unrecognized request argument supplied: {shown}",
+                param=shown,
+                code="unknown_parameter",
+            )
+
+
 def _purpose(form: UploadForm) -> str:
     purpose = form.fields.get("purpose", "")
     if purpose not in PURPOSES:
@@ -130,24 +145,36 @@ def _purpose(form: UploadForm) -> str:
 
 
 def _expiry(form: UploadForm) -> int | None:
-    anchor, seconds = (
-        form.fields.get("expires_after[anchor]"),
-        form.fields.get("expires_after[seconds]"),
-    )
-    if anchor is None and seconds is None:
+    given_in_parts = "expires_after" not in form.fields
+    anchor, seconds = _bracketed(form) if given_in_parts else _as_json(form)
+    if anchor is None and seconds is None and given_in_parts:
         return None
     if anchor != "created_at":
         raise BadRequestError(
             "'expires_after.anchor' must be 'created_at'.", param="expires_after.anchor"
         )
     low, high = EXPIRY_SECONDS
-    given = int(seconds) if seconds and re.fullmatch(r"[0-9]{1,8}", seconds) else 0
+    given = int(str(seconds)) if re.fullmatch(r"[0-9]{1,8}", str(seconds)) else 0
     if not low <= given <= high:
         raise BadRequestError(
             f"'expires_after.seconds' must be an integer from {low} to {high}.",
             param="expires_after.seconds",
         )
     return given
+
+
+def _bracketed(form: UploadForm) -> tuple[object, object]:
+    return form.fields.get("expires_after[anchor]"), form.fields.get("expires_after[seconds]")
+
+
+def _as_json(form: UploadForm) -> tuple[object, object]:
+    """Read the one field that clients send who write an object of a form as JSON."""
+    try:
+        given = strictjson.loads(form.fields["expires_after"])
+    except strictjson.JsonRefusedError:
+        given = None
+    given = given if isinstance(given, dict) else {}
+    return given.get("anchor"), given.get("seconds")
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

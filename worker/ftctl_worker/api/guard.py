@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import threading
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from ftctl_worker.errors import (
     ApiError,
     BadRequestError,
     PayloadTooLargeError,
+    RequestTimeoutError,
     UnauthorizedError,
     UnsupportedMediaError,
 )
@@ -87,10 +90,13 @@ class Guard:
             if message["type"] == "http.response.start":
                 self._counters.count(scope["method"], message["status"])
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                if body.stalled:  # what may still come of it is no new request
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         with self._open:
-            body = _LimitedBody(receive, self._limit(scope["path"]))
+            limit, patience = self._limit(scope["path"]), self._settings.idle_seconds
+            body = _LimitedBody(receive, limit, patience)
             try:
                 headers = dict(scope["headers"])
                 if scope["path"] != "/health":
@@ -126,30 +132,43 @@ class _BodyTooLargeError(Exception):
 class _LimitedBody:
     """Counts what a client sends, and stops reading beyond the limit."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int, patience: float) -> None:
         self._receive = receive
+        self._patience = patience
         self.limit = limit
         self._seen = 0
         self._ended = False
+        self.stalled = False
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        message = await self._next()
         if message["type"] == "http.request":
             self._seen += len(message.get("body", b""))
-            self._ended = not message.get("more_body", False)
             if self._seen > self.limit:
                 raise _BodyTooLargeError
-        else:
-            self._ended = True
         return message
 
     async def drain(self) -> None:
         """Read and drop the rest: a client that is still sending would miss the answer."""
         dropped = 0
-        while not self._ended and dropped < _DRAIN_BYTES:
-            message = await self._receive()
-            dropped += len(message.get("body", b""))
-            self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+        with contextlib.suppress(RequestTimeoutError):
+            while not self._ended and dropped < _DRAIN_BYTES:
+                dropped += len((await self._next()).get("body", b""))
+
+    async def _next(self) -> Message:
+        """Receive a piece; what comes after the end of the body may take any time."""
+        if self._ended:
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), self._patience)
+        except TimeoutError as error:
+            self.stalled = True
+            raise RequestTimeoutError(
+                f"Nothing of the request's body came for {self._patience:g} seconds.",
+                code="request_timeout",
+            ) from error
+        self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
 
 
 async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:

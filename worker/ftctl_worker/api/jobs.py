@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ftctl_worker.bases import Catalog
+    from ftctl_worker.disk import Disk
     from ftctl_worker.filestore import FileStore
     from ftctl_worker.history import History
     from ftctl_worker.job import Job, JobDraft
@@ -53,6 +54,7 @@ class JobRoutes:
         catalog: Catalog,
         changed: Callable[[], None],
         settings: Settings,
+        disk: Disk,
     ) -> None:
         """Serve ``jobs``, and call ``changed`` when the supervisor has something to do."""
         self._jobs = jobs
@@ -61,6 +63,7 @@ class JobRoutes:
         self._catalog = catalog
         self._changed = changed
         self._settings = settings
+        self._disk = disk
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -103,7 +106,7 @@ class JobRoutes:
     def cancel(self, request: Request) -> Response:
         """Cancel one job."""
         job = self._find(request.path_params["job_id"])
-        if not self._jobs.cancel(job.id):
+        if not self._disk.make_room(lambda: self._jobs.cancel(job.id)):
             raise _completed(job)
         self._changed()
         return JSONResponse(answers.job(self._find(job.id)))

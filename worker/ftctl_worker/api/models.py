@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from ftctl_worker.disk import Disk
     from ftctl_worker.lookup import Lookup
+    from ftctl_worker.tuned_models import TunedModel
 
 __all__ = ["ModelRoutes"]
 
@@ -29,9 +31,10 @@ _WHY_KEPT = {
 class ModelRoutes:
     """List base models, tuned models and adapters of the repository, and delete tuned models."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        """Serve what ``lookup`` knows."""
+    def __init__(self, lookup: Lookup, disk: Disk) -> None:
+        """Serve what ``lookup`` knows, whose weights lie on ``disk``."""
         self._lookup = lookup
+        self._disk = disk
 
     def routes(self) -> list[Route]:
         """Return the routes; a model's name may hold slashes."""
@@ -48,6 +51,8 @@ class ModelRoutes:
     def retrieve(self, request: Request) -> Response:
         """Describe one model."""
         name: str = request.path_params["model"]
+        if (tuned := self._lookup.tuned.get(name)) is not None:
+            return JSONResponse(_tuned(tuned))
         for model in self._all():
             if model["id"] == name:
                 return JSONResponse(model)
@@ -56,7 +61,7 @@ class ModelRoutes:
     def delete(self, request: Request) -> Response:
         """Delete a tuned model."""
         name: str = request.path_params["model"]
-        if not self._lookup.tuned.delete(name):
+        if not self._disk.make_room(lambda: self._lookup.tuned.delete(name)):
             for model in self._all():
                 if model["id"] == name:
                     raise BadRequestError(_WHY_KEPT[model["owned_by"]] % name, param="model")
@@ -67,10 +72,14 @@ class ModelRoutes:
         for base in self._lookup.catalog.available():
             yield {**answers.model(base.name, created=0, owner="base"), **facts(base)}
         for model in self._lookup.tuned.all():
-            yield answers.model(model.name, created=model.created_at, owner="ftctl")
+            yield _tuned(model)
         for name, version in self._lookup.versions():
             said = answers.model(name, created=version.created_at, owner="adapters")
             yield {**said, "root": version.name, "parent": version.base}
+
+
+def _tuned(model: TunedModel) -> answers.Answer:
+    return answers.model(model.name, created=model.created_at, owner="ftctl")
 
 
 def _unknown(name: str) -> NotFoundError:

@@ -57,12 +57,20 @@ def read_limit(request: Request, *, default: int, highest: int) -> int:
 
 
 def read_metadata(request: Request) -> MetadataFilter:
-    """Return the filter ``metadata[k]=v``, or ``metadata=null``."""
+    """Return the filter ``metadata[k]=v``, or ``metadata=null``.
+
+    Raises:
+        BadRequestError: it has another form, and would be no filter at all.
+    """
     pairs = {}
     for name, value in request.query_params.multi_items():
         if match := _METADATA.fullmatch(name):
             pairs[match[1]] = value
-    return MetadataFilter(pairs, absent=request.query_params.get("metadata") == "null")
+        elif name == "metadata" and value != "null":
+            raise BadRequestError(
+                "'metadata' filters as metadata[key]=value, or as metadata=null.", param="metadata"
+            )
+    return MetadataFilter(pairs, absent="metadata" in request.query_params)
 
 
 def read_time(request: Request, name: str) -> float | None:

@@ -8,18 +8,23 @@ import json
 import math
 import shutil
 import time
+import zipfile
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
 from ftctl_worker import adapters
 from ftctl_worker.early_stopping import BestEpoch
+from ftctl_worker.errors import JobSupersededError
 from ftctl_worker.resume import Progress
 from ftctl_worker.run import TrainingDivergedError
-from ftctl_worker.settings import process_rank
+from ftctl_worker.settings import process_count, process_rank
 from ftctl_worker.stopping import Alarm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ftctl_worker.home import Home
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from ftctl_worker.ledger import Ledger
     from ftctl_worker.stopping import StopRequest
 
-__all__ = ["Reporter", "last_state", "state_folder"]
+__all__ = ["Reporter", "last_state"]
 
 _KEPT_EPOCHS = 3
 _STORE_SECONDS = 60.0
@@ -62,9 +67,10 @@ class Reporter(TrainerCallback):
         self.best_step: int | None = None
         self.metrics: list[dict[str, float]] = []
         self.stopped = False
+        self.superseded: JobSupersededError | None = None
         self._job = job
         self._ledger = ledger
-        self._folder = state_folder(home, job.id)
+        self._folder = home.trainer_state(job.id)
         self._stop = stop
         self._epochs = epochs
         self._best = BestEpoch(patience, Progress())
@@ -84,10 +90,11 @@ class Reporter(TrainerCallback):
         """Take the metrics of a step, and report the one before."""
         if not logs or "loss" not in logs:
             return
-        self._close(state)
+        self._close(state, control)
         if not math.isfinite(logs["loss"]):
             raise TrainingDivergedError
-        named = {_NAMES[name]: round(float(logs[name]), 6) for name in logs if name in _NAMES}
+        told = {name: value for name, value in logs.items() if value is not None}
+        named = {_NAMES[name]: round(float(told[name]), 6) for name in told if name in _NAMES}
         self._open = {"step": state.global_step, **named}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
@@ -96,6 +103,12 @@ class Reporter(TrainerCallback):
             control.should_training_stop = True
             self.stopped = state.global_step < state.max_steps
         control.should_save = control.should_save or self._stop.is_set or self._alarm.rings()
+        return control
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Evaluate and save nothing at the end of an epoch that was broken off."""
+        if self.stopped and state.global_step % self._steps(state):
+            control.should_evaluate = control.should_save = False
         return control
 
     def on_evaluate(
@@ -111,12 +124,16 @@ class Reporter(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> Any:
         """Offer the model of an epoch that has ended, and keep the history beside the state."""
-        metrics = self._close(state)
-        every = max(1, state.max_steps // self._epochs)
+        metrics = self._close(state, control)
+        every = self._steps(state)
         if metrics is not None and state.global_step % every == 0:
             self._best.see(metrics)
             if self._best.patience or state.global_step > state.max_steps - _KEPT_EPOCHS * every:
-                self._checkpoint(model, metrics, every, several=args.world_size > 1)
+                several = args.world_size > 1
+                self._tell(
+                    control,
+                    lambda: self._checkpoint(model, metrics, every, several=several),
+                )
         if state.is_world_process_zero:
             _write_history(self._folder, self.metrics)
         if self._best.is_long_ago:
@@ -125,8 +142,14 @@ class Reporter(TrainerCallback):
         return control
 
     def finish(self, state: Any, tokens: int) -> None:
-        """End the job well, and drop what was kept to go on."""
-        self._close(state)
+        """End the job well, and drop what was kept to go on.
+
+        Raises:
+            JobSupersededError: the job was cancelled or paused meanwhile.
+        """
+        self._close(state, None)
+        if self.superseded is not None:
+            raise self.superseded
         if self.best_step is not None:
             self._ledger.say(
                 f"Stopping early: the validation loss was lowest at step {self.best_step}"
@@ -156,33 +179,72 @@ class Reporter(TrainerCallback):
         self._ledger.checkpoint(step, metrics)
         self._ledger.prune({*self._best.kept, *(step - n * every for n in range(_KEPT_EPOCHS))})
 
-    def _close(self, state: Any) -> dict[str, float] | None:
+    def _steps(self, state: Any) -> int:
+        """Return how many steps an epoch has."""
+        return max(1, int(state.max_steps) // self._epochs)
+
+    def _tell(self, control: Any, saying: Callable[[], None]) -> None:
+        """Tell the ledger something, as long as the job is ours.
+
+        Where it is not any more, the trainer stores its state and stops: a paused job goes on from
+        there. One of several processes cannot stop alone, so it leaves at once.
+        """
+        if self.superseded is not None:
+            return
+        try:
+            saying()
+        except JobSupersededError as error:
+            if process_count() > 1:
+                raise
+            self.superseded, self.stopped = error, True
+            if control is not None:
+                control.should_training_stop = control.should_save = True
+
+    def _close(self, state: Any, control: Any) -> dict[str, float] | None:
         """Report the step at hand, once; return the last one that was reported."""
         metrics, self._open = self._open, None
         if metrics is None:
             return self.metrics[-1] if self.metrics else None
         self.metrics.append(metrics)
         step = int(metrics["step"])
-        self._ledger.step(
-            metrics,
-            total=state.max_steps,
-            started=self._started,
-            done=max(1, step - self._first),
-            todo=state.max_steps - step,
+        self._tell(
+            control,
+            partial(
+                self._ledger.step,
+                metrics,
+                total=state.max_steps,
+                started=self._started,
+                done=max(1, step - self._first),
+                todo=state.max_steps - step,
+            ),
         )
         return metrics
 
 
-def state_folder(home: Home, job_id: str) -> Path:
-    """Return the folder of what a trainer needs to go on."""
-    return home.job(job_id) / "trainer"
-
-
 def last_state(folder: Path) -> Path | None:
-    """Return the newest state that is whole; its file trainer_state.json is written last."""
-    whole = [file.parent for file in folder.glob("checkpoint-*/trainer_state.json")]
+    """Return the newest state that is whole; its file trainer_state.json is written last.
+
+    A machine that lost its power may have the names of files, but not all of what is in them.
+    """
+    written = [file.parent for file in folder.glob("checkpoint-*/trainer_state.json")]
+    whole = [place for place in written if all(map(_is_whole, place.iterdir()))]
     numbered = {int(place.name.rpartition("-")[2]): place for place in whole}
     return numbered[max(numbered)] if numbered else None
+
+
+def _is_whole(file: Path) -> bool:
+    """Tell whether a file of a stored state was written to its end, as far as its kind shows it."""
+    try:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as stored:
+                return bool(stored.keys())
+        if file.suffix in {".pt", ".pth", ".bin"}:
+            return zipfile.is_zipfile(file)
+        if file.suffix == ".json":
+            json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, SafetensorError, ValueError):
+        return False
+    return True
 
 
 def _write_history(folder: Path, metrics: list[dict[str, float]]) -> None:

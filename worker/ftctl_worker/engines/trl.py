@@ -14,10 +14,11 @@ from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from ftctl_worker import adapters
-from ftctl_worker.engines.reporting import Reporter, last_state, state_folder
+from ftctl_worker.engines.reporting import Reporter, last_state
 from ftctl_worker.graders.grader import GradingError, fields_of
 from ftctl_worker.loading import device
 from ftctl_worker.preparation import grader_of, load, plan_passes, read
+from ftctl_worker.rewards import none_graded
 from ftctl_worker.settings import process_count
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def train_with(
     plan = plan_passes([material], loaded)
     torch.manual_seed(job.seed)
     model = attach(loaded, material.defaults)
-    folder = state_folder(home, job.id)
+    folder = home.trainer_state(job.id)
     reporter = Reporter(
         job, ledger, home, stop, epochs=material.chosen.n_epochs, patience=material.patience
     )
@@ -169,11 +170,15 @@ def _rewards(
 def _reward_function(grader: Grader, items: Sequence[Any]) -> Any:
     def reward(completions: list[str], item_number: list[int], **_: Any) -> list[float | None]:
         found: list[float | None] = []
+        why: GradingError | None = None
         for answer, number in zip(completions, item_number, strict=True):
             try:
                 found.append(grader.grade(fields_of(answer, items[number])).reward)
-            except GradingError:
+            except GradingError as error:
+                why = error
                 found.append(None)
+        if why is not None and not any(reward is not None for reward in found):
+            raise none_graded(grader, len(found), why) from why
         return found
 
     return reward

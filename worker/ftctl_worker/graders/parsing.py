@@ -72,7 +72,7 @@ class _Parser:
                 param=f"{where}.type",
                 code="unsupported_grader",
             )
-        if kind not in kinds or (inside and kind == "multi"):
+        if not isinstance(kind, str) or kind not in kinds or (inside and kind == "multi"):
             known = ", ".join(name for name in kinds if not inside or name != "multi")
             raise BadRequestError(f"'{where}.type' must be one of {known}.", param=f"{where}.type")
         _text(value, "name", where)

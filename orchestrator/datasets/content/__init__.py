@@ -1,0 +1,1 @@
+"""What rows say: duplicates, secrets, personal data, the keys they are compared by."""

@@ -1,0 +1,1 @@
+"""Files as they come and go: bytes, encodings, compression, lines, tables, and mending."""

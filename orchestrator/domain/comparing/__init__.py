@@ -1,0 +1,1 @@
+"""Arms, samples and answers, and the statistics of their paired differences."""

@@ -1,0 +1,1 @@
+"""The checklist: what is asked, what was measured, and the decision that follows."""

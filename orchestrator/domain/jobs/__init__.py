@@ -1,0 +1,1 @@
+"""Jobs and what belongs to them: states and moves, recipe, data, spec, model life cycles, deployments."""

@@ -1,0 +1,1 @@
+"""Prices, costs and budgets, in decimal dollars with their sources and dates."""

@@ -1,0 +1,1 @@
+"""The adapters of many tasks: registered, pushed, verified, served."""

@@ -1,0 +1,1 @@
+"""Arms answer the same samples, answers are graded, differences are measured."""

@@ -1,0 +1,1 @@
+"""From a comparison and a price list to a report with a verdict."""

@@ -1,0 +1,1 @@
+"""Deployments by the hour: made, followed, taken away."""

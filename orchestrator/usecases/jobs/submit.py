@@ -1,0 +1,383 @@
+"""From a file to a job at the provider: at most one billed job per intent.
+
+The order is the promise. The intent is committed with its token before anything is sent;
+`submitting` is committed before the first byte of the one POST; the answer is committed when it
+comes. Whatever dies in between leaves a state from which `sync` finds out what is true.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from orchestrator.domain import failpoints
+from orchestrator.domain.errors import (
+    AnswerIsNo,
+    ConfigurationError,
+    Conflict,
+    FtctlError,
+    OutcomeUnknown,
+    ProviderUnreachable,
+    RemoteNotFound,
+    TryLater,
+    UsageError,
+)
+from orchestrator.domain.ids import new_id, new_token
+from orchestrator.domain.jobs.dataset import Upload
+from orchestrator.domain.jobs.job import Job, JobStatus, RemoteError
+from orchestrator.domain.money.usd import usd_json
+from orchestrator.domain.provider import JobRequest, TokenCarrier
+from orchestrator.usecases.jobs.funding import refuse_dear, spending_of
+from orchestrator.usecases.jobs.polling import minded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from orchestrator.domain.jobs.move import Move
+    from orchestrator.domain.provider import Provider, RemoteFile, RemoteJob
+    from orchestrator.usecases.jobs.intent import Intent
+    from orchestrator.usecases.jobs.ledger import Ledger
+
+GUARD_HOURS = 24
+_PROCESSING_SECONDS = 1800
+_KEY_ATTEMPTS = 3
+_FILE_MARGIN = timedelta(hours=1)
+
+
+def record(
+    intent: Intent,
+    ledger: Ledger,
+    *,
+    again: bool = False,
+    move: Callable[[Job], Move] | None = None,
+) -> Job:
+    """Keep the bytes and commit the intent; nothing has been sent yet.
+
+    Args:
+        intent: what is wanted; its files are valid.
+        ledger: where it is written.
+        again: ask for the same training a second time within a day.
+        move: makes the move that the job is part of; it is committed with the intent.
+
+    Raises:
+        UsageError: the same training was asked for within a day.
+        TooDear, Unpriced, BudgetExceeded: it may cost more than was allowed.
+    """
+    failpoints.reach("submit.begun")
+    refuse_dear(intent, ledger.budgets)
+    if not again:
+        _refuse_twin(intent, ledger)
+    for prepared in (intent.training, intent.validation):
+        if prepared is not None:
+            ledger.datasets.keep(prepared.dataset, prepared.content)
+    failpoints.reach("submit.data_kept")
+    job = _job(intent, ledger.clock.now())
+    spending = spending_of(intent, job.created_at, job.id)
+    ledger.jobs.add(job, spending, ledger.budgets, move(job) if move else None)
+    failpoints.reach("submit.intent_written")
+    return job
+
+
+def advance(job: Job, provider: Provider, ledger: Ledger, *, look: bool = False) -> Job:
+    """Take an unsent job as far as it goes: upload, wait for the files, one POST.
+
+    Args:
+        job: planned, uploading or ready.
+        provider: of its profile.
+        ledger: where every step is written down.
+        look: before the POST, ask the provider for the token: the ledger may be a copy from before
+            the job was sent.
+
+    Returns:
+        The job as it stands: at the provider, rejected, or unknown.
+
+    Raises:
+        TryLater: the provider cannot be asked; the job waits where it is.
+        Conflict: another process took the job further meanwhile.
+    """
+    if provider.account != job.account:
+        raise ConfigurationError(
+            f"Job {job.id} belongs to another account of provider '{job.provider}'.",
+            hint="give the key it was submitted with, or submit it again",
+        )
+    if job.status is JobStatus.PLANNED:
+        job = ledger.jobs.change(job, ledger.clock.now(), "uploading", JobStatus.UPLOADING)
+        failpoints.reach("submit.uploading")
+    if job.status is JobStatus.UPLOADING:
+        job = _upload(job, provider, ledger)
+        failpoints.reach("submit.ready")
+    if job.status is JobStatus.READY:
+        found = _sent_before(job, provider) if look else None
+        job = _send(job, provider, ledger, found)
+    return job
+
+
+def submit(job: Job, provider: Provider, ledger: Ledger) -> Job:
+    """`advance`, for a person who waits: what goes wrong is remembered for the passes of cron."""
+    with minded(provider, ledger):
+        return advance(job, provider, ledger)
+
+
+def accept(job: Job, remote: RemoteJob, at: datetime, ledger: Ledger, reason: str) -> Job:
+    """Write down that `remote` is our job."""
+    return ledger.jobs.change(
+        job,
+        at,
+        reason,
+        remote.status or JobStatus.QUEUED,
+        remote_id=remote.id,
+        remote_status=remote.remote_status,
+        tuned_model=remote.tuned_model,
+        error=remote.error,
+        estimated_finish=remote.estimated_finish,
+        absent_at=None,
+        next_poll_at=None,
+        raw=remote.raw,
+    )
+
+
+def _job(intent: Intent, now: datetime) -> Job:
+    return Job(
+        id=new_id(),
+        token=new_token(),
+        provider=intent.provider,
+        kind=intent.kind,
+        account=intent.account,
+        model=intent.model,
+        method=intent.method,
+        hyperparameters=intent.hyperparameters,
+        options=intent.options,
+        suffix=intent.suffix,
+        seed=intent.seed,
+        training=intent.training.dataset.digest,
+        validation=intent.validation.dataset.digest if intent.validation else None,
+        estimate_usd=usd_json(intent.estimate.likely) if intent.estimate else None,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _refuse_twin(intent: Intent, ledger: Ledger) -> None:
+    since = ledger.clock.now() - timedelta(hours=GUARD_HOURS)
+    for job in ledger.jobs.all(training=intent.training.dataset.digest):
+        if job.created_at < since or job.status in {
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+            JobStatus.REJECTED,
+        }:
+            continue
+        if _same_training(job, intent):
+            raise UsageError(
+                f"The same training was submitted at {job.created_at:%Y-%m-%d %H:%M} UTC as job"
+                f" {job.id} ({job.status}).",
+                hint=f"ftctl status {job.id}, or add --again to pay for it once more",
+            )
+
+
+def _same_training(job: Job, intent: Intent) -> bool:
+    validation = intent.validation.dataset.digest if intent.validation else None
+    mine = (job.account, job.model, job.method, job.hyperparameters, job.training, job.validation)
+    wanted = (
+        intent.account,
+        intent.model,
+        intent.method,
+        intent.hyperparameters,
+        intent.training.dataset.digest,
+        validation,
+    )
+    same_options = (job.options.grader, job.options.own) == (
+        intent.options.grader,
+        intent.options.own,
+    )
+    return mine == wanted and job.seed == intent.seed and same_options
+
+
+def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
+    try:
+        training = _processed(job.data, provider, ledger, _own_name(job, provider))
+        validation = _processed(job.validation, provider, ledger) if job.validation else None
+    except AnswerIsNo as error:
+        return _rejected(job, error, ledger)
+    return ledger.jobs.change(
+        job,
+        ledger.clock.now(),
+        "files are processed",
+        JobStatus.READY,
+        training_file=training.id,
+        validation_file=validation.id if validation else None,
+    )
+
+
+def _own_name(job: Job, provider: Provider) -> str | None:
+    """The training file's name where it must carry the token, so that each job has its own."""
+    carrier = provider.capabilities.token_in
+    return f"ftctl-{job.token}.jsonl" if carrier is TokenCarrier.FILE else None
+
+
+def _processed(
+    digest: str, provider: Provider, ledger: Ledger, own_name: str | None = None
+) -> RemoteFile:
+    """The file at the provider, uploaded at most once, ready to be trained on."""
+    remote = _known(digest, provider, ledger, own_name) or _sent(digest, provider, ledger, own_name)
+    waited = 0.0
+    while not remote.processed:
+        if remote.failed:
+            ledger.datasets.forget_upload(provider.account, remote.id)
+            raise AnswerIsNo(f"The provider could not process the file {remote.id}.")
+        if waited >= _PROCESSING_SECONDS:
+            raise ProviderUnreachable(f"The file {remote.id} is still being processed.")
+        pause = min(5.0, 0.2 + waited / 4)
+        ledger.clock.sleep(pause)
+        waited += pause
+        remote = provider.retrieve_file(remote.id)
+    return remote
+
+
+def _known(
+    digest: str, provider: Provider, ledger: Ledger, own_name: str | None
+) -> RemoteFile | None:
+    upload = None if own_name else ledger.datasets.upload(provider.account, digest)
+    if upload is not None:
+        try:
+            remote = provider.retrieve_file(upload.remote_id)
+        except RemoteNotFound:
+            ledger.datasets.forget_upload(provider.account, upload.remote_id)
+        else:
+            if _lasts(remote, ledger):
+                return remote
+    dataset = ledger.datasets.get(digest)
+    found = provider.find_file(own_name or dataset.upload_name, dataset.bytes)
+    if found is None or not _lasts(found, ledger):
+        return None
+    failpoints.reach("submit.file_found")
+    _remember(digest, found, provider, ledger)
+    return found
+
+
+def _lasts(remote: RemoteFile, ledger: Ledger) -> bool:
+    """Whether a job made from it now would still find it."""
+    ends = remote.expires_at
+    return not remote.failed and (ends is None or ends - ledger.clock.now() > _FILE_MARGIN)
+
+
+def _sent(digest: str, provider: Provider, ledger: Ledger, own_name: str | None) -> RemoteFile:
+    dataset = ledger.datasets.get(digest)
+    ledger.say(f"uploading {dataset.rows} rows, {dataset.bytes:,} bytes to {provider.name}")
+    path, name = ledger.datasets.path(digest), own_name or dataset.upload_name
+    above = provider.capabilities.parts_above
+    if above is not None and dataset.bytes > above:
+        remote = provider.upload(path, name, lambda done, total: _progress(done, total, ledger))
+    else:
+        remote = provider.upload(path, name)
+    failpoints.reach("submit.file_sent")
+    _remember(digest, remote, provider, ledger)
+    failpoints.reach("submit.file_remembered")
+    return remote
+
+
+def _progress(done: int, total: int, ledger: Ledger) -> None:
+    ledger.say(f"uploaded {done:,} of {total:,} bytes ({100 * done // total} %)")
+    failpoints.reach("submit.part_sent")
+
+
+def _remember(digest: str, remote: RemoteFile, provider: Provider, ledger: Ledger) -> None:
+    ledger.datasets.add_upload(
+        Upload(
+            account=provider.account,
+            digest=digest,
+            remote_id=remote.id,
+            status=remote.status,
+            created_at=ledger.clock.now(),
+        )
+    )
+
+
+def _sent_before(job: Job, provider: Provider) -> RemoteJob | None:
+    """The job that carries our token though our ledger says that it was never sent.
+
+    So it is after a backup of the ledger was restored. Where an idempotency key stands for the
+    token, or no list is to be had, nothing is known.
+    """
+    if provider.capabilities.idempotency_key:
+        return None
+    try:
+        found = [each for each in provider.list_jobs(job.token) if each.token == job.token]
+    except AnswerIsNo:
+        return None
+    return found[0] if found else None
+
+
+def _send(job: Job, provider: Provider, ledger: Ledger, found: RemoteJob | None) -> Job:
+    """The one POST. `submitting` is on disk before it, its outcome after it; none if it was found."""
+    # A provider that honours an idempotency key answers a repeated POST with the same job: only
+    # there may an unclear answer be followed by the same question.
+    attempts = _KEY_ATTEMPTS if provider.capabilities.idempotency_key else 1
+    now = ledger.clock.now()
+    job = ledger.jobs.change(
+        job, now, "request is about to leave", JobStatus.SUBMITTING, sent_at=now, absent_at=None
+    )
+    if found is not None:
+        return accept(
+            job, found, now, ledger, "found at the provider, though it was never sent here"
+        )
+    failpoints.reach("submit.submitting")
+    for attempt in range(1, attempts + 1):
+        try:
+            remote = provider.create_job(_request(job))
+        except (TryLater, ConfigurationError) as error:
+            failpoints.reach("submit.not_taken")
+            # No job was made: a better key or a better hour, and the next pass takes it from here.
+            ledger.jobs.change(job, ledger.clock.now(), f"not accepted: {error}", JobStatus.READY)
+            raise
+        except OutcomeUnknown as error:
+            if attempt == attempts:
+                failpoints.reach("submit.unclear")
+                return _unknown(job, error, ledger)
+            ledger.clock.sleep(attempt)
+        except FtctlError as error:
+            failpoints.reach("submit.refused")
+            return _rejected(job, error, ledger)
+        else:
+            failpoints.reach("submit.answered")
+            job = accept(job, remote, ledger.clock.now(), ledger, "the provider took the job")
+            failpoints.reach("submit.accepted")
+            return job
+    raise AssertionError("unreachable")
+
+
+def _request(job: Job) -> JobRequest:
+    if job.training_file is None:
+        raise Conflict(f"Job {job.id} is {job.status} without a training file.")
+    return JobRequest(
+        model=job.model,
+        training_file=job.training_file,
+        validation_file=job.validation_file,
+        token=job.token,
+        method=job.method,
+        hyperparameters=job.hyperparameters,
+        options=job.options,
+        suffix=job.suffix,
+        seed=job.seed,
+    )
+
+
+def _unknown(job: Job, error: FtctlError, ledger: Ledger) -> Job:
+    return ledger.jobs.change(
+        job, ledger.clock.now(), f"no clear answer: {error}", JobStatus.UNKNOWN
+    )
+
+
+def _rejected(job: Job, error: FtctlError, ledger: Ledger) -> Job:
+    return ledger.jobs.change(
+        job,
+        ledger.clock.now(),
+        f"the provider said no: {error}",
+        JobStatus.REJECTED,
+        error=RemoteError(
+            message=error.message,
+            code=getattr(error, "code", None),
+            param=getattr(error, "param", None),
+        ),
+        finished_at=ledger.clock.now(),
+    )

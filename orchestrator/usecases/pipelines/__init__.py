@@ -1,0 +1,1 @@
+"""Spec files: planned, applied, resumed, summed up, exported."""

@@ -1,0 +1,51 @@
+"""Connections that say nothing are closed, so that nobody can hold all of them for nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from typing import Any
+
+__all__ = ["patient"]
+
+
+def patient(seconds: float) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol, which waits ``seconds`` and no longer for the head of a request.
+
+    uvicorn itself bounds only the pause after an answer; a client that connects and sends nothing,
+    or a head without its end, would keep its connection as long as it likes.
+    """
+
+    class Patient(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def _watch(self) -> None:
+            """Count from the first byte of a head, or from the connection, to the end of the head."""
+            if self.conn.their_state is not h11.IDLE:
+                self._forget()
+            elif self._timer is None:
+                self._timer = self.loop.call_later(seconds, self.transport.close)
+
+        def _forget(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    return Patient
