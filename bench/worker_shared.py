@@ -12,19 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-<<<<<<< HEAD
 from ftctl_worker import adapters
-from ftctl_worker.bases import Catalog
+from ftctl_worker.bases import BaseModel, Catalog
 from ftctl_worker.batches import (
     PASS_OVERHEAD,
     PASS_OVERHEAD_ON_CUDA,
     PASS_OVERHEAD_PACKED,
     TOKENS_PER_PASS,
 )
-=======
-from ftctl_worker.bases import BaseModel, Catalog
-from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
->>>>>>> main
 from ftctl_worker.dataset import Example
 from ftctl_worker.hyperparameters import TrainingDefaults
 from ftctl_worker.loading import device, load_base
@@ -36,11 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-<<<<<<< HEAD
-    from ftctl_worker.bases import BaseModel
     from ftctl_worker.llama import Lean
-=======
->>>>>>> main
     from ftctl_worker.loading import LoadedBase
     from ftctl_worker.rendering import Row
 
@@ -129,11 +120,6 @@ def random_weights(name: str, shape: Mapping[str, Any], place: Path) -> Source:
     return Source(name, fresh)
 
 
-<<<<<<< HEAD
-def passes_for(loaded: LoadedBase, stand_in: Lean | None = None) -> Passes:
-    """Return how the worker cuts batches of this model, or of what stands in for its decoder."""
-    overhead = PASS_OVERHEAD_ON_CUDA if CUDA else PASS_OVERHEAD
-=======
 def endless(base: BaseModel, place: Path) -> BaseModel:
     """Return a copy of a model in a folder whose answers end by their length alone.
 
@@ -153,9 +139,9 @@ def endless(base: BaseModel, place: Path) -> BaseModel:
     return BaseModel(name=f"{base.name}, endless", kind="folder", location=str(folder))
 
 
-def passes_for(loaded: LoadedBase) -> Passes:
-    """Return how the worker cuts batches of this model."""
->>>>>>> main
+def passes_for(loaded: LoadedBase, stand_in: Lean | None = None) -> Passes:
+    """Return how the worker cuts batches of this model, or of what stands in for its decoder."""
+    overhead = PASS_OVERHEAD_ON_CUDA if CUDA else PASS_OVERHEAD
     return Passes(
         longest=loaded.context,
         pad_id=loaded.pad_id,

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from ftctl_worker.rendering import Row
 
 __all__ = [
-<<<<<<< HEAD
-    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "PASS_OVERHEAD_PACKED", "TOKENS_PER_PASS", "Batch", "cut", "cut_lengths",
-=======
-    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "TOKENS_PER_PASS", "Batch", "cheapest_cuts", "cut",
->>>>>>> main
+    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "PASS_OVERHEAD_PACKED", "TOKENS_PER_PASS", "Batch",
+    "cheapest_cuts", "cut", "cut_lengths",
     "epoch_order", "in_passes", "pad",
 ]  # fmt: skip
 
@@ -109,12 +106,7 @@ def cut_lengths(
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     padded = [min(_bucket(lengths[at]), longest) for at in order]
     return [
-<<<<<<< HEAD
-        (order[start:end], padded[start]) for start, end in _cheapest_cuts(padded, tokens, overhead)
-=======
-        (by_length[start:end], lengths[start])
-        for start, end in cheapest_cuts(lengths, tokens, overhead)
->>>>>>> main
+        (order[start:end], padded[start]) for start, end in cheapest_cuts(padded, tokens, overhead)
     ]
 
 
