@@ -34,7 +34,7 @@ from worker_chat import chat_memory_table, chat_table
 from worker_serve import serve_table
 from worker_shared import CUDA, SEED, loaded_from, make_rows, random_weights
 from worker_together import together_table
-from worker_training import our_steps, training_table
+from worker_training import our_parts, our_step, training_table
 
 if TYPE_CHECKING:
     from worker_shared import Source
@@ -102,7 +102,9 @@ def memory_table(source: Source, steps: int) -> list[str]:
     lines = [f"Memory of our loop with {source.name}, {steps} steps", f"{'step':>8}{'MiB':>8}"]
     orders = (epoch_order(rows, 16, SEED, epoch) for epoch in range(steps))
     numbers = itertools.islice((some for order in orders for some in order), steps)
-    for step, _ in enumerate(our_steps(loaded, rows, numbers), start=1):
+    objective, optimizer = our_parts(loaded, rows)
+    for step, some in enumerate(numbers, start=1):
+        our_step(objective, optimizer, some)
         if step % max(1, steps // 10) == 0:
             lines.append(f"{step:>8}{(resident_bytes() or 0) / 2**20:>8.0f}")
     return lines

@@ -12,8 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from ftctl_worker import adapters
 from ftctl_worker.bases import BaseModel, Catalog
-from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
+from ftctl_worker.batches import (
+    PASS_OVERHEAD,
+    PASS_OVERHEAD_ON_CUDA,
+    PASS_OVERHEAD_PACKED,
+    TOKENS_PER_PASS,
+)
 from ftctl_worker.dataset import Example
 from ftctl_worker.hyperparameters import TrainingDefaults
 from ftctl_worker.loading import device, load_base
@@ -22,9 +28,10 @@ from ftctl_worker.rendering import render_rows
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from ftctl_worker.llama import Lean
     from ftctl_worker.loading import LoadedBase
     from ftctl_worker.rendering import Row
 
@@ -132,13 +139,14 @@ def endless(base: BaseModel, place: Path) -> BaseModel:
     return BaseModel(name=f"{base.name}, endless", kind="folder", location=str(folder))
 
 
-def passes_for(loaded: LoadedBase) -> Passes:
-    """Return how the worker cuts batches of this model."""
+def passes_for(loaded: LoadedBase, stand_in: Lean | None = None) -> Passes:
+    """Return how the worker cuts batches of this model, or of what stands in for its decoder."""
+    overhead = PASS_OVERHEAD_ON_CUDA if CUDA else PASS_OVERHEAD
     return Passes(
         longest=loaded.context,
         pad_id=loaded.pad_id,
         tokens=TOKENS_PER_PASS,
-        overhead=PASS_OVERHEAD_ON_CUDA if CUDA else PASS_OVERHEAD,
+        overhead=overhead if stand_in is None else PASS_OVERHEAD_PACKED,
     )
 
 
@@ -158,3 +166,23 @@ def make_rows(loaded: LoadedBase, count: int, longest: int) -> list[Row]:
         examples, loaded.tokenizer, max_length=longest, eos_ids=set(loaded.eos_ids)
     )
     return rows
+
+
+class Optimizer:
+    """What every way does with its gradients."""
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        self._parameters = list(parameters)
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=RATE, weight_decay=0.0, fused=True)
+
+    def step(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self._parameters, CLIP, foreach=True)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+
+def trained(model: Any, stand_in: Lean | None, name: str = adapters.ALONE) -> Optimizer:
+    """Return an optimizer of an adapter: of its one tensor, where a stand-in has one."""
+    if stand_in is not None:
+        return Optimizer([stand_in.flats[name].values])
+    return Optimizer(adapters.trainable(model, name).values())

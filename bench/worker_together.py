@@ -7,18 +7,16 @@ and with our loop as it is.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from ftctl_worker import adapters
+from ftctl_worker import adapters, llama
 from ftctl_worker.forward import Forward
 from ftctl_worker.lora import Shares, slim, slim_together
 from ftctl_worker.objective import Answers
 from ftctl_worker.together import Lesson
 from worker_shared import (
-    CLIP,
     DEFAULTS,
-    RATE,
     SEED,
     UNIT,
     Measured,
@@ -26,6 +24,7 @@ from worker_shared import (
     in_turn,
     make_rows,
     passes_for,
+    trained,
 )  # fmt: skip
 from worker_training import hf_trainer
 
@@ -82,14 +81,16 @@ def _one_by_one(source: Source, jobs: Sequence[Sequence[Sequence[Row]]], *, lean
     for number, batches in enumerate(jobs):
         torch.manual_seed(SEED + number)
         model = adapters.attach(source.fresh().model, DEFAULTS)
+        stand_in = llama.lean(model, [adapters.ALONE]) if lean else None
         if lean:
             slim(model)
         model.train()
-        optimizer = _Optimizer(adapters.trainable(model))
-        forward = Forward(model, half=loaded.is_half)
+        optimizer = trained(model, stand_in)
+        forward = Forward(model, half=loaded.is_half, lean=stand_in)
+        passes = passes_for(loaded, stand_in)
         started = clock()
         for rows in batches:
-            result = Answers(rows, forward, passes_for(loaded)).learn(range(len(rows)))
+            result = Answers(rows, forward, passes).learn(range(len(rows)))
             optimizer.step()
             tokens += result.tokens
             losses.append(result.loss)
@@ -119,9 +120,12 @@ def _together(source: Source, jobs: Sequence[Sequence[Sequence[Row]]]) -> Measur
         torch.manual_seed(SEED + number)
         model = adapters.attach(model, DEFAULTS, f"job-{number}")
     slim_together(model, shares)
+    names = [f"job-{number}" for number in range(len(jobs))]
+    stand_in = llama.lean(model, names, shares)
     model.train()
-    optimizers = [_Optimizer(adapters.trainable(model, f"job-{n}")) for n in range(len(jobs))]
-    lesson = Lesson(model, Forward(model, half=loaded.is_half), passes_for(loaded), shares)
+    optimizers = [trained(model, stand_in, name) for name in names]
+    forward = Forward(model, half=loaded.is_half, lean=stand_in)
+    lesson = Lesson(model, forward, passes_for(loaded, stand_in), shares)
     losses: list[list[float]] = [[] for _ in jobs]
     tokens, started = 0, clock()
     for number in range(len(jobs[0])):
@@ -131,16 +135,3 @@ def _together(source: Source, jobs: Sequence[Sequence[Sequence[Row]]]) -> Measur
             own.append(result.loss)
             tokens += result.tokens
     return Measured("", tokens, clock() - started, [loss for own in losses for loss in own])
-
-
-class _Optimizer:
-    """What every way does with its gradients."""
-
-    def __init__(self, parameters: dict[str, Any]) -> None:
-        self._parameters = list(parameters.values())
-        self._optimizer = torch.optim.AdamW(self._parameters, lr=RATE, weight_decay=0.0, fused=True)
-
-    def step(self) -> None:
-        torch.nn.utils.clip_grad_norm_(self._parameters, CLIP, foreach=True)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)

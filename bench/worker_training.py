@@ -6,7 +6,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ftctl_worker import adapters
+from ftctl_worker import adapters, llama
 from ftctl_worker.batches import epoch_order
 from ftctl_worker.forward import Forward
 from ftctl_worker.loading import device
@@ -24,14 +24,15 @@ from worker_shared import (
     in_turn,
     make_rows,
     passes_for,
+    trained,
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from ftctl_worker.loading import LoadedBase
     from ftctl_worker.rendering import Row
-    from worker_shared import Source
+    from worker_shared import Optimizer, Source
 
 
 def training_table(
@@ -85,35 +86,32 @@ def training_table(
     return lines
 
 
-def our_loop(
-    source: Source, rows: Sequence[Row], order: Sequence[Sequence[int]], *, lean: bool = True
-) -> Measured:
-    loaded = source.fresh()
-    losses, tokens, started = [], 0, clock()
-    for result in our_steps(loaded, rows, order, lean=lean):
+def our_loop(source: Source, rows: Sequence[Row], order: Sequence[Sequence[int]]) -> Measured:
+    losses, tokens = [], 0
+    objective, optimizer = our_parts(source.fresh(), rows)
+    started = clock()  # as for the others: the adapter is on, training begins
+    for numbers in order:
+        result = our_step(objective, optimizer, numbers)
         losses.append(result.loss)
         tokens += result.tokens
     return Measured("", tokens, clock() - started, losses)
 
 
-def our_steps(
-    loaded: LoadedBase, rows: Sequence[Row], order: Iterable[Sequence[int]], *, lean: bool = True
-) -> Iterator[StepResult]:
-    """Take a step of our loop for each batch; without ``lean`` through peft's own layers."""
-    torch.manual_seed(SEED)
-    model = adapters.attach(loaded.model, DEFAULTS)
-    if lean:
-        slim(model)
+def our_parts(loaded: LoadedBase, rows: Sequence[Row]) -> tuple[Answers, Optimizer]:
+    """Return what our loop consists of, ready for its first step."""
+    model = _adapted(loaded)
+    stand_in = llama.lean(model, [adapters.ALONE])
+    slim(model)
     model.train()
-    objective = Answers(rows, Forward(model, half=loaded.is_half), passes_for(loaded))
-    parameters = adapters.trainable(model)
-    optimizer = torch.optim.AdamW(parameters.values(), lr=RATE, weight_decay=0.0, fused=True)
-    for numbers in order:
-        result = objective.learn(numbers)
-        torch.nn.utils.clip_grad_norm_(parameters.values(), CLIP, foreach=True)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        yield result
+    forward = Forward(model, half=loaded.is_half, lean=stand_in)
+    return Answers(rows, forward, passes_for(loaded, stand_in)), trained(model, stand_in)
+
+
+def our_step(objective: Answers, optimizer: Optimizer, numbers: Sequence[int]) -> StepResult:
+    """Take a step of our loop."""
+    result = objective.learn(numbers)
+    optimizer.step()
+    return result
 
 
 def hf_trainer(

@@ -197,13 +197,17 @@ def test_a_state_is_kept_also_where_nothing_was_learned_yet(tmp_path: Path, lear
     """Rewards that are all equal give no gradients, and so an optimizer without moments."""
     before, after = ({"w": torch.nn.Parameter(torch.full((2,), value))} for value in (1.0, 0.0))
     optimizers = [torch.optim.AdamW(one.values(), lr=0.1) for one in (before, after)]
+    states = [
+        resume.State(one, optimizer, None)
+        for one, optimizer in zip((before, after), optimizers, strict=True)
+    ]
     if learned:
         before["w"].grad = torch.ones(2)
         optimizers[0].step()
     file = tmp_path / "state.safetensors"
-    resume.store(file, resume.Progress(step=3), before, optimizers[0])
-    assert resume.restore(file, after, optimizers[1]).step == 3
+    states[0].store(file, resume.Progress(step=3))
+    assert states[1].restore(file).step == 3
     assert torch.equal(before["w"], after["w"])
     assert len(optimizers[1].state) == learned
     file.write_bytes(file.read_bytes()[:-3])
-    assert resume.restore(file, after, optimizers[1]).step == 0
+    assert states[1].restore(file).step == 0

@@ -69,7 +69,7 @@ class _Shape:
         if trained is not None:
             return _PROCESS + self.weights + 12 * trained
         adapter = self.layers * rank * (9 * self.hidden + 3 * self.inner)
-        return _PROCESS + self.weights + 16 * adapter
+        return _PROCESS + self.weights + 20 * adapter
 
     def per_token(self, *, checkpointing: bool) -> int:
         """Return the bytes of activations for one token."""

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from ftctl_worker.rendering import Row
 
 __all__ = [
-    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "TOKENS_PER_PASS", "Batch", "cheapest_cuts", "cut",
+    "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "PASS_OVERHEAD_PACKED", "TOKENS_PER_PASS", "Batch",
+    "cheapest_cuts", "cut", "cut_lengths",
     "epoch_order", "in_passes", "pad",
 ]  # fmt: skip
 
 TOKENS_PER_PASS = 16_384
 PASS_OVERHEAD = 96
 PASS_OVERHEAD_ON_CUDA = 4096
+PASS_OVERHEAD_PACKED = 1 << 30  # nothing is filled up, so nothing is won by another pass
 _WINDOW = 16
+_ENDLESS = 1 << 40
 _LENGTHS = [
     *range(16, 128, 16), *range(128, 512, 64), *range(512, 2048, 256), *range(2048, 131073, 1024)
 ]  # fmt: skip
@@ -92,11 +95,18 @@ def cut(
     rows: Sequence[Row], *, longest: int, tokens: int, overhead: int
 ) -> list[tuple[list[int], int]]:
     """Return the numbers of the rows of each pass, and its length; see :func:`in_passes`."""
-    by_length = sorted(range(len(rows)), key=lambda at: len(rows[at].ids), reverse=True)
-    lengths = [min(_bucket(len(rows[at].ids)), longest) for at in by_length]
+    lengths = [len(row.ids) for row in rows]
+    return cut_lengths(lengths, longest=longest, tokens=tokens, overhead=overhead)
+
+
+def cut_lengths(
+    lengths: Sequence[int], *, overhead: int, longest: int = _ENDLESS, tokens: int = _ENDLESS
+) -> list[tuple[list[int], int]]:
+    """Return which lengths are padded to the same one, and to which; see :func:`in_passes`."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    padded = [min(_bucket(lengths[at]), longest) for at in order]
     return [
-        (by_length[start:end], lengths[start])
-        for start, end in cheapest_cuts(lengths, tokens, overhead)
+        (order[start:end], padded[start]) for start, end in cheapest_cuts(padded, tokens, overhead)
     ]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ftctl_worker.batches import Batch
+    from ftctl_worker.llama import Lean
 
 __all__ = ["Forward", "OwnersSums", "Sums"]
 
@@ -49,11 +50,14 @@ class OwnersSums:
 class Forward:
     """Runs a batch and sums its loss, with logits only where a token is learned."""
 
-    def __init__(self, model: Any, *, half: bool, packs: bool = False) -> None:
+    def __init__(
+        self, model: Any, *, half: bool, packs: bool = False, lean: Lean | None = None
+    ) -> None:
         """Work with a ``model``, of peft or plain; ``half`` where its base is in bf16.
 
         With ``packs`` the rows of a batch are read as one, without what fills them up; for
         attention that knows from the positions where a row begins, as that of FlashAttention does.
+        ``lean`` stands in for the decoder of the model.
         """
         self._model = model
         self._causal: Any = _without_adapter(model)
@@ -61,6 +65,7 @@ class Forward:
         self._head = self._causal.get_output_embeddings()
         self._half = half
         self._packs = packs
+        self._lean = lean
         self._device = next(model.parameters()).device
         self._direct = self._head_is_plain()
 
@@ -101,6 +106,8 @@ class Forward:
         """
         if not isinstance(self._model, PeftModel):
             return nullcontext()
+        if self._lean is not None:
+            return self._lean.without_adapters()
         context: AbstractContextManager[None] = self._model.disable_adapter()
         return context
 
@@ -112,6 +119,9 @@ class Forward:
             return self._logits(batch, wanted), targets, wanted
 
     def _logits(self, batch: Batch, wanted: torch.Tensor) -> torch.Tensor:
+        if self._lean is not None:
+            learned: torch.Tensor = self._head(self._lean.states(batch))
+            return learned
         # Padding stands at the end and attention is causal, so no mask is needed.
         if not self._direct:
             every: torch.Tensor = self._causal(input_ids=batch.ids, use_cache=False).logits

@@ -22,7 +22,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MixedLinear", "Mixture", "NotPlainError", "Shares", "slim", "slim_together"]
+__all__ = ["MixedLinear", "Mixture", "NotPlainError", "Shares", "is_plain", "slim", "slim_together"]
 
 
 class NotPlainError(Exception):
@@ -56,7 +56,7 @@ def slim(model: Any) -> int:
     plain = [
         module
         for module in model.modules()
-        if _is_plain(module) and list(module.lora_A) == ["default"]
+        if is_plain(module) and list(module.lora_A) == ["default"]
     ]
     for module in plain:
         module.forward = partial(_slim_forward, module)
@@ -72,13 +72,14 @@ def slim_together(model: Any, shares: Shares) -> None:
     for module in model.modules():
         if not isinstance(module, BaseTunerLayer):
             continue
-        if not _is_plain(module):
+        if not is_plain(module):
             raise NotPlainError(type(module).__name__)
         layer: Any = module
         layer.forward = partial(_forward_together, layer, shares)
 
 
-def _is_plain(module: Any) -> bool:
+def is_plain(module: Any) -> bool:
+    """Tell whether a module is peft's LoRA over a linear layer, and nothing more."""
     return (
         type(module) is PeftLinear
         and type(module.base_layer) is nn.Linear

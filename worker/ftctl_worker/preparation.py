@@ -12,11 +12,17 @@ from transformers.utils.import_utils import is_liger_kernel_available
 
 from ftctl_worker import adapters
 from ftctl_worker.admission import available_bytes, check_weights, plan_memory
-from ftctl_worker.batches import PASS_OVERHEAD, PASS_OVERHEAD_ON_CUDA, TOKENS_PER_PASS
+from ftctl_worker.batches import (
+    PASS_OVERHEAD,
+    PASS_OVERHEAD_ON_CUDA,
+    PASS_OVERHEAD_PACKED,
+    TOKENS_PER_PASS,
+)
 from ftctl_worker.forward import Forward
 from ftctl_worker.full import Whole, unfreeze
 from ftctl_worker.graders.parsing import parse_grader
 from ftctl_worker.hyperparameters import choose, read_defaults, with_options
+from ftctl_worker.llama import lean
 from ftctl_worker.loading import device, load_base
 from ftctl_worker.lora import slim
 from ftctl_worker.objective import Answers, Passes, Preferences
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 
     from ftctl_worker.admission import MemoryPlan
     from ftctl_worker.bases import BaseModel
+    from ftctl_worker.flat import Flat
     from ftctl_worker.graders.grader import Grader
     from ftctl_worker.home import Home
     from ftctl_worker.hyperparameters import Chosen, TrainingDefaults
@@ -50,7 +57,8 @@ _LIGER = {"fused_linear_cross_entropy": False, "cross_entropy": False}
 class Task:
     """Everything that a training loop works with; ``adapter`` is what ``model`` calls the job's.
 
-    ``whole`` where there is no adapter, because every weight is trained.
+    ``whole`` where there is no adapter, because every weight is trained; ``flat`` where all numbers
+    of the adapter are in one tensor.
     """
 
     job: Job
@@ -61,12 +69,17 @@ class Task:
     patience: int
     adapter: str = adapters.ALONE
     whole: Whole | None = None
+    flat: Flat | None = None
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """Return what is trained, by name."""
         if self.whole is not None:
             return self.whole.parameters()
         return adapters.trainable(self.model, self.adapter)
+
+    def leaves(self) -> list[torch.nn.Parameter]:
+        """Return what has gradients: the parameters, or the one tensor that holds them all."""
+        return list(self.parameters().values()) if self.flat is None else [self.flat.values]
 
     def save_checkpoint(self, ledger: Ledger, step: int, metrics: Mapping[str, float]) -> None:
         """Save the adapter of a step, or the whole model, and offer it under its name."""
@@ -119,16 +132,17 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
         loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
     if plan.is_tight:
         ledger.say(plan.describe())
-    passes = passes_of(plan, loaded, material.longest)
     whole = Whole(loaded.model, loaded.tokenizer) if material.is_full else None
     if whole is None:
         torch.manual_seed(job.seed)
         model = adapters.attach(loaded.model, material.defaults)
         slim(model)
+        stand_in = None if plan.checkpointing else lean(model, [adapters.ALONE])
     else:
-        model = loaded.model
+        model, stand_in = loaded.model, None
         ledger.say(f"Training all {unfreeze(model):,} weights")
-    forward = Forward(model, half=loaded.is_half, packs=loaded.can_pack)
+    forward = Forward(model, half=loaded.is_half, packs=loaded.can_pack, lean=stand_in)
+    passes = passes_of(plan, loaded, material.longest, packs=stand_in is not None)
     chosen, held_out = material.chosen, material.held_out
 
     def objective(some: Any) -> Objective:
@@ -152,6 +166,7 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
         held_out=None if held_out is None else objective(held_out),
         patience=material.patience,
         whole=whole,
+        flat=None if stand_in is None else stand_in.flats[adapters.ALONE],
     )
 
 
@@ -234,13 +249,14 @@ def _count(model: Any) -> int:
     return sum(value.numel() for value in model.parameters())
 
 
-def passes_of(plan: MemoryPlan, loaded: LoadedBase, longest: int) -> Passes:
-    """Return how rows become batches under a plan."""
+def passes_of(plan: MemoryPlan, loaded: LoadedBase, longest: int, *, packs: bool) -> Passes:
+    """Return how rows become batches under a plan; ``packs`` where nothing fills them up."""
+    overhead = PASS_OVERHEAD_ON_CUDA if device().type == "cuda" else PASS_OVERHEAD
     return Passes(
         longest=longest,
         pad_id=loaded.pad_id,
         tokens=plan.tokens_per_pass,
-        overhead=PASS_OVERHEAD_ON_CUDA if device().type == "cuda" else PASS_OVERHEAD,
+        overhead=PASS_OVERHEAD_PACKED if packs else overhead,
     )
 
 

@@ -41,11 +41,12 @@ class Run:
         self.task = task
         self.ledger = ledger
         self._state_file = home.job_state(task.job.id)
-        self._parameters = task.parameters()
+        self._leaves = task.leaves()
         self._optimizer = torch.optim.AdamW(
-            self._parameters.values(), lr=chosen.learning_rate, weight_decay=0.0, fused=True
+            self._leaves, lr=chosen.learning_rate, weight_decay=0.0, fused=True
         )
-        self._progress = resume.restore(self._state_file, self._parameters, self._optimizer)
+        self._state = resume.State(task.parameters(), self._optimizer, task.flat)
+        self._progress = self._state.restore(self._state_file)
         if self._progress.step:
             ledger.say(f"Resuming after step {self._progress.step}")
         self._steps_per_epoch = math.ceil(len(task.objective.rows) / chosen.batch_size)
@@ -98,7 +99,7 @@ class Run:
     def store(self) -> None:
         """Keep the last step, so that the job can go on after it."""
         if self._progress.step:
-            resume.store(self._state_file, self._progress, self._parameters, self._optimizer)
+            self._state.store(self._state_file, self._progress)
 
     def succeed(self) -> None:
         """End the job well."""
@@ -113,7 +114,7 @@ class Run:
         return epoch_ends or (interval is not None and self._progress.step % interval == 0)
 
     def _learn(self) -> None:
-        torch.nn.utils.clip_grad_norm_(self._parameters.values(), _CLIP, foreach=True)
+        torch.nn.utils.clip_grad_norm_(self._leaves, _CLIP, foreach=True)
         for group in self._optimizer.param_groups:
             group["lr"] = self.task.chosen.learning_rate * _schedule(
                 self._progress.step, self._total

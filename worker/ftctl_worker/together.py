@@ -19,6 +19,7 @@ from ftctl_worker import adapters
 from ftctl_worker.batches import cut, pad
 from ftctl_worker.errors import JobSupersededError, TrainingDataError
 from ftctl_worker.forward import Forward
+from ftctl_worker.llama import lean
 from ftctl_worker.lora import NotPlainError, Shares, slim_together
 from ftctl_worker.objective import Answers, StepResult
 from ftctl_worker.preparation import Task, load, passes_of, plan_passes, read
@@ -141,7 +142,6 @@ def _prepare(
     plan = plan_passes(list(materials.values()), loaded)
     if plan.checkpointing:
         raise TogetherError("there is not enough memory for all of them")
-    passes = passes_of(plan, loaded, max(one.longest for one in materials.values()))
     model, names = loaded.model, {}
     for number, (member, material) in enumerate(materials.items(), start=1):
         names[member] = f"of-job-{number}"
@@ -152,7 +152,10 @@ def _prepare(
         slim_together(model, shares)
     except NotPlainError as error:
         raise TogetherError(f"{error} is no plain LoRA layer") from error
-    forward = Forward(model, half=loaded.is_half)
+    stand_in = lean(model, list(names.values()), shares)
+    forward = Forward(model, half=loaded.is_half, lean=stand_in)
+    longest = max(one.longest for one in materials.values())
+    passes = passes_of(plan, loaded, longest, packs=stand_in is not None)
     tasks = {}
     for member, material in materials.items():
         name, held_out = names[member], material.held_out
@@ -164,6 +167,7 @@ def _prepare(
             objective=_Own(material.data, forward, passes, shares, name),  # type: ignore[arg-type]
             held_out=None if held_out is None else _Own(held_out, forward, passes, shares, name),  # type: ignore[arg-type]
             patience=material.patience,
+            flat=None if stand_in is None else stand_in.flats[name],
         )
     return Lesson(model, forward, passes, shares), tasks
 
