@@ -155,14 +155,15 @@ class TestMigration:
         assert status(migrating(judging=judging))["ben.judge"] == wanted
 
 
-def test_noise_eats_headroom():
+@pytest.mark.parametrize(("floor", "wanted"), [(0.2, "unknown"), (0.9, "fail")])
+def test_noise_eats_headroom(floor: float, wanted: str):
     noise = Noise(
-        arm="base", again="again:base", n=400, diff=0.0, low=-0.2, high=0.2, discordant=0.1
+        arm="base", again="again:base", n=400, diff=0.0, low=-floor, high=floor, discordant=0.1
     )
     comparison: Comparison = replace(a_comparison(), noise=noise)
     report = a_report(comparison=comparison)
-    assert status(report)["alt.headroom"] == "fail"
-    assert "A/A noise 20.0" in next(
+    assert status(report)["alt.headroom"] == wanted
+    assert f"A/A noise {100 * floor:.1f}" in next(
         f.evidence for f in report.findings if f.criterion.id == "alt.headroom"
     )
 
