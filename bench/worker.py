@@ -27,9 +27,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 warnings.simplefilter("ignore")
 import torch
-from ftctl_worker.bases import Catalog
-from ftctl_worker.batches import epoch_order
 from ftctl_worker.hardware import resident_bytes
+from ftctl_worker.models.bases import Catalog
+from ftctl_worker.training.batches import epoch_order
 from worker_chat import chat_memory_table, chat_table
 from worker_serve import serve_table
 from worker_shared import CUDA, SEED, loaded_from, make_rows, random_weights

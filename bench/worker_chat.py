@@ -8,20 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from ftctl_worker import adapters
-from ftctl_worker.chat_request import ChatRequest
-from ftctl_worker.engine import Target, Ticket
 from ftctl_worker.hardware import resident_bytes
-from ftctl_worker.loading import load_base
-from ftctl_worker.replies import Delta, Done, Reply
-from ftctl_worker.serving import Shelf
+from ftctl_worker.models import adapters
+from ftctl_worker.models.loading import load_base
+from ftctl_worker.serving.chat_request import ChatRequest
+from ftctl_worker.serving.engine import Target, Ticket
+from ftctl_worker.serving.replies import Delta, Done, Reply
+from ftctl_worker.serving.resident import Shelf
 from worker_shared import DEFAULTS, SEED, UNIT, WORDS, Measured, clock, endless, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ftctl_worker.bases import BaseModel
+    from ftctl_worker.models.bases import BaseModel
 
 
 def chat_table(base: BaseModel, place: Path, repeats: int) -> list[str]:

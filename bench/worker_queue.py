@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "worker"))
 
-from ftctl_worker.bases import Catalog
 from ftctl_worker.database import Database
-from ftctl_worker.disk import Disk
 from ftctl_worker.home import Home
 from ftctl_worker.job import JobDraft, JobStatus
-from ftctl_worker.jobs import JobStore
-from ftctl_worker.ledger import Ledger
+from ftctl_worker.models.bases import Catalog
+from ftctl_worker.queue.disk import Disk
+from ftctl_worker.queue.jobs import JobStore
+from ftctl_worker.queue.supervisor import Supervisor
 from ftctl_worker.settings import MIB, Settings
-from ftctl_worker.supervisor import Supervisor
+from ftctl_worker.training.ledger import Ledger
 
 if TYPE_CHECKING:
     from ftctl_worker.executors.port import Launch

@@ -23,7 +23,7 @@ from worker_shared import CUDA, UNIT, WORDS, Measured, endless, in_turn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ftctl_worker.bases import BaseModel
+    from ftctl_worker.models.bases import BaseModel
 
 REQUESTS, TOKENS = 32, 24
 PATIENCE_SECONDS = 180

@@ -12,28 +12,28 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ftctl_worker import adapters
-from ftctl_worker.bases import BaseModel, Catalog
-from ftctl_worker.batches import (
+from ftctl_worker.hyperparameters import TrainingDefaults
+from ftctl_worker.models import adapters
+from ftctl_worker.models.bases import BaseModel, Catalog
+from ftctl_worker.models.loading import device, load_base
+from ftctl_worker.queue.dataset import Example
+from ftctl_worker.training.batches import (
     PASS_OVERHEAD,
     PASS_OVERHEAD_ON_CUDA,
     PASS_OVERHEAD_PACKED,
     TOKENS_PER_PASS,
 )
-from ftctl_worker.dataset import Example
-from ftctl_worker.hyperparameters import TrainingDefaults
-from ftctl_worker.loading import device, load_base
-from ftctl_worker.objective import Passes
-from ftctl_worker.rendering import render_rows
+from ftctl_worker.training.objective import Passes
+from ftctl_worker.training.rendering import render_rows
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from ftctl_worker.llama import Lean
-    from ftctl_worker.loading import LoadedBase
-    from ftctl_worker.rendering import Row
+    from ftctl_worker.models.loading import LoadedBase
+    from ftctl_worker.training.llama import Lean
+    from ftctl_worker.training.rendering import Row
 
 CUDA = torch.cuda.is_available()
 UNIT = "tok/s" if CUDA else "tok/CPU-s"

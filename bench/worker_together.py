@@ -10,11 +10,12 @@ import random
 from typing import TYPE_CHECKING
 
 import torch
-from ftctl_worker import adapters, llama
-from ftctl_worker.forward import Forward
-from ftctl_worker.lora import Shares, slim, slim_together
-from ftctl_worker.objective import Answers
-from ftctl_worker.together import Lesson
+from ftctl_worker.models import adapters
+from ftctl_worker.models.lora import Shares, slim, slim_together
+from ftctl_worker.training import llama
+from ftctl_worker.training.forward import Forward
+from ftctl_worker.training.objective import Answers
+from ftctl_worker.training.together import Lesson
 from worker_shared import (
     DEFAULTS,
     SEED,
@@ -31,7 +32,7 @@ from worker_training import hf_trainer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ftctl_worker.rendering import Row
+    from ftctl_worker.training.rendering import Row
     from worker_shared import Source
 
 _JOBS = 4

@@ -6,12 +6,13 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ftctl_worker import adapters, llama
-from ftctl_worker.batches import epoch_order
-from ftctl_worker.forward import Forward
-from ftctl_worker.loading import device
-from ftctl_worker.lora import slim
-from ftctl_worker.objective import Answers, StepResult
+from ftctl_worker.models import adapters
+from ftctl_worker.models.loading import device
+from ftctl_worker.models.lora import slim
+from ftctl_worker.training import llama
+from ftctl_worker.training.batches import epoch_order
+from ftctl_worker.training.forward import Forward
+from ftctl_worker.training.objective import Answers, StepResult
 from worker_shared import (
     CLIP,
     CUDA,
@@ -30,8 +31,8 @@ from worker_shared import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ftctl_worker.loading import LoadedBase
-    from ftctl_worker.rendering import Row
+    from ftctl_worker.models.loading import LoadedBase
+    from ftctl_worker.training.rendering import Row
     from worker_shared import Optimizer, Source
 
 

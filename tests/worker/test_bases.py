@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ftctl_worker.bases import BaseModel, Catalog
 from ftctl_worker.errors import ModelError
+from ftctl_worker.models.bases import BaseModel, Catalog
 
 from tests.worker import servers
 from tests.worker.servers import Worker

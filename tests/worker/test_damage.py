@@ -9,11 +9,11 @@ from typing import Any
 import openai
 import pytest
 import torch
-from ftctl_worker import resume
 from ftctl_worker.database import Database
 from ftctl_worker.home import Home
 from ftctl_worker.job import JobDraft
-from ftctl_worker.jobs import JobStore
+from ftctl_worker.queue.jobs import JobStore
+from ftctl_worker.training import resume
 
 from tests.worker import servers
 from tests.worker.servers import Worker, colour_rows
@@ -98,7 +98,7 @@ def test_a_clock_that_is_put_back_hides_no_change_and_ends_no_job_before_its_sta
         requested={},
     )  # fmt: skip
     now = 1_800_000_000.0
-    monkeypatch.setattr("ftctl_worker.jobs.time.time", lambda: now)
+    monkeypatch.setattr("ftctl_worker.queue.jobs.time.time", lambda: now)
     first, second = (jobs.create(draft)[0] for _ in range(2))
     assert jobs.accept(first.id)
     assert jobs.start(jobs.oldest(first.status) or first) is None

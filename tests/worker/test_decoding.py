@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from ftctl_worker.bases import BaseModel
-from ftctl_worker.decoding import Decoder, Prefix
-from ftctl_worker.loading import LoadedBase, load_base
-from ftctl_worker.row_state import RowState
+from ftctl_worker.models.bases import BaseModel
+from ftctl_worker.models.loading import LoadedBase, load_base
+from ftctl_worker.serving.decoding import Decoder, Prefix
+from ftctl_worker.serving.row_state import RowState
 from hypothesis import given
 from hypothesis import strategies as st
 

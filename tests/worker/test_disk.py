@@ -13,8 +13,8 @@ from typing import Any
 
 import openai
 import pytest
-from ftctl_worker.disk import Disk, is_full
 from ftctl_worker.errors import DiskFullError
+from ftctl_worker.queue.disk import Disk, is_full
 
 from tests.worker import servers
 from tests.worker.servers import colour_rows, wait_for

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ftctl_worker.bases import BaseModel
-from ftctl_worker.chat_request import ChatRequest
-from ftctl_worker.engine import Engine, Target, Ticket
-from ftctl_worker.replies import Delta, Done, Reply
+from ftctl_worker.models.bases import BaseModel
+from ftctl_worker.serving.chat_request import ChatRequest
+from ftctl_worker.serving.engine import Engine, Target, Ticket
+from ftctl_worker.serving.replies import Delta, Done, Reply
 
 from tests.worker.servers import wait_for
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from ftctl_worker import adapters, cli
-from ftctl_worker.bases import Catalog
+from ftctl_worker import cli
 from ftctl_worker.errors import ModelError
-from ftctl_worker.export import export
-from ftctl_worker.loading import load_base
+from ftctl_worker.models import adapters
+from ftctl_worker.models.bases import Catalog
+from ftctl_worker.models.export import export
+from ftctl_worker.models.loading import load_base
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.worker.test_lora import adapted, fresh

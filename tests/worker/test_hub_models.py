@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from ftctl_worker.bases import BaseModel
 from ftctl_worker.errors import ModelError
-from ftctl_worker.hub_pins import HubPins
+from ftctl_worker.models.bases import BaseModel
+from ftctl_worker.models.hub_pins import HubPins
 
 from tests.providers.hub import TOKEN, LoopbackHub, Repo
 from tests.worker import servers

@@ -13,7 +13,7 @@ import pytest
 from ftctl_worker.database import Database
 from ftctl_worker.home import Home
 from ftctl_worker.job import IdempotencyKey, JobDraft
-from ftctl_worker.jobs import JobStore
+from ftctl_worker.queue.jobs import JobStore
 
 from tests.worker.servers import Worker, colour_rows, wait_for
 
@@ -188,8 +188,8 @@ def test_messages_of_weight_zero_are_not_learned(worker: Worker) -> None:
             {"role": "assistant", "content": "ok", "weight": 1},
         ]
     }
-    from ftctl_worker.dataset import Example
-    from ftctl_worker.rendering import render_rows
+    from ftctl_worker.queue.dataset import Example
+    from ftctl_worker.training.rendering import render_rows
 
     from tests.worker.mini_model import mini_tokenizer
 

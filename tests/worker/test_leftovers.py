@@ -11,9 +11,9 @@ from ftctl_worker.database import Database
 from ftctl_worker.engines.reporting import last_state
 from ftctl_worker.home import Home
 from ftctl_worker.job import JobDraft
-from ftctl_worker.jobs import JobStore
-from ftctl_worker.leftovers import Leftovers
-from ftctl_worker.postmortem import Deaths
+from ftctl_worker.queue.jobs import JobStore
+from ftctl_worker.queue.leftovers import Leftovers
+from ftctl_worker.queue.postmortem import Deaths
 from safetensors.torch import save_file
 
 from tests.worker.servers import Worker, colour_rows, wait_for

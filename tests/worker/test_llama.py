@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from ftctl_worker import adapters
-from ftctl_worker.batches import pad
-from ftctl_worker.forward import Forward
 from ftctl_worker.hyperparameters import TrainingDefaults
-from ftctl_worker.llama import Lean, lean
-from ftctl_worker.lora import Shares, slim_together
-from ftctl_worker.packing import pack
-from ftctl_worker.rendering import Row
-from ftctl_worker.resume import Progress, State
+from ftctl_worker.models import adapters
+from ftctl_worker.models.lora import Shares, slim_together
+from ftctl_worker.training.batches import pad
+from ftctl_worker.training.forward import Forward
+from ftctl_worker.training.llama import Lean, lean
+from ftctl_worker.training.packing import pack
+from ftctl_worker.training.rendering import Row
+from ftctl_worker.training.resume import Progress, State
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import (

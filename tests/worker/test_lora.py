@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from ftctl_worker import adapters
-from ftctl_worker.admission import TooLargeError, check_weights, plan_memory
-from ftctl_worker.batches import in_passes
-from ftctl_worker.forward import Forward, Sums
 from ftctl_worker.hyperparameters import TrainingDefaults
-from ftctl_worker.lora import slim
-from ftctl_worker.rendering import Row
-from ftctl_worker.slots import Slots
-from ftctl_worker.tool_calls import split_calls
+from ftctl_worker.models import adapters
+from ftctl_worker.models.lora import slim
+from ftctl_worker.serving.slots import Slots
+from ftctl_worker.serving.tool_calls import split_calls
+from ftctl_worker.training.admission import TooLargeError, check_weights, plan_memory
+from ftctl_worker.training.batches import in_passes
+from ftctl_worker.training.forward import Forward, Sums
+from ftctl_worker.training.rendering import Row
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 

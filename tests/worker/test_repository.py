@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from ftctl_worker import adapters
+from ftctl_worker.models import adapters
 
 from orchestrator.domain.clock import ManualClock
 from orchestrator.store.adapter_folder import FolderRepo

@@ -104,7 +104,7 @@ def test_trl_learns_from_the_same_rewards(worker: Worker) -> None:
 )
 def test_an_answer_is_judged_against_those_of_its_prompt(rewards: Any, expected: Any) -> None:
     import torch
-    from ftctl_worker.rewards import advantages
+    from ftctl_worker.training.rewards import advantages
 
     assert torch.allclose(advantages(torch.tensor(rewards)), torch.tensor(expected))
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from ftctl_worker import adapters, serving
-from ftctl_worker.bases import BaseModel
-from ftctl_worker.chat_request import parse_chat
-from ftctl_worker.engine import Target, Ticket
 from ftctl_worker.hyperparameters import TrainingDefaults
-from ftctl_worker.loading import load_base
-from ftctl_worker.replies import Delta, Done, Reply
-from ftctl_worker.row_state import RowState
-from ftctl_worker.seats import Seat, read_together
-from ftctl_worker.serving import Shelf
+from ftctl_worker.models import adapters
+from ftctl_worker.models.bases import BaseModel
+from ftctl_worker.models.loading import load_base
+from ftctl_worker.serving import resident as serving
+from ftctl_worker.serving.chat_request import parse_chat
+from ftctl_worker.serving.engine import Target, Ticket
+from ftctl_worker.serving.replies import Delta, Done, Reply
+from ftctl_worker.serving.resident import Shelf
+from ftctl_worker.serving.row_state import RowState
+from ftctl_worker.serving.seats import Seat, read_together
 from hypothesis import given
 from hypothesis import strategies as st
 

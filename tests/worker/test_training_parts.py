@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from ftctl_worker import adapters
-from ftctl_worker.batches import epoch_order, in_passes
-from ftctl_worker.dataset import Example, count_examples
 from ftctl_worker.errors import TrainingDataError
-from ftctl_worker.forward import Forward, Sums
 from ftctl_worker.hyperparameters import TrainingDefaults, choose, read_defaults
-from ftctl_worker.rendering import Row, render_rows
+from ftctl_worker.models import adapters
+from ftctl_worker.queue.dataset import Example, count_examples
+from ftctl_worker.training.batches import epoch_order, in_passes
+from ftctl_worker.training.forward import Forward, Sums
+from ftctl_worker.training.rendering import Row, render_rows
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 

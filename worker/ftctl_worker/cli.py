@@ -12,9 +12,9 @@ from ftctl_worker import __version__
 from ftctl_worker.engine_command import add_engine_command, print_engines
 from ftctl_worker.engines.table import DEFAULT, ENGINES
 from ftctl_worker.errors import ConfigurationError, WorkerError
-from ftctl_worker.export import add_export_command, run_export
 from ftctl_worker.home import Home
-from ftctl_worker.model_facts import add_models_command, print_models
+from ftctl_worker.models.export import add_export_command, run_export
+from ftctl_worker.models.model_facts import add_models_command, print_models
 from ftctl_worker.settings import (
     MIB,
     PRECISIONS,

@@ -15,26 +15,26 @@ import uvicorn
 
 from ftctl_worker.api.app import Services, build_app
 from ftctl_worker.api.guard import OpenRequests
-from ftctl_worker.bases import Catalog
 from ftctl_worker.connections import patient
 from ftctl_worker.database import Database
-from ftctl_worker.disk import Disk
-from ftctl_worker.engine import Engine
 from ftctl_worker.errors import LocalStateError
 from ftctl_worker.executors.opening import open_executor
-from ftctl_worker.filestore import FileStore
-from ftctl_worker.history import History
 from ftctl_worker.home import Home, ServerLock
-from ftctl_worker.jobs import JobStore
-from ftctl_worker.leftovers import Leftovers
 from ftctl_worker.lifetime import ReadyFile, UsageLock
-from ftctl_worker.lookup import Lookup
-from ftctl_worker.repository import Repository
+from ftctl_worker.models.bases import Catalog
+from ftctl_worker.models.repository import Repository
+from ftctl_worker.models.tuned_models import TunedModels
+from ftctl_worker.queue.disk import Disk
+from ftctl_worker.queue.filestore import FileStore
+from ftctl_worker.queue.history import History
+from ftctl_worker.queue.jobs import JobStore
+from ftctl_worker.queue.leftovers import Leftovers
+from ftctl_worker.queue.supervisor import Supervisor
+from ftctl_worker.queue.uploads import Uploads
+from ftctl_worker.serving.engine import Engine
+from ftctl_worker.serving.lookup import Lookup
 from ftctl_worker.settings import prepare_for_torch
-from ftctl_worker.supervisor import Supervisor
 from ftctl_worker.tokens import Tokens
-from ftctl_worker.tuned_models import TunedModels
-from ftctl_worker.uploads import Uploads
 
 if TYPE_CHECKING:
     from ftctl_worker.settings import Settings

@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ftctl_worker.admission import TooLargeError
-from ftctl_worker.bases import BaseModel, Catalog
 from ftctl_worker.database import Database
-from ftctl_worker.disk import EXIT_DISK_FULL, is_full
 from ftctl_worker.engines import table as engines
 from ftctl_worker.errors import (
     GraderFailedError,
@@ -28,14 +25,17 @@ from ftctl_worker.errors import (
 from ftctl_worker.executors.launching import on_cards
 from ftctl_worker.home import Home, TrainerLock
 from ftctl_worker.job import JobError, JobStatus
-from ftctl_worker.jobs import JobStore
-from ftctl_worker.ledger import Ledger, SilentLedger, watch_over
-from ftctl_worker.loading import use_threads
-from ftctl_worker.postmortem import EXIT_ONE_BY_ONE
-from ftctl_worker.run import TrainingDivergedError
+from ftctl_worker.models.bases import BaseModel, Catalog
+from ftctl_worker.models.loading import use_threads
+from ftctl_worker.queue.disk import EXIT_DISK_FULL, is_full
+from ftctl_worker.queue.jobs import JobStore
+from ftctl_worker.queue.postmortem import EXIT_ONE_BY_ONE
 from ftctl_worker.settings import PRECISIONS, process_rank
-from ftctl_worker.stopping import StopRequest
-from ftctl_worker.together import Member, train_together
+from ftctl_worker.training.admission import TooLargeError
+from ftctl_worker.training.ledger import Ledger, SilentLedger, watch_over
+from ftctl_worker.training.run import TrainingDivergedError
+from ftctl_worker.training.stopping import StopRequest
+from ftctl_worker.training.together import Member, train_together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

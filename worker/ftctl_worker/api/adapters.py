@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from ftctl_worker import weights_digest
 from ftctl_worker.errors import BadRequestError, ModelError, NotFoundError
+from ftctl_worker.models import weights_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
 
-    from ftctl_worker.lookup import Found, Lookup
+    from ftctl_worker.serving.lookup import Found, Lookup
 
 __all__ = ["FILES", "AdapterRoutes"]
 

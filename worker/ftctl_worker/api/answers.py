@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ftctl_worker.filestore import StoredFile
-    from ftctl_worker.history import Checkpoint, Event
     from ftctl_worker.job import Job
-    from ftctl_worker.uploads import Upload
+    from ftctl_worker.queue.filestore import StoredFile
+    from ftctl_worker.queue.history import Checkpoint, Event
+    from ftctl_worker.queue.uploads import Upload
 
 __all__ = ["checkpoint", "event", "file", "job", "listing", "model", "upload"]
 

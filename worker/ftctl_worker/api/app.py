@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
-from ftctl_worker import __version__, disk
+from ftctl_worker import __version__
 from ftctl_worker.api.adapters import AdapterRoutes
 from ftctl_worker.api.chat import ChatRoutes
 from ftctl_worker.api.files import FileRoutes
@@ -25,22 +25,23 @@ from ftctl_worker.api.permissions import PermissionRoutes
 from ftctl_worker.api.status import Counters, StatusRoutes
 from ftctl_worker.api.uploads import UploadRoutes
 from ftctl_worker.errors import ApiError, BadRequestError, MethodNotAllowedError, NotFoundError
+from ftctl_worker.queue import disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
 
-    from ftctl_worker.disk import Disk
-    from ftctl_worker.engine import Engine
-    from ftctl_worker.filestore import FileStore
-    from ftctl_worker.history import History
     from ftctl_worker.home import Home
-    from ftctl_worker.jobs import JobStore
-    from ftctl_worker.lookup import Lookup
+    from ftctl_worker.queue.disk import Disk
+    from ftctl_worker.queue.filestore import FileStore
+    from ftctl_worker.queue.history import History
+    from ftctl_worker.queue.jobs import JobStore
+    from ftctl_worker.queue.uploads import Uploads
+    from ftctl_worker.serving.engine import Engine
+    from ftctl_worker.serving.lookup import Lookup
     from ftctl_worker.settings import Settings
     from ftctl_worker.tokens import Tokens
-    from ftctl_worker.uploads import Uploads
 
 __all__ = ["Services", "build_app"]
 

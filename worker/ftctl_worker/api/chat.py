@@ -14,19 +14,19 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ftctl_worker.api.requests import read_json
-from ftctl_worker.chat_request import ChatRequest, parse_chat
 from ftctl_worker.errors import ApiError, BadRequestError, ModelError, NotFoundError
 from ftctl_worker.ids import new_id
-from ftctl_worker.replies import Delta, Done, Failed, Reply, TokenLogprob
-from ftctl_worker.tool_calls import split_calls
+from ftctl_worker.serving.chat_request import ChatRequest, parse_chat
+from ftctl_worker.serving.replies import Delta, Done, Failed, Reply, TokenLogprob
+from ftctl_worker.serving.tool_calls import split_calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from starlette.requests import Request
 
-    from ftctl_worker.engine import Engine, Ticket
-    from ftctl_worker.lookup import Found, Lookup
+    from ftctl_worker.serving.engine import Engine, Ticket
+    from ftctl_worker.serving.lookup import Found, Lookup
 
 __all__ = ["ChatRoutes"]
 

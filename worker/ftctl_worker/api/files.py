@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from ftctl_worker.disk import Disk
-    from ftctl_worker.filestore import FileStore, StoredFile
     from ftctl_worker.home import Home
+    from ftctl_worker.queue.disk import Disk
+    from ftctl_worker.queue.filestore import FileStore, StoredFile
 
 __all__ = ["EXPIRY_SECONDS", "PURPOSES", "FileRoutes", "label_of"]
 

@@ -19,7 +19,7 @@ from ftctl_worker.errors import (
     UnsupportedMediaError,
 )
 from ftctl_worker.ids import new_id
-from ftctl_worker.uploads import PART_BYTES
+from ftctl_worker.queue.uploads import PART_BYTES
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

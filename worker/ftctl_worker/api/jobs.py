@@ -22,19 +22,19 @@ from ftctl_worker.api.requests import (
 from ftctl_worker.engines import table as engines
 from ftctl_worker.errors import BadRequestError, ModelError, NotFoundError
 from ftctl_worker.job import IdempotencyKey, JobStatus
-from ftctl_worker.job_request import parse_job
+from ftctl_worker.queue.job_request import parse_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
 
-    from ftctl_worker.bases import Catalog
-    from ftctl_worker.disk import Disk
-    from ftctl_worker.filestore import FileStore
-    from ftctl_worker.history import History
     from ftctl_worker.job import Job, JobDraft
-    from ftctl_worker.jobs import JobStore
+    from ftctl_worker.models.bases import Catalog
+    from ftctl_worker.queue.disk import Disk
+    from ftctl_worker.queue.filestore import FileStore
+    from ftctl_worker.queue.history import History
+    from ftctl_worker.queue.jobs import JobStore
     from ftctl_worker.settings import Settings
 
 __all__ = ["JobRoutes"]

@@ -9,16 +9,16 @@ from starlette.routing import Route
 
 from ftctl_worker.api import answers
 from ftctl_worker.errors import BadRequestError, NotFoundError
-from ftctl_worker.model_facts import facts
+from ftctl_worker.models.model_facts import facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.requests import Request
 
-    from ftctl_worker.disk import Disk
-    from ftctl_worker.lookup import Lookup
-    from ftctl_worker.tuned_models import TunedModel
+    from ftctl_worker.models.tuned_models import TunedModel
+    from ftctl_worker.queue.disk import Disk
+    from ftctl_worker.serving.lookup import Lookup
 
 __all__ = ["ModelRoutes"]
 

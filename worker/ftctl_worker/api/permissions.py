@@ -19,7 +19,7 @@ from ftctl_worker.errors import BadRequestError, NotFoundError
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from ftctl_worker.tuned_models import TunedModels
+    from ftctl_worker.models.tuned_models import TunedModels
 
 __all__ = ["PermissionRoutes"]
 

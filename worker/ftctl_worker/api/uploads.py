@@ -18,9 +18,9 @@ from ftctl_worker.ids import new_id
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from ftctl_worker.disk import Disk
     from ftctl_worker.home import Home
-    from ftctl_worker.uploads import Uploads
+    from ftctl_worker.queue.disk import Disk
+    from ftctl_worker.queue.uploads import Uploads
 
 __all__ = ["UploadRoutes"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from ftctl_worker.bases import BaseModel
     from ftctl_worker.home import Home
     from ftctl_worker.job import Job
-    from ftctl_worker.ledger import Ledger
-    from ftctl_worker.stopping import StopRequest
+    from ftctl_worker.models.bases import BaseModel
+    from ftctl_worker.training.ledger import Ledger
+    from ftctl_worker.training.stopping import StopRequest
 
 __all__ = ["Train"]
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
-from ftctl_worker import adapters
-from ftctl_worker.early_stopping import BestEpoch
 from ftctl_worker.errors import JobSupersededError
-from ftctl_worker.resume import Progress
-from ftctl_worker.run import TrainingDivergedError
+from ftctl_worker.models import adapters
 from ftctl_worker.settings import process_count, process_rank
-from ftctl_worker.stopping import Alarm
+from ftctl_worker.training.early_stopping import BestEpoch
+from ftctl_worker.training.resume import Progress
+from ftctl_worker.training.run import TrainingDivergedError
+from ftctl_worker.training.stopping import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from ftctl_worker.home import Home
     from ftctl_worker.job import Job
-    from ftctl_worker.ledger import Ledger
-    from ftctl_worker.stopping import StopRequest
+    from ftctl_worker.training.ledger import Ledger
+    from ftctl_worker.training.stopping import StopRequest
 
 __all__ = ["Reporter", "last_state"]
 

@@ -13,27 +13,27 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from ftctl_worker import adapters
 from ftctl_worker.engines.reporting import Reporter, last_state
 from ftctl_worker.graders.grader import GradingError, fields_of
-from ftctl_worker.loading import device
-from ftctl_worker.preparation import grader_of, load, plan_passes, read
-from ftctl_worker.rewards import none_graded
+from ftctl_worker.models import adapters
+from ftctl_worker.models.loading import device
 from ftctl_worker.settings import process_count
+from ftctl_worker.training.preparation import grader_of, load, plan_passes, read
+from ftctl_worker.training.rewards import none_graded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ftctl_worker.bases import BaseModel
     from ftctl_worker.graders.grader import Grader
     from ftctl_worker.home import Home
     from ftctl_worker.hyperparameters import TrainingDefaults
     from ftctl_worker.job import Job
-    from ftctl_worker.ledger import Ledger
-    from ftctl_worker.loading import LoadedBase
-    from ftctl_worker.preparation import Material
-    from ftctl_worker.rendering import Row
-    from ftctl_worker.stopping import StopRequest
+    from ftctl_worker.models.bases import BaseModel
+    from ftctl_worker.models.loading import LoadedBase
+    from ftctl_worker.training.ledger import Ledger
+    from ftctl_worker.training.preparation import Material
+    from ftctl_worker.training.rendering import Row
+    from ftctl_worker.training.stopping import StopRequest
 
     Attach = Callable[[LoadedBase, TrainingDefaults], Any]
 

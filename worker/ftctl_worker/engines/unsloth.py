@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.engines.trl import train_with
 from ftctl_worker.errors import ModelError
-from ftctl_worker.loading import load_base
+from ftctl_worker.models.loading import load_base
 
 if TYPE_CHECKING:
-    from ftctl_worker.bases import BaseModel
     from ftctl_worker.home import Home
     from ftctl_worker.hyperparameters import TrainingDefaults
     from ftctl_worker.job import Job
-    from ftctl_worker.ledger import Ledger
-    from ftctl_worker.loading import LoadedBase
-    from ftctl_worker.stopping import StopRequest
+    from ftctl_worker.models.bases import BaseModel
+    from ftctl_worker.models.loading import LoadedBase
+    from ftctl_worker.training.ledger import Ledger
+    from ftctl_worker.training.stopping import StopRequest
 
 __all__ = ["train"]
 

@@ -1,0 +1,1 @@
+"""Jobs from the request to the end: checked, kept, started, buried; and the files they name."""

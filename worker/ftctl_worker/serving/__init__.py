@@ -1,0 +1,1 @@
+"""Chats answered: one thread, one batch, many adapters."""

@@ -1,0 +1,1 @@
+"""The trainer's process: rows become batches, batches become weights, steps become checkpoints."""

@@ -1,0 +1,213 @@
+"""The parts of a decoder layer like Llama's, forwards and backwards, over packed tokens.
+
+Autograd would take the same steps, but one node, one check and often one copy at a time; with thin
+batches that costs more than the arithmetic. Only LoRA matrices and inputs have gradients here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ftctl_worker.training.flat import Low
+    from ftctl_worker.training.packing import Group
+    from ftctl_worker.training.spread import Parts
+
+__all__ = ["Attention", "Linear", "Norm", "swish", "swish_back", "turn", "turn_back"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Linear layers that read the same input, as one: weight of shape (outputs, inputs)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+
+    def forward(
+        self, x: torch.Tensor, parts: Parts, add: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        """Return the outputs for x (places, inputs), on top of ``add``, and x A' of each part."""
+        offset = self.bias if add is None else add
+        weight = self.weight.t()
+        out = x @ weight if offset is None else torch.addmm(offset, x, weight)
+        if add is not None and self.bias is not None:
+            out += self.bias
+        inners: list[torch.Tensor | None] = []
+        for low, own, outputs in zip(parts.lows, parts.cut(x), parts.cut(out), strict=True):
+            inners.append(None if low is None else _low_forward(low[0], own, outputs))
+        return out, inners
+
+    def backward(
+        self,
+        grad: torch.Tensor,
+        x: torch.Tensor,
+        parts: Parts,
+        inners: Sequence[torch.Tensor | None],
+    ) -> torch.Tensor:
+        """Write the gradients of each part's A and B, and return that of x."""
+        x_grad = grad @ self.weight
+        every = zip(
+            parts.lows, parts.cut(grad), parts.cut(x), parts.cut(x_grad), inners, strict=True
+        )
+        for low, its_grad, own, own_grad, inner in every:
+            if low is not None and inner is not None:
+                inner_grad = _low_backward(*low, its_grad, own, inner)
+                own_grad.addmm_(inner_grad, low[0].a, alpha=low[0].scale)
+        return x_grad
+
+    def end(
+        self,
+        grad: torch.Tensor,
+        x: torch.Tensor,
+        parts: Parts,
+        inners: Sequence[torch.Tensor | None],
+    ) -> None:
+        """Write the gradients of each part's A and B where that of x is of no use."""
+        for low, its_grad, own, inner in zip(
+            parts.lows, parts.cut(grad), parts.cut(x), inners, strict=True
+        ):
+            if low is not None and inner is not None:
+                _low_backward(*low, its_grad, own, inner)
+
+
+def _low_forward(low: Low, x: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """Add to the outputs of a part what its LoRA says, and return x A'."""
+    inner = x @ low.a.t()
+    for up in low.ups:
+        _of(outputs, up.outputs).addmm_(_of(inner, up.ranks), up.b.t(), alpha=low.scale)
+    return inner
+
+
+def _low_backward(
+    low: Low, gradients: Low, grad: torch.Tensor, x: torch.Tensor, inner: torch.Tensor
+) -> torch.Tensor:
+    """Write the gradients of A and B, but for the scale, and return that of x A'."""
+    inner_grad = torch.empty_like(inner)
+    for up, its in zip(low.ups, gradients.ups, strict=True):
+        own = _of(grad, up.outputs)
+        torch.mm(own, up.b, out=_of(inner_grad, up.ranks))
+        torch.mm(own.t(), _of(inner, up.ranks), out=its.b)
+    torch.mm(inner_grad.t(), x, out=gradients.a)
+    return inner_grad
+
+
+def _of(x: torch.Tensor, columns: tuple[int, int] | None) -> torch.Tensor:
+    return x if columns is None else x.narrow(-1, *columns)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A root mean square norm, computed in fp32 whatever the numbers are."""
+
+    weight: torch.Tensor
+    epsilon: float
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x (places, width) at its size, and by what it was multiplied (places, 1)."""
+        wide = x.float()
+        size = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        factor = size.square_().div_(x.shape[-1]).add_(self.epsilon).rsqrt_()
+        return (wide * factor).to(x.dtype).mul_(self.weight), factor
+
+    def backward(
+        self, grad: torch.Tensor, x: torch.Tensor, factor: torch.Tensor, add: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the gradient of x, on top of ``add``; both ``grad`` and ``add`` are used up."""
+        grad.mul_(self.weight)
+        share = (grad * x).sum(-1, keepdim=True, dtype=torch.float32)
+        share.mul_(factor**3).div_(-x.shape[-1])
+        factor, share = factor.to(x.dtype), share.to(x.dtype)
+        return add.addcmul_(grad, factor).addcmul_(x, share)
+
+
+def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Turn heads x (places, heads, 2, half) by the angles of their places, in place.
+
+    ``cos`` and ``sin`` are of shape (places, 1, 2, half), the first half of ``sin`` negated.
+    """
+    other = x.flip(2)
+    x.mul_(cos).addcmul_(other, sin)
+
+
+def turn_back(grad: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Turn a gradient as :func:`turn` would turn it the other way, in place."""
+    other = (grad * sin).flip(2)
+    grad.mul_(cos).add_(other)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Causal attention over groups of padded rows, heads of keys shared by those of queries."""
+
+    heads: int
+    kv_heads: int
+    width: int
+    scale: float
+
+    def forward(self, slots: torch.Tensor, groups: Sequence[Group]) -> tuple[torch.Tensor, Any]:
+        """Return for q, k and v side by side (slots, all their heads) the outputs, and a tape."""
+        outs, tape = [], []
+        for group in groups:
+            q, k, v = self._split(slots[group.start : group.end], group)
+            out, sums = _attend(q, k, v, 0.0, is_causal=True, scale=self.scale)
+            outs.append(_flat(out))
+            tape.append((q, k, v, out, sums))
+        return outs[0] if len(outs) == 1 else torch.cat(outs), tape
+
+    def backward(self, grad: torch.Tensor, tape: Any, groups: Sequence[Group]) -> torch.Tensor:
+        """Return the gradient of the slots."""
+        whole = grad.new_empty(len(grad), (self.heads + 2 * self.kv_heads) * self.width)
+        for group, (q, k, v, out, sums) in zip(groups, tape, strict=True):
+            own = grad[group.start : group.end].view(group.rows, -1, self.heads, self.width)
+            grads = _attend_back(
+                own.transpose(1, 2), q, k, v, out, sums, 0.0, is_causal=True, scale=self.scale
+            )
+            mine = whole[group.start : group.end].view(group.rows, own.shape[1], -1, self.width)
+            mine_of_each = mine.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
+            for one, its in zip(grads, mine_of_each, strict=True):
+                # Heads of keys add up what the heads of queries that share them say.
+                shared = one.transpose(1, 2).unflatten(2, (its.shape[2], -1))
+                if shared.shape[3] > 1:
+                    torch.sum(shared, 3, out=its)
+                else:
+                    its.copy_(shared[:, :, :, 0])
+        return whole
+
+    def _split(self, slots: torch.Tensor, group: Group) -> list[torch.Tensor]:
+        heads = slots.view(group.rows, -1, self.heads + 2 * self.kv_heads, self.width)
+        q, both = heads.split((self.heads, 2 * self.kv_heads), dim=2)
+        times = self.heads // self.kv_heads
+        if times > 1:
+            both = both[:, :, :, None].expand(-1, -1, -1, times, -1).flatten(2, 3)
+        return [one.transpose(1, 2) for one in (q, *both.chunk(2, dim=2))]
+
+
+def _flat(out: torch.Tensor) -> torch.Tensor:
+    return out.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+_attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_attend_back = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+def swish(both: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return for gate and up, side by side, the gate's share and the product."""
+    gate, up = both.chunk(2, dim=-1)
+    share = functional.silu(gate)
+    return share, share * up
+
+
+def swish_back(grad: torch.Tensor, both: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of gate and up, side by side."""
+    gate, up = both.chunk(2, dim=-1)
+    found = torch.empty_like(both)
+    gate_grad, up_grad = found.chunk(2, dim=-1)
+    torch.mul(grad, share, out=up_grad)
+    torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=gate_grad)
+    return found
