@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jsonschema
 import openai
 import pytest
-from ftctl_worker.errors import BadRequestError
+from ftctl_worker.errors import BadRequestError, ModelError
 from ftctl_worker.models.bases import Catalog
 from ftctl_worker.models.loading import LoadedBase
 from ftctl_worker.serving import grammar
@@ -338,7 +338,10 @@ def _metaspace() -> PreTrainedTokenizerFast:
 
 def _smollm2() -> Any:
     pytest.importorskip("gguf")
-    place = Path(Catalog().resolve("smollm2").location)
+    try:
+        place = Path(Catalog().resolve("smollm2").location)
+    except ModelError as missing:
+        pytest.skip(str(missing))
     return AutoTokenizer.from_pretrained(place.parent, gguf_file=place.name)
 
 

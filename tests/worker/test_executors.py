@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,15 @@ def test_without_ray_its_executor_says_what_to_install(monkeypatch: pytest.Monke
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster() -> Iterator[str]:
     """A Ray cluster of one node on loopback."""
     pytest.importorskip("ray", reason="pip install 'ray[default]' to try the executor")
+    # Ray makes sockets in it, whose paths must stay below 108 bytes; pytest's own folder is too deep.
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        yield from _cluster(folder)
+
+
+def _cluster(folder: str) -> Iterator[str]:
     ports = [_free_port() for _ in range(3)]
     ray = [sys.executable, "-m", "ray.scripts.scripts"]
     environment = {**os.environ, "PYTHONPATH": str(servers.WORKER), "RAY_USAGE_STATS_ENABLED": "0"}
@@ -92,7 +99,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             *(*ray, "start", "--head", "--block", "--num-cpus", "2"),
             *("--port", str(ports[0]), "--dashboard-port", str(ports[1])),
             *("--node-ip-address", "127.0.0.1", "--ray-client-server-port", str(ports[2])),
-            *("--temp-dir", str(tmp_path_factory.mktemp("r"))),
+            *("--temp-dir", folder),
         ],
         env=environment,
         stdout=subprocess.DEVNULL,

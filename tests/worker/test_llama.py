@@ -40,12 +40,14 @@ SIZES: dict[str, Any] = {
 ATTENTION = TrainingDefaults(lora_r=2, target_modules=("q_proj", "v_proj", "o_proj"))
 WIDE = TrainingDefaults(lora_r=4)
 EDGE = TrainingDefaults(lora_r=8, target_modules=("k_proj", "up_proj", "down_proj"))
+_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 # Rows of each adapter, by their lengths.
 CASES: list[tuple[list[TrainingDefaults], list[list[int]]]] = [
     ([WIDE], [[9, 3, 17]]),
     ([EDGE], [[40]]),
     ([WIDE, WIDE, WIDE], [[9, 4], [8, 5], [3, 10]]),
     ([WIDE, EDGE, ATTENTION], [[9, 4], [30], [2, 2, 6]]),
+    *(([TrainingDefaults(lora_r=2, target_modules=(one,))], [[5, 3]]) for one in _MODULES),
 ]
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 

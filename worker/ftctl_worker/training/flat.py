@@ -19,14 +19,14 @@ __all__ = ["Flat", "Low", "Plan", "Room", "Up"]
 
 @dataclass(frozen=True)
 class Up:
-    """One LoRA B of shape (outputs, rank), and which columns of a Low's outputs and ranks it has.
+    """One LoRA B of shape (outputs, rank), and which columns of the outputs and ranks it has.
 
-    The columns are (first, count), or None for all of them.
+    The columns are (first, count) among those of all layers with the same input.
     """
 
     b: torch.Tensor
-    outputs: tuple[int, int] | None
-    ranks: tuple[int, int] | None
+    outputs: tuple[int, int]
+    ranks: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,8 @@ class Plan:
 
     def view(self, values: torch.Tensor) -> Low:
         """Return the matrices in ``values`` of shape (numbers,)."""
-        is_only = len(self.ups) == 1
         ups = (
-            Up(
-                _matrix(values, at, shape),
-                None if is_only and outputs[0] == 0 else outputs,
-                None if is_only else ranks,
-            )
-            for at, shape, outputs, ranks in self.ups
+            Up(_matrix(values, at, shape), outputs, ranks) for at, shape, outputs, ranks in self.ups
         )
         return Low(_matrix(values, self.at, self.shape), tuple(ups), self.scale)
 
