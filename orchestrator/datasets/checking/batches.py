@@ -8,7 +8,7 @@ at closely, so being too careful costs time and never a finding.
 from __future__ import annotations
 
 import functools
-from itertools import chain, compress
+from itertools import chain, compress, filterfalse
 from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any
 
@@ -118,25 +118,15 @@ def bytes_around(turns: Sequence[Sequence[Message]], measure: Measure) -> int:
         measure: tells it of one row with such roles.
     """
     known = _measured.setdefault(measure, {})
-    types, size = list(map(type, chain.from_iterable(turns))), len(turns[0])
-    if types == types[:size] * len(turns) and set(map(len, turns)) == {size}:
-        return len(turns) * _known(known, tuple(types[:size]), measure)
-    total = 0
-    for messages in turns:
-        around = _known(known, tuple(map(type, messages)), measure)
-        if not around:
-            return 0
-        total += around
-    return total
-
-
-def _known(known: dict[tuple[type, ...], int], roles: tuple[type, ...], measure: Measure) -> int:
-    around = known.get(roles)
-    if around is None:
+    rows = [tuple(map(type, messages)) for messages in turns]
+    try:
+        around = [known[roles] for roles in rows]
+    except KeyError:
         if len(known) > _MOST_REMEMBERED:
             known.clear()
-        around = known[roles] = measure(roles)
-    return around
+        known.update({roles: measure(roles) for roles in set(rows)})
+        around = [known[roles] for roles in rows]
+    return 0 if 0 in around else sum(around)
 
 
 _measured: dict[object, dict[tuple[type, ...], int]] = {}
@@ -206,9 +196,9 @@ def _texts(messages: Iterable[Message | Answer]) -> list[str] | None:
     except TypeError:  # Parts, or no content at all.
         return None
     _encode_into(texts, _texts_buffer)
-    if _texts_buffer.isascii() or max(texts) < "\x7f" or all(map(str.strip, texts)):
-        return texts
-    return None
+    # What is blank and starts with no ASCII character has none that is not blank.
+    is_said = _texts_buffer.isascii() or all(map(str.strip, filterfalse(str.isascii, texts)))
+    return texts if is_said else None
 
 
 def _holds_nothing_else(values: Sequence[object], around: int) -> bool:
@@ -247,7 +237,7 @@ def _are_escapes(
 
 def escapes(texts: Sequence[str]) -> int:
     """How many more bytes characters beyond ASCII take as escapes than as UTF-8."""
-    beyond = b"".join([text.encode() for text in texts if not text.isascii()])
+    beyond = "".join(filterfalse(str.isascii, texts)).encode()
     firsts = beyond.translate(None, _NO_FIRST_BYTE)
     of_four = len(firsts.translate(None, _FIRST_OF_TWO_OR_THREE))
     of_two = len(firsts.translate(None, _FIRST_OF_THREE_OR_FOUR))

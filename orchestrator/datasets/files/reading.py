@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: The longest line that is read, in bytes. No target trains on a fraction of it.
 LONGEST_LINE = 32 << 20
 # Small enough that what is made of a block stays in the cache of a core.
-_BUFFER, _BLOCK = 1 << 20, 1 << 16
+_BUFFER, _BLOCK = 1 << 20, 1 << 17
 
 
 class BrokenZstd(Exception):
