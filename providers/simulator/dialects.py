@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.domain.errors import UsageError
+from orchestrator.domain.jobs.job import WORKER_OPTIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +82,6 @@ class SimulatedDialect:
         return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-_OF_OUR_WORKER = frozenset({
-    "engine", "tuning", "lora", "learning_rate", "early_stopping_patience",
-    "gradient_checkpointing", "max_completion_tokens", "gpus", "shard",
-})  # fmt: skip
 _AZURE = SimulatedDialect(
     name="azure",
     prefix="/openai/v1",
@@ -122,7 +119,7 @@ _DIALECTS = {
         metadata_filter=True,
         idempotency_key=True,
         methods=("supervised", "dpo", "reinforcement"),
-        own_options=_OF_OUR_WORKER,
+        own_options=frozenset({*WORKER_OPTIONS, "lora"}),
     ),
 }
 

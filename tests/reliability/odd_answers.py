@@ -23,14 +23,10 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import providers
 from orchestrator import cli, wiring
 from orchestrator.cli.errors import explain
 from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.jobs.job import JobStatus
-from orchestrator.domain.profile import Profile
-from orchestrator.domain.provider import Provider
-from providers.retry import Retry
 from tests.reliability import mangler, planted, trials, world
 from tests.reliability.torture import machine, told
 
@@ -190,7 +186,7 @@ CHAT = "chat"
 def _ran(ours: world.Installation, command: list[str]) -> tuple[int, str]:
     said = io.StringIO()
     app = ours.app()
-    app.build_provider = _at_once
+    app.build_provider = world.at_once
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         if command == [CHAT]:
             exit_code = _chatted(app)
@@ -198,14 +194,6 @@ def _ran(ours: world.Installation, command: list[str]) -> tuple[int, str]:
             exit_code = cli.run(command, obj=app)
     app.close()
     return exit_code, said.getvalue()
-
-
-def _at_once(profile: Profile) -> Provider:
-    """The provider, which tries again without waiting."""
-    provider: Any = providers.build(profile)
-    provider._retry = Retry(sleep=lambda _: None)
-    made: Provider = provider
-    return made
 
 
 def _chatted(app: wiring.App) -> int:

@@ -31,13 +31,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import providers
 from orchestrator import cli, wiring
 from orchestrator.domain import failpoints
 from orchestrator.domain.jobs.job import JobStatus
-from orchestrator.domain.profile import Profile
-from orchestrator.domain.provider import Provider
-from providers.retry import Retry
 from tests.factories import chat_file
 from tests.reliability import trials, world
 from tests.reliability.torture import machine, told
@@ -64,7 +60,7 @@ class Installation(world.Installation):
     def app(self, failpoint: str | None = None) -> wiring.App:
         self.environment["KEY"] = self.key
         made = super().app(failpoint)
-        made.build_provider = _at_once
+        made.build_provider = world.at_once
         return made
 
 
@@ -408,13 +404,6 @@ def small_disk(megabytes: int) -> Iterator[tuple[Path, bool]]:
         if mounted:
             subprocess.run(["umount", str(folder)], check=False)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _at_once(profile: Profile) -> Provider:
-    provider: Any = providers.build(profile)
-    provider._retry = Retry(sleep=lambda _: None)
-    made: Provider = provider
-    return made
 
 
 def _options() -> argparse.Namespace:

@@ -23,8 +23,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import providers
 from orchestrator import cli, config, wiring
 from orchestrator.domain.clock import ManualClock
+from orchestrator.domain.profile import Profile
+from orchestrator.domain.provider import Provider
+from providers.retry import Retry
 from providers.simulator import Simulator
 from tests.factories import chat_file
 
@@ -206,3 +210,11 @@ def is_sound(database: Path) -> bool:
     except (module.DatabaseError, sqlite3.DatabaseError):
         return False
     return verdict == "ok" and not orphans
+
+
+def at_once(profile: Profile) -> Provider:
+    """The provider, which tries again without waiting."""
+    provider: Any = providers.build(profile)
+    provider._retry = Retry(sleep=lambda _: None)
+    made: Provider = provider
+    return made

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.jobs.dataset import Split
-from orchestrator.domain.jobs.job import Hyperparameters
+from orchestrator.domain.jobs.job import WORKER_OPTIONS, Hyperparameters
 from orchestrator.specs.checking import spec_schema
 from orchestrator.specs.document import Mistake, SpecInvalid
 from orchestrator.specs.other_sources import read_json
@@ -178,6 +178,7 @@ def test_the_schema_knows_every_key_there_is():
     rules = spec_schema()
     knobs = set(rules["$defs"]["hyperparameters"]["properties"])
     assert knobs == {field.name for field in dataclasses.fields(Hyperparameters)}
+    assert set(rules["$defs"]["worker"]["properties"]) == set(WORKER_OPTIONS)
     assert set(rules["$defs"]["point"]["properties"]) == {*knobs, "lora", "worker"}
     assert set(rules["$defs"]["sweep"]["properties"]["grid"]["properties"]) == {
         *knobs,

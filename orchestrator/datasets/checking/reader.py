@@ -96,19 +96,20 @@ class RowReader:
             lines: the same, without them.
         """
         rows = self._decode_all(block, lines)
-        if self._have_no_tools(rows):
+        plain = self._without_tools(rows)
+        if all(plain):
             return self._plain(rows, lines)
-        plain = list(map(_has_no_tools, rows))
         sifted = iter(self._plain(list(compress(rows, plain)), list(compress(lines, plain))))
         return [
             next(sifted) if is_plain else self._with_tools(row, line)
             for row, line, is_plain in zip(rows, lines, plain, strict=True)
         ]
 
-    def _have_no_tools(self, rows: Sequence[Any]) -> bool:
+    def _without_tools(self, rows: Sequence[Any]) -> list[bool]:
+        """Of each row, whether it surely has none."""
         if self._method is Method.SUPERVISED and None not in rows:
-            return list(map(_tools, rows)).count(UNSET) == len(rows)
-        return all(map(_has_no_tools, rows))
+            return [tools is UNSET for tools in map(_tools, rows)]
+        return list(map(_has_no_tools, rows))
 
     def accept(self, line: bytes) -> Row | None:
         """The row of a line that surely has no flaw; None says nothing about it.

@@ -153,6 +153,13 @@ class Wandb:
         return {"type": "wandb", "wandb": told}
 
 
+#: What only a worker of ours takes beside the shape of the adapter, in the words of its API.
+WORKER_OPTIONS = (
+    "engine", "tuning", "learning_rate", "early_stopping_patience", "gradient_checkpointing",
+    "max_completion_tokens", "gpus", "shard",
+)  # fmt: skip
+
+
 def knobs(chosen: Mapping[str, Any]) -> list[str]:
     """What was chosen, as `name=value`; the keys of a table within stand for themselves."""
     told: list[str] = []

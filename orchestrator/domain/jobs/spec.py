@@ -69,6 +69,12 @@ def own_options(before: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str
     return {**own, "lora": lora} if lora else own
 
 
+def own_tables(own: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tables `lora` and `worker` that `own_options` was made from."""
+    others = {name: value for name, value in own.items() if name != "lora"}
+    return {"lora": dict(own.get("lora", {})), "worker": others}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """One task: its data, its training, and how the result is measured.

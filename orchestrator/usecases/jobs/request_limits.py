@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.errors import UsageError
+from orchestrator.domain.jobs.job import WORKER_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,20 +39,7 @@ FLAGS: Mapping[str, str] = {
     "integrations": "--wandb",
     "trainingType": "--training-type",
     "lora": "--lora",
-    **dict.fromkeys(
-        (
-            "engine",
-            "tuning",
-            "learning_rate",
-            "early_stopping_patience",
-            "gpus",
-            "shard",
-            "gradient_checkpointing",
-            "max_completion_tokens",
-            "worker",
-        ),
-        "--worker",
-    ),
+    **dict.fromkeys((*WORKER_OPTIONS, "worker"), "--worker"),
 }
 OUR_PAIRS = 1
 

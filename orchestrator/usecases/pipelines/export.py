@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.checking.preparation import normalised_digest
 from orchestrator.domain.jobs.job import Method
+from orchestrator.domain.jobs.spec import own_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +41,7 @@ def spec_of(job: Job, datasets: DatasetStore, reward: Path | None = None) -> dic
         "seed": job.seed,
         "data": data,
         "hyperparameters": job.hyperparameters.as_wire(),
-        "lora": options.own.get("lora"),
-        "worker": {name: value for name, value in options.own.items() if name != "lora"},
+        **own_tables(options.own),
         "reward": str(reward) if reward else None,
         "metadata": metadata,
         "wandb": wandb,

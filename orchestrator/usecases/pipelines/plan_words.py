@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.jobs.job import knobs
 from orchestrator.domain.jobs.pipeline import StepState
+from orchestrator.domain.jobs.spec import own_tables
 
 if TYPE_CHECKING:
     from orchestrator.usecases.pipelines.pipeline import PipelinePlan, PlannedComparison
@@ -70,8 +71,7 @@ def _training(training: Training) -> dict[str, Any]:
         "validation_rows": validation.dataset.rows if validation else None,
         "uploaded": training.uploaded,
         "hyperparameters": training.plan.request.hyperparameters.as_wire(),
-        "lora": dict(training.point.own.get("lora", {})),
-        "worker": {name: value for name, value in training.point.own.items() if name != "lora"},
+        **own_tables(training.point.own),
         "estimate": training.plan.estimate_json(),
     }
 
