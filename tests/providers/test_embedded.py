@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -26,11 +26,13 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.profile import Profile
 from orchestrator.domain.provider import JobRequest
 from providers import embedded
-from providers.connection import Transport
 from providers.peft import build
 from providers.retry import Retry
 from providers.wire import WireProvider
 from tests.providers.rig import write_rows
+
+if TYPE_CHECKING:
+    from providers.connection import Transport
 
 ROOT = Path(__file__).parents[2]
 
