@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.datasets.checking.batches import escapes, has_single_keys
 from orchestrator.datasets.checking.explain import validator_of
 from orchestrator.datasets.checking.limits import limits_of
+from orchestrator.datasets.checking.outlines import has_single_keys
 from orchestrator.datasets.checking.reader import RowReader
 from orchestrator.datasets.checking.validation import validate
 from orchestrator.datasets.content.texts import are_unremarkable, text_flaws
@@ -97,12 +97,13 @@ def test_what_is_accepted_at_one_look_has_no_flaw(
     some = [line for line in data.draw(st.lists(lines(method), min_size=1, max_size=5)) if line]
     reader = RowReader(method, limits_of("openai", method), content=content)
     block = b"".join(line + b"\n" for line in some)
-    for line, row in zip(some, reader.accept_all(block, some), strict=True):
-        alone = reader.accept(line + b"\n")
-        if row is not None or alone is not None:
+    for line, good in zip(some, reader.good(block), strict=True):
+        if good or reader.good(line + b"\n") == [True]:
             assert read_strictly(line).flaws == []
             assert validator_of(method).is_valid(json.loads(line))
-            assert reader.read(line).flaws == []
+            (taken,), whole = reader.readings([line]), reader.read(line)
+            assert list(taken.flaws) == list(whole.flaws)
+            assert all(flaw.pointer.endswith("/content") and content for flaw in taken.flaws)
 
 
 INSTRUCTED = {
@@ -132,14 +133,7 @@ def test_good_rows_are_accepted_at_one_look(method: Method) -> None:
     ]
     reader = RowReader(method, limits_of("openai", method))
     for batch in ([each] * 3 for each in some):
-        assert None not in reader.accept_all(b"\n".join(batch) + b"\n", batch)
-
-
-@given(st.text())
-def test_escapes_are_counted_as_they_are_written(text: str) -> None:
-    text = "".join(each for each in text if not "\ud800" <= each <= "\udfff")
-    beyond = "".join(each for each in text if not each.isascii())
-    assert escapes([text]) == len(json.dumps(beyond)) - 2 - len(beyond.encode())
+        assert reader.good(b"\n".join(batch) + b"\n") == [True] * 3
 
 
 @given(st.lists(st.text(alphabet="aeÃ©â€™\u0301\u0338\u0327\u200bé 你\u212b"), max_size=3))
@@ -163,9 +157,9 @@ def test_two_rows_on_a_line_beside_a_blank_one_are_no_two_lines() -> None:
     good = b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}'
     reader = RowReader(Method.SUPERVISED, limits_of("openai"))
     some = [good + good, b""]
-    assert list(reader.accept_all(b"\n".join(some) + b"\n", some)) == [None, None]
+    assert list(reader.good(b"\n".join(some) + b"\n")) == [False, False]
     some = [good[:15], good[15:] + good]
-    assert list(reader.accept_all(b"\n".join(some) + b"\n", some)) == [None, None]
+    assert list(reader.good(b"\n".join(some) + b"\n")) == [False, False]
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1 << 16])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from orchestrator.datasets.checking.outlines import colons_of
 from orchestrator.datasets.checking.tool_schemas import misfit
 from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
 from orchestrator.datasets.findings.finding import Flaw
@@ -107,20 +108,24 @@ def call_flaws(
         meant = f", or call {near[0]}" if near else ""
         yield Flaw("tool-not-declared", f"{pointer}/name", {"name": called.name, "near": meant})
     where = f"{pointer}/arguments"
-    arguments = flat_object(called.arguments)
+    arguments = plain_object(called.arguments)
     if arguments is None:
         yield from _arguments(called, declared, where)
     elif declared and (reason := disagreement(arguments, declared.get(called.name, {}))):
         yield Flaw("arguments-against-schema", where, {"reason": reason})
 
 
-def flat_object(text: str) -> dict[str, Any] | None:
+def plain_object(text: str) -> dict[str, Any] | None:
     """Arguments that surely are an object without a repeated key; None says nothing."""
     try:
         value = msgspec.json.decode(text)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and text.count(":") == len(value) else None
+    if not isinstance(value, dict):
+        return None
+    colons = text.count(":")
+    is_flat = colons == len(value)
+    return value if is_flat or (colons == colons_of(value) and "\\u003" not in text) else None
 
 
 def agrees(arguments: dict[str, Any], rule: Rule) -> bool:
