@@ -227,15 +227,15 @@ def _are_written_once(rows: Sequence[Any], block: bytes) -> bool:
     # A colon of a text may be written as an escape.
     if b"\\u003" in block or colons_of(rows) != block.count(b":"):
         return False
-    messages = chain.from_iterable([row.messages for row in rows])
-    return are_said([each.content for each in messages if not _says_nothing(each)])
-
-
-def _says_nothing(message: Any) -> bool:
-    """Whether a message calls instead."""
-    content = message.content
-    silent = content is UNSET or content == _NULL
-    return silent and type(message) is Assistant and message.tool_calls is not UNSET
+    # An answer that calls may say nothing.
+    said = [
+        content
+        for row in rows
+        for message in row.messages
+        if (content := message.content) is not UNSET
+        and (content != _NULL or type(message) is not Assistant)
+    ]
+    return are_said(said)
 
 
 _BEFORE: dict[type, frozenset[type | None]] = {
@@ -250,7 +250,7 @@ def _is_plain_call(message: Any, declared: Declared, seen: set[str], waiting: se
     if message.refusal or message.function_call is not UNSET:
         return False
     if message.tool_calls is UNSET:
-        return True
+        return message.content is not UNSET and message.content != _NULL
     for call in message.tool_calls:
         called = call.function
         rule, arguments = declared.rules.get(called.name), plain_object(called.arguments)

@@ -41,7 +41,7 @@ _Messages = Annotated[
     list[Union[System, Developer, User, Assistant, Tool]],  # type: ignore[valid-type] # noqa: UP007
     Meta(min_length=1),
 ]
-_Output = Annotated[list[Answer], Meta(min_length=1, max_length=1)]
+_Output = Annotated[list[Answer], Meta(min_length=1, max_length=1)]  # type: ignore[valid-type]
 _Chat = _outline(records.Chat, ("messages", _Messages))
 _Preference = _outline(
     records.Preference,
@@ -161,7 +161,7 @@ def are_said(contents: Sequence[Any]) -> bool:
     return all(map(str.strip, texts))
 
 
-_start: Callable[[Any], tuple[bytes, bytes]] = struct.Struct("cc").unpack_from  # type: ignore[assignment]
+_start: Callable[[Any], tuple[bytes, bytes]] = struct.Struct("cc").unpack_from
 # What is blank starts with an ASCII space, an escape, or the first byte of another space.
 _MAY_BE_BLANK = b' "\\\xc2\xe1\xe2\xe3'
 _SURELY_SAID = {(b'"', bytes([byte])) for byte in range(0x20, 0x100) if byte not in _MAY_BE_BLANK}

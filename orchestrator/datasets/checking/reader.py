@@ -11,7 +11,7 @@ from msgspec import UNSET
 from orchestrator.datasets.checking.explain import explain_row
 from orchestrator.datasets.checking.fast import FastReader
 from orchestrator.datasets.checking.outlines import has_single_keys
-from orchestrator.datasets.checking.rules import row_flaws, texts_flaws, texts_of_row
+from orchestrator.datasets.checking.rules import row_flaws, texts_flaws
 from orchestrator.datasets.checking.toolbox import Toolbox
 from orchestrator.datasets.content.suspects import looker
 from orchestrator.datasets.content.texts import are_unremarkable
@@ -110,10 +110,14 @@ class RowReader:
         return self._judge(row, declared)
 
     def _are_clean(self, rows: Sequence[Row], lines: bytes) -> bool:
-        """Whether the texts of rows surely hold nothing that is looked for."""
+        """Whether texts of rows without a flaw of form surely hold nothing that is looked for."""
         if self._look is None or self._look(lines):
             return False
-        texts = list(chain.from_iterable(map(texts_of_row, rows)))
+        texts = [
+            text
+            for message in chain.from_iterable(map(_turns, rows))
+            if isinstance(text := message.content, str)
+        ]
         return texts == list(map(str.strip, texts)) and are_unremarkable(texts)
 
     def _judge(self, row: Row, declared: Declared | None) -> Reading:
@@ -161,6 +165,12 @@ class RowReader:
 
 class _ToolsRefused(Exception):
     """The tools array is not what the schema asks for."""
+
+
+def _turns(row: Row) -> Sequence[Any]:
+    if isinstance(row, Preference):
+        return (*row.input.messages, *row.preferred_output, *row.non_preferred_output)
+    return row.messages
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -45,10 +45,12 @@ class Rule(NamedTuple):
     Attributes:
         required: keys that must be there.
         types: key → Python types its value may have; None where only the schema knows.
+        known: keys, then types of values, of arguments that agree.
     """
 
     required: frozenset[str]
     types: Mapping[str, frozenset[type] | None]
+    known: set[tuple[str | type, ...]]
 
 
 class Toolbox:
@@ -130,6 +132,9 @@ def plain_object(text: str) -> dict[str, Any] | None:
 
 def agrees(arguments: dict[str, Any], rule: Rule) -> bool:
     """Whether arguments surely agree with their schema; False says nothing."""
+    form = (*arguments, *map(type, arguments.values()))
+    if form in rule.known:
+        return True
     if not rule.required <= arguments.keys():
         return False
     types = rule.types
@@ -137,6 +142,8 @@ def agrees(arguments: dict[str, Any], rule: Rule) -> bool:
         allowed = types.get(key)
         if allowed is None or type(value) not in allowed:
             return False
+    if len(rule.known) < _REMEMBERED:
+        rule.known.add(form)
     return True
 
 
@@ -144,7 +151,7 @@ def _rule(schema: Mapping[str, Any]) -> Rule:
     properties, required = schema.get("properties"), schema.get("required")
     listed = properties.items() if isinstance(properties, dict) else ()
     keys = [key for key in required if isinstance(key, str)] if isinstance(required, list) else []
-    return Rule(frozenset(keys), {key: _quick_types(rule) for key, rule in listed})
+    return Rule(frozenset(keys), {key: _quick_types(rule) for key, rule in listed}, set())
 
 
 def _quick_types(rule: object) -> frozenset[type] | None:
