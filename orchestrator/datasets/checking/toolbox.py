@@ -50,7 +50,7 @@ class Rule(NamedTuple):
 
     required: frozenset[str]
     types: Mapping[str, frozenset[type] | None]
-    known: set[tuple[str | type, ...]]
+    known: set[tuple[object, ...]]
 
 
 class Toolbox:
@@ -132,7 +132,7 @@ def plain_object(text: str) -> dict[str, Any] | None:
 
 def agrees(arguments: dict[str, Any], rule: Rule) -> bool:
     """Whether arguments surely agree with their schema; False says nothing."""
-    form = (*arguments, *map(type, arguments.values()))
+    form: tuple[object, ...] = (*arguments, *map(type, arguments.values()))
     if form in rule.known:
         return True
     if not rule.required <= arguments.keys():
