@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.datasets.checking.toolbox import Declared
     from orchestrator.datasets.records import Message, Reinforcement, Row
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def row_flaws(
@@ -199,7 +199,7 @@ def _messages(
             code = "developer-role" if (base, role) == ("/messages", "developer") else None
             yield Flaw(code or "role-not-taken", f"{where}/role", fields)
         name = message.name
-        if name is not UNSET and not isinstance(message, Function) and not _NAME.fullmatch(name):
+        if name is not UNSET and not isinstance(message, Function) and not NAME.fullmatch(name):
             yield Flaw("name-characters", f"{where}/name")
     yield from _images(images, base, limits)
     yield from _calls(messages, declared, base)

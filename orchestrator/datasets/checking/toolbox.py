@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from orchestrator.datasets.checking.outlines import colons_of
 from orchestrator.datasets.checking.tool_schemas import misfit
 from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
 from orchestrator.datasets.findings.finding import Flaw
@@ -44,10 +45,12 @@ class Rule(NamedTuple):
     Attributes:
         required: keys that must be there.
         types: key → Python types its value may have; None where only the schema knows.
+        known: keys, then types of values, of arguments that agree.
     """
 
     required: frozenset[str]
     types: Mapping[str, frozenset[type] | None]
+    known: set[tuple[object, ...]]
 
 
 class Toolbox:
@@ -107,24 +110,31 @@ def call_flaws(
         meant = f", or call {near[0]}" if near else ""
         yield Flaw("tool-not-declared", f"{pointer}/name", {"name": called.name, "near": meant})
     where = f"{pointer}/arguments"
-    arguments = flat_object(called.arguments)
+    arguments = plain_object(called.arguments)
     if arguments is None:
         yield from _arguments(called, declared, where)
     elif declared and (reason := disagreement(arguments, declared.get(called.name, {}))):
         yield Flaw("arguments-against-schema", where, {"reason": reason})
 
 
-def flat_object(text: str) -> dict[str, Any] | None:
+def plain_object(text: str) -> dict[str, Any] | None:
     """Arguments that surely are an object without a repeated key; None says nothing."""
     try:
         value = msgspec.json.decode(text)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and text.count(":") == len(value) else None
+    if not isinstance(value, dict):
+        return None
+    colons = text.count(":")
+    is_flat = colons == len(value)
+    return value if is_flat or (colons == colons_of(value) and "\\u003" not in text) else None
 
 
 def agrees(arguments: dict[str, Any], rule: Rule) -> bool:
     """Whether arguments surely agree with their schema; False says nothing."""
+    form: tuple[object, ...] = (*arguments, *map(type, arguments.values()))
+    if form in rule.known:
+        return True
     if not rule.required <= arguments.keys():
         return False
     types = rule.types
@@ -132,6 +142,8 @@ def agrees(arguments: dict[str, Any], rule: Rule) -> bool:
         allowed = types.get(key)
         if allowed is None or type(value) not in allowed:
             return False
+    if len(rule.known) < _REMEMBERED:
+        rule.known.add(form)
     return True
 
 
@@ -139,7 +151,7 @@ def _rule(schema: Mapping[str, Any]) -> Rule:
     properties, required = schema.get("properties"), schema.get("required")
     listed = properties.items() if isinstance(properties, dict) else ()
     keys = [key for key in required if isinstance(key, str)] if isinstance(required, list) else []
-    return Rule(frozenset(keys), {key: _quick_types(rule) for key, rule in listed})
+    return Rule(frozenset(keys), {key: _quick_types(rule) for key, rule in listed}, set())
 
 
 def _quick_types(rule: object) -> frozenset[type] | None:
