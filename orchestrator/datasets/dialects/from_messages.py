@@ -35,7 +35,7 @@ SPEAKERS = {
     "developer": "developer",
 }
 _CALL_SPEAKERS = frozenset({"function_call", "tool_call", "function-call"})
-_REPLY_SPEAKERS = frozenset(
+REPLY_SPEAKERS = frozenset(
     {"observation", "tool", "function_response", "function-response", "ipython"}
 )
 _MADE_UP_IDS = "tool call ids were made up"
@@ -226,7 +226,7 @@ def _turn(speaker: str, value: Any, ids: CallIds) -> dict[str, Any]:
         return calling(
             [call_of(call["name"], call["arguments"], ids.make(call["name"])) for call in listed]
         )
-    if speaker in _REPLY_SPEAKERS:
+    if speaker in REPLY_SPEAKERS:
         return {"role": "tool", "tool_call_id": ids.answered(), "content": text_of(value)}
     if speaker not in SPEAKERS:
         raise Unconvertible(f"the speaker {speaker!r} is unknown")

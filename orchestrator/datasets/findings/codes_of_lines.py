@@ -40,7 +40,7 @@ LINE_KINDS: Mapping[str, Kind] = {
     ),
     "truncated-row": Kind(
         _E,
-        "The row ends in the middle: {reason}.",
+        "The JSON ends in the middle: {reason}.",
         "Write the row again; a line break inside a text must be written as \\n.",
     ),
     "markdown-fence": Kind(
@@ -51,7 +51,7 @@ LINE_KINDS: Mapping[str, Kind] = {
     "comment": Kind(
         _E,
         "This is a comment; JSON has none.",
-        "Remove it.",
+        "Remove it; ftctl validate FILE --fix OUT.jsonl does.",
     ),
     "two-objects-on-a-line": Kind(
         _E,
