@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from orchestrator.datasets.checking.limits import targets
 from orchestrator.datasets.checking.validation import Validation, validate
 from orchestrator.datasets.content import suspects
 from orchestrator.datasets.findings.finding import Severity
@@ -221,3 +224,22 @@ def test_one_mistake_has_one_sentence_and_two_have_two() -> None:
     turns = [USER, turn[0], {**turn[1], "content": "4"}, ANSWER]
     repeated = told(chat(*turns, *turns, tools=[TOOL]))
     assert repeated == [("/messages/5/tool_calls/0/id", "tool-call-id-repeats")]
+
+
+def test_each_host_has_its_own_limits_and_any_other_has_none() -> None:
+    rows = [chat({"role": "user", "content": f"{n}?"}, ANSWER) for n in range(3)]
+    few = {each: checked_as(rows[:2], each).counts for each in targets()}
+    assert {each for each in few if few[each]["too-few-rows"]} == {
+        *("openai", "azure", "simulator"),
+        "fireworks",
+    }
+    assert checked_as(rows, "fireworks").ok
+    twice = [chat(USER, USER, ANSWER)]
+    assert checked_as(twice, "compatible").ok
+    assert not checked_as(twice, "together").ok
+
+
+def checked_as(rows: list[Any], target: str) -> Validation:
+    content = "\n".join(map(json.dumps, rows)).encode()
+    verdict = validate(io.BytesIO(content), target=target, count_tokens=False)
+    return replace(verdict, counts=Counter(verdict.counts))

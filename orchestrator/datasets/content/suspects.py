@@ -57,12 +57,14 @@ def looker() -> Callable[[bytes], object]:
 
 def may_hold_anything(line: bytes) -> bool:
     """The same question without RE2: by single bytes, then by runs of them."""
-    if b"@" in line or b"://" in line or any(each.search(line) for each in _worth_a_search(line)):
+    if b"@" in line or b"://" in line:
         return True
     runs = line.translate(_RUNS)
-    if _LONG_RUN in runs or (b"PRIVATE KEY" in line):
+    if _LONG_RUN in runs or b"PRIVATE KEY" in line:
         return True
-    return _CARD in line.translate(_DIGITS, b" -()+.")
+    if _CARD in line.translate(_DIGITS, b" -()+."):
+        return True
+    return any(each.search(line) for each in _worth_a_search(line))
 
 
 def _worth_a_search(line: bytes) -> Iterator[re.Pattern[bytes]]:

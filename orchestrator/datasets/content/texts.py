@@ -23,8 +23,10 @@ SPECIAL_TOKEN = re.compile(
     r"|end_header_id|diff_marker|constrain|startoftext|system|user|assistant)\|>"
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|<\uff5c[^<>]{1,40}\uff5c>|\A<s>|</s>\Z"
 )
-# A tab is one only where it took the place of a backslash and a letter of LaTeX.
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\t(?=heta\\b|imes\\b|ext\\{)")
+_TOKEN_MARKS = ("<|", "_of_turn>", "INST]", "SYS>>", "<\uff5c", "<s>", "</s>")
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# A tab that took the place of a backslash and a letter of LaTeX.
+_LATEX_TAB = re.compile(r"\t(?=heta\b|imes\b|ext\{)")
 INVISIBLE = re.compile(
     "[\x80-\x84\x86-\x9f\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
 )
@@ -102,9 +104,9 @@ def _beside(message: Assistant | Answer) -> Iterator[tuple[str, str]]:
 
 def _said(text: str, pointer: str) -> Iterator[Flaw]:
     """What is wrong with the characters and the words of a text, wherever it stands."""
-    if token := SPECIAL_TOKEN.search(text):
+    if any(map(text.__contains__, _TOKEN_MARKS)) and (token := SPECIAL_TOKEN.search(text)):
         yield Flaw("special-token", pointer, {"found": token.group()})
-    if control := CONTROL.search(text):
+    if control := CONTROL.search(text) or ("\t" in text and _LATEX_TAB.search(text)):
         mend = _LATEX if control.group() in "\b\f\t" else "Remove it."
         yield Flaw("control-in-text", pointer, {"found": ord(control.group()), "mend": mend})
     if not text.isascii():
