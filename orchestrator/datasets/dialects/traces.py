@@ -70,9 +70,9 @@ def answer_in(response: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The turns of an answer as a host gives it; empty where there is none."""
     match response:
         case {"choices": [*choices]} if choices:
-            return [each["message"] for each in choices if isinstance(each.get("message"), dict)]
+            return _held(choices, "message")
         case {"candidates": [*candidates]} if candidates:
-            return [each["content"] for each in candidates if isinstance(each.get("content"), dict)]
+            return _held(candidates, "content")
         case {"generations": [[{"message": dict(message)}]]}:
             return [message]
         case {"output": {"message": dict(message)}}:
@@ -85,3 +85,9 @@ def answer_in(response: Mapping[str, Any]) -> list[dict[str, Any]]:
             return [dict(response)]
         case _:
             return []
+
+
+def _held(listed: list[Any], key: str) -> list[dict[str, Any]]:
+    """What each object of a list holds under a key."""
+    objects = (each[key] for each in listed if isinstance(each, dict) and key in each)
+    return [held for held in objects if isinstance(held, dict)]
