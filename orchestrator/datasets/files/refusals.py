@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.datasets.files.encodings import likely_encoding
+from orchestrator.datasets.files.encodings import LATIN, WINDOWS, likely_encoding
 from orchestrator.datasets.findings.finding import Flaw
 
 if TYPE_CHECKING:
@@ -22,11 +22,14 @@ class Refusal(NamedTuple):
 
 def explain_utf8(line: bytes, error: UnicodeDecodeError) -> Flaw:
     """The byte that is not UTF-8 and the likely reason."""
-    damage, encoding = _damage(line, error), likely_encoding(line)
+    encoding = likely_encoding(line)
+    name, is_vague = encoding.name, encoding in (WINDOWS, LATIN)
+    damage = _damage(line, error) if is_vague else None
+    iconv = f"Save the file as UTF-8: iconv -f {name} -t UTF-8 FILE > OUT.jsonl, if it is {name}."
     fields = {
         "byte": line[error.start],
         "reason": damage or f"it looks like {encoding.words}",
-        "encoding": encoding.name,
+        "mend": "Write the row again from its source; no encoding reads it." if damage else iconv,
     }
     return Flaw("not-utf-8", column=error.start + 1, fields=fields)
 
@@ -62,7 +65,16 @@ def _damage(line: bytes, error: UnicodeDecodeError) -> str | None:
         return "an overlong encoding"
     if byte == 0xED:
         return "a surrogate, which UTF-8 does not encode"
+    whole = len(line) - len(_CHARACTER.sub(b"", line))
+    if whole >= 2 * sum(each >= 0x80 for each in _CHARACTER.sub(b"", line)):
+        return "the rest of the line is, so it mixes two encodings or was damaged"
     return None
+
+
+# What UTF-8 writes with several bytes.
+_CHARACTER = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
 
 
 _OVERLONG = {bytes((0xE0, second)) for second in range(0x80, 0xA0)} | {
@@ -221,7 +233,7 @@ _NUMBER = re.compile(r"[+-]?\.?\d[\w.+-]*|[+-]\.?(?![\w\"])", re.ASCII)
 _PYTHON = re.compile(r"(?:True|False|None)\b")
 _BARE_WORD = re.compile(r"[A-Za-z_$][\w$-]*")
 _BARE_KEY = re.compile(r"[\w$-]+\s*:")
-_CONSTANT = re.compile(r"(?i:nan|[+-]?inf(?:inity)?)\b")
+_CONSTANT = re.compile(r"(?i:[+-]?(?:nan|inf(?:inity)?))\b")
 
 
 def _cut_off(text: str, at: int) -> Refusal:

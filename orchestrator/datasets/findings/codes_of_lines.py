@@ -31,7 +31,7 @@ LINE_KINDS: Mapping[str, Kind] = {
     "not-utf-8": Kind(
         _E,
         "Byte 0x{byte:02x} is not UTF-8: {reason}.",
-        "Save the file as UTF-8: iconv -f {encoding} -t UTF-8 FILE > OUT.jsonl, if it is {encoding}.",
+        "{mend}",
     ),
     "not-json": Kind(
         _E,
