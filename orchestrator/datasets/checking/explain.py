@@ -153,6 +153,8 @@ def _unknown_keys(path: list[str | int], fault: _Fault) -> Iterator[Flaw]:
             mend = f"Write {near[0]}, or remove it"
         elif not path and "input" in known and key in _OF_INPUT:
             mend = "Move it into input"
+        elif not path and "messages" in known:
+            mend = "Remove it; ftctl convert FILE --allow-loss -o OUT.jsonl leaves such keys out"
         else:
             mend = "Remove it"
         yield Flaw("unknown-key", pointer, {"key": repr(key), "mend": mend})
