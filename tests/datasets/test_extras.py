@@ -46,6 +46,8 @@ SECRETS = {
     "card 4539 1488 0343 6467": "personal-data",
     "GB82 WEST 1234 5698 7654 32": "personal-data",
     "call +49 170 9876543": "personal-data",
+    "call (212) 736-5000": "personal-data",
+    "call +1.2127365000": "personal-data",
 }
 HARMLESS = [
     "AKIAIOSFODNN7EXAMPLE",
@@ -54,6 +56,12 @@ HARMLESS = [
     "4539 1488 0343 6468 is no card",
     "3.14159265358979 and 2026-11-20 10:11:12",
     "GB82 WEST 1234 5698 7654 33",
+    "write to jane.roe@example.org or root@box.test",
+    "call +1 202-555-0143, 206-555-1111 or +447700900545",
+    "+2.55112945 + 1.4142135623731 and +1.4142135623731",
+    "int32 goes to +2147483647, 2 ** 48 is +281474976710656",
+    "+1980-02-29 and +12 34 56 78",
+    "web/20160313023044/x, default_rng(5205143471933478621)",
 ]
 
 

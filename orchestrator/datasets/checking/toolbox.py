@@ -10,7 +10,8 @@ from msgspec import UNSET
 
 from orchestrator.datasets.checking.outlines import colons_of
 from orchestrator.datasets.checking.tool_schemas import misfit
-from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
+from orchestrator.datasets.files.strict import Parsed, holds_object, kind_of, read_strictly
+from orchestrator.datasets.findings.codes_of_lines import LINE_KINDS
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.findings.pointers import pointer_to
 from orchestrator.datasets.records import DeclaredFunction, DeclaredTool
@@ -166,14 +167,26 @@ def _arguments(
 ) -> Iterator[Flaw]:
     parsed = read_strictly(called.arguments.encode("utf-8", "surrogatepass"))
     if parsed.flaws or not parsed.text:
-        why = parsed.flaws[0].code.replace("-", " ") if parsed.flaws else "it is empty"
-        yield Flaw("arguments-not-json", where, {"reason": why})
+        yield Flaw("arguments-not-json", where, {"reason": _reason(parsed)})
     elif holds_object(parsed.value):
         yield Flaw("arguments-encoded-twice", where)
     elif not isinstance(parsed.value, dict):
         yield Flaw("arguments-not-object", where, {"found": kind_of(parsed.value)})
     elif declared and (reason := disagreement(parsed.value, declared.get(called.name, {}))):
         yield Flaw("arguments-against-schema", where, {"reason": reason})
+
+
+def _reason(parsed: Parsed) -> str:
+    """Why the reader refused a text, as part of a sentence."""
+    if not parsed.text.strip():
+        return 'it is empty; a call without arguments has "{}"'
+    if not parsed.flaws:
+        return "it holds nothing"
+    code, fields = parsed.flaws[0].code, parsed.flaws[0].fields
+    if code == "not-json":
+        return str(fields["reason"])
+    message = LINE_KINDS[code].message.removesuffix(".")
+    return (message[0].lower() + message[1:]).format_map(fields)
 
 
 def _has_no_repeated_key(raw: bytes) -> bool:

@@ -88,7 +88,7 @@ def validate(
 
     Args:
         source: a path (gzip is unpacked), or a binary stream.
-        target: whose rules: openai, azure, peft or simulator.
+        target: whose rules: openai, azure, peft, together, ...; compatible for any other host.
         method: what the rows are for.
         model: chooses the vocabulary that tokens are counted with.
         split: train or validation; a validation file may be small.
