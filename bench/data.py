@@ -24,7 +24,7 @@ from orchestrator.datasets.checking.checks import Checks
 from orchestrator.datasets.checking.explain import validator_of
 from orchestrator.datasets.checking.parallel import parts_of, scan_part
 from orchestrator.datasets.checking.validation import WORTH_A_PROCESS, validate
-from orchestrator.datasets.tokens import counting
+from orchestrator.datasets.tokens import vocabularies
 from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Bench:
             f"\neach shape: {size / 1e6:.0f} MB; CPU of one process; the cookbook's tokens: {self.by}"
         )
         print("                form/parser  content/parser | form and tokens/cookbook  with `fast`")
-        counting._load_quick()  # Its start is told apart.
+        vocabularies._load_quick()  # Its start is told apart.
         for shape in SHAPES:
             path, method = self.file(size, shape), METHODS.get(shape, Method.SUPERVISED)
             check = functools.partial(validate, path, method=method)
@@ -151,18 +151,18 @@ class Bench:
             f"ftctl validate ({processes} processes) / cookbook and tokens, rows/s", peer / ours, 5
         )
         print(
-            f"  {'the quick tokenizer is taken from':58}{counting.WORTH_A_QUICK_ONE / 1e6:6.0f} MB on"
+            f"  {'the quick tokenizer is taken from':58}{vocabularies.WORTH_A_QUICK_ONE / 1e6:6.0f} MB on"
         )
 
 
 def quickly(work: Callable[[], Any]) -> None:
     """With the extra `fast`, whatever the size of the file."""
-    usual = counting.WORTH_A_QUICK_ONE
-    counting.WORTH_A_QUICK_ONE = 0
+    usual = vocabularies.WORTH_A_QUICK_ONE
+    vocabularies.WORTH_A_QUICK_ONE = 0
     try:
         work()
     finally:
-        counting.WORTH_A_QUICK_ONE = usual
+        vocabularies.WORTH_A_QUICK_ONE = usual
 
 
 def wall(command: list[str]) -> tuple[float, int]:

@@ -14,9 +14,9 @@ from orchestrator.datasets.content import suspects
 from orchestrator.datasets.content.leaks import Seen
 from orchestrator.datasets.content.secrets import leaks_in
 from orchestrator.datasets.findings.finding import Finding
-from orchestrator.datasets.tokens.counting import OpenCounter, counter_of
-from orchestrator.datasets.tokens.open_models import open_model
+from orchestrator.datasets.tokens.open_models import OpenCounter, open_model
 from orchestrator.datasets.tokens.showing import cut_at, pieces_of, row_of
+from orchestrator.datasets.tokens.vocabularies import counter_of
 from orchestrator.domain.errors import UsageError
 
 TINY = Path(__file__).parents[2] / "worker" / "ftctl_worker" / "base_models" / "tiny"

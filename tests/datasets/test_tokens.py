@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.datasets.checking.validation import validate
-from orchestrator.datasets.tokens.counting import CL100K, O200K, counter_of, encoding_of
+from orchestrator.datasets.tokens.vocabularies import CL100K, O200K, counter_of, encoding_of
 from orchestrator.domain.jobs.job import Method
 
 TOY = Path(__file__).parents[1] / "data" / "datasets" / "real" / "toy_chat_fine_tuning.jsonl"
@@ -43,7 +43,7 @@ def test_an_example_counts_up_to_where_it_is_cut() -> None:
 
 
 def test_special_tokens_in_text_are_text() -> None:
-    assert counter_of().count(["<|endoftext|>"]) != 1
+    assert counter_of().count("<|endoftext|>") != 1
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_both_answers_of_a_pair_are_counted_and_the_prompt_once() -> None:
     kept = b'{"messages":[{"role":"user","content":"hello there"},{"role":"assistant","content":"good day"}]}'
     chosen = validate(io.BytesIO(kept)).tokens or 0
     # What the other answer adds: its text, its role, and the form of a message.
-    other = counter_of().count(["go away", "assistant"]) + 3
+    other = counter_of().count("go away") + 4
     pair = validate(io.BytesIO(row % b"go away"), method=Method.DPO)
     assert pair.tokens == chosen + other
     long = validate(io.BytesIO(row % (b"word " * 70_000)), method=Method.DPO)

@@ -5,14 +5,24 @@ from __future__ import annotations
 import functools
 import json
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec import UNSET
+
 from orchestrator.datasets.extras import package
+from orchestrator.datasets.records import ROLES, Preference
+from orchestrator.datasets.tokens.counting import TextCounter
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from msgspec import UnsetType
+
+    from orchestrator.datasets.records import Answer, Message, Row
 
 _FALLBACK_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
@@ -86,6 +96,41 @@ class OpenModel:
 def open_model(folder: str) -> OpenModel:
     """The model of a folder, read once."""
     return OpenModel(Path(folder))
+
+
+class OpenCounter(TextCounter):
+    """Counts as an open model does: its chat template writes the row, its tokenizer counts."""
+
+    def __init__(self, folder: str) -> None:
+        """Read the folder."""
+        self._model = model = open_model(folder)
+        super().__init__(
+            lambda texts: list(accumulate(map(model.count, texts), initial=0)), Path(folder).name
+        )
+        self.context = model.context
+
+    def count_row(self, row: Row) -> int:
+        """The tokens of the whole row as the chat template writes it."""
+        if isinstance(row, Preference):
+            return self._count([*row.input.messages, *row.preferred_output], row.input.tools)
+        return self._count(row.messages, row.tools)
+
+    def count_rows(self, rows: Sequence[Row]) -> Sequence[int]:
+        """The same of many."""
+        return list(map(self.count_row, rows))
+
+    def count_others(self, rows: Sequence[Preference]) -> Sequence[int]:
+        """What the template writes for the other answers, beyond the prompts they share."""
+        return [
+            self._count([*row.input.messages, *row.non_preferred_output], row.input.tools)
+            - self._count(row.input.messages, row.input.tools)
+            for row in rows
+        ]
+
+    def _count(self, messages: Sequence[Message | Answer], tools: msgspec.Raw | UnsetType) -> int:
+        plain = [{"role": ROLES[type(each)], **msgspec.to_builtins(each)} for each in messages]
+        listed = None if tools is UNSET else msgspec.json.decode(tools)
+        return self._model.count(self._model.render(plain, listed))
 
 
 def _json(path: Path) -> dict[str, Any]:

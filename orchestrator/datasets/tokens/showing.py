@@ -8,7 +8,8 @@ import msgspec
 
 from orchestrator.datasets.files.reading import cut_lines, opened
 from orchestrator.datasets.files.sniffing import BOM
-from orchestrator.datasets.tokens.counting import PER_EXAMPLE, PER_MESSAGE, counter_of
+from orchestrator.datasets.tokens.counting import PER_EXAMPLE, PER_MESSAGE
+from orchestrator.datasets.tokens.vocabularies import counter_of
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -177,10 +178,10 @@ def _turns(messages: Sequence[Mapping[str, Any]], tools: Any, name: str | None) 
     pieces = []
     if tools:
         text = msgspec.json.encode(tools).decode()
-        pieces.append(Piece(text, False, counter.count([text]), "tools"))
+        pieces.append(Piece(text, False, counter.count(text), "tools"))
     for message in messages:
         text = _text(message)
-        tokens = counter.count([str(message["role"]), text]) + PER_MESSAGE
+        tokens = counter.count(text) + PER_MESSAGE
         pieces.append(Piece(text, _is_learned(message), tokens, str(message["role"])))
     pieces.append(Piece("", False, PER_EXAMPLE, "end"))
     return pieces
