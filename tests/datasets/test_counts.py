@@ -37,6 +37,8 @@ ODD = [
 ]
 WORDS = st.lists(st.sampled_from([*ODD, "word", " Word", "ﬁ", "🙂‍↔️", "\u3000"]), max_size=12)
 TEXTS = st.one_of(WORDS.map("".join), st.text(max_size=30))
+#: Of rows that are taken many at once: nothing in them needs a closer look.
+CLEAN = WORDS.map(lambda words: "".join(["So", *words, "!"]))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,12 +85,13 @@ def message(role: str) -> st.SearchStrategy[dict[str, Any]]:
 def chats(draw: st.DrawFn) -> dict[str, Any]:
     """Turns of text, as most rows are; now and then with a call, tools, parts and names."""
     rich = draw(st.booleans())
+    texts = TEXTS if rich else CLEAN
     row: dict[str, Any] = {"messages": []}
     if draw(st.booleans()):
-        row["messages"].append({"role": "system", "content": draw(TEXTS)})
+        row["messages"].append({"role": "system", "content": draw(texts)})
     for _ in range(draw(st.integers(1, 2))):
         for role in ("user", "assistant"):
-            plain = {"role": role, "content": draw(TEXTS)}
+            plain = {"role": role, "content": draw(texts)}
             row["messages"].append(draw(message(role)) if rich else plain)
     if rich and draw(st.booleans()):
         function = {"name": draw(TEXTS), "arguments": draw(TEXTS)}
@@ -120,7 +123,7 @@ def by_hand(row: dict[str, Any], count: Callable[[str], int]) -> int:
 @given(rows=st.lists(chats(), min_size=1, max_size=5), name=st.sampled_from(sorted(MODELS)))
 def test_a_row_has_the_tokens_of_the_formula(rows: list[dict[str, Any]], name: str) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    verdict = validate(io.BytesIO(lines), model=MODELS[name])
+    verdict = validate(io.BytesIO(lines), model=MODELS[name], content=False)
     wanted = [by_hand(row, counted(name)) for row in rows]
     assert verdict.tokens == sum(wanted)
     assert verdict.lengths is not None
@@ -128,7 +131,7 @@ def test_a_row_has_the_tokens_of_the_formula(rows: list[dict[str, Any]], name: s
 
 
 @settings(max_examples=40)
-@given(rows=st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=4))
+@given(rows=st.lists(st.tuples(CLEAN, TEXTS, CLEAN), min_size=1, max_size=4))
 def test_a_pair_has_the_tokens_of_its_prompt_once(rows: list[tuple[str, str, str]]) -> None:
     count = counted(O200K)
     lines = b""
