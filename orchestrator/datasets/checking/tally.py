@@ -94,14 +94,14 @@ class TokenTally:
         if self._counter is None:
             return None
         try:
-            tokens = self._counter.count_row(row)
-            other = self._counter.count_other(row) if isinstance(row, Preference) else 0
+            (tokens,) = self._counter.count_rows([row])
+            others = self._counter.count_others([row]) if isinstance(row, Preference) else ()
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic of the tokenizer is no Exception
             self._counter, self.trouble = None, f"the tokenizer failed on line {line} ({error})"
             return None
-        self._add_other(other)
+        self._add_others(others)
         return self._enter(line, tokens)
 
     def add_all(self, first: int, rows: Sequence[Row]) -> list[tuple[int, Flaw]]:
@@ -133,8 +133,7 @@ class TokenTally:
             raise
         except BaseException:  # noqa: BLE001 - a panic of the tokenizer is no Exception
             return None
-        for tokens in others:
-            self._add_other(tokens)
+        self._add_others(others)
         return counts
 
     def _are_usual(self, counts: Sequence[int]) -> bool:
@@ -156,9 +155,10 @@ class TokenTally:
         fields = {"found": tokens, "most": most, "target": self._limits.target}
         return Flaw("example-too-long", "/messages", fields)
 
-    def _add_other(self, tokens: int) -> None:
-        """Hosts bill the file, and so the answer that is not preferred, too."""
-        self._total += tokens if self._most is None else min(tokens, self._most)
+    def _add_others(self, others: Sequence[int]) -> None:
+        """Hosts bill the file, and so the answers that are not preferred, too."""
+        most = self._most
+        self._total += sum(others if most is None else (min(each, most) for each in others))
 
     def lengths(self) -> Lengths | None:
         """The distribution of lengths; None when nothing was counted."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate, pairwise
-from operator import attrgetter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import UNSET
@@ -14,15 +13,13 @@ from orchestrator.datasets.records import (
     Assistant,
     Chat,
     Developer,
-    Function,
     Preference,
     System,
     Tool,
-    User,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from orchestrator.datasets.records import Message, Row
 
@@ -50,20 +47,12 @@ class TokenCounter(Protocol):
         """The tokens of a text."""
         ...
 
-    def count_row(self, row: Row) -> int:
-        """The tokens of an example, form and tools included; of a pair, with the preferred answer."""
-        ...
-
     def count_rows(self, rows: Sequence[Row]) -> Sequence[int]:
-        """The same of each of many rows, of which those without tools are turns of plain text."""
-        ...
-
-    def count_other(self, row: Preference) -> int:
-        """The tokens that the answer that is not preferred adds to an example."""
+        """The tokens of each example, form and tools included; of a pair, with the answer preferred."""
         ...
 
     def count_others(self, rows: Sequence[Preference]) -> Sequence[int]:
-        """The same of each of many pairs."""
+        """The tokens that the answer that is not preferred adds to each."""
         ...
 
 
@@ -87,41 +76,40 @@ class TextCounter:
         """The tokens of a text."""
         return self._sums([text])[-1]
 
-    def count_row(self, row: Row) -> int:
-        """The tokens of an example."""
-        texts, head = self._parts(row)
-        return head + self._sums(texts)[-1]
-
-    def count_other(self, row: Preference) -> int:
-        """The tokens of the answer that is not preferred."""
-        return self.count_others([row])[0]
-
-    def count_others(self, rows: Sequence[Preference]) -> Sequence[int]:
-        """The same of each of many pairs; their prompts are counted already."""
-        parts = [texts_and_form(row.non_preferred_output) for row in rows]
-        texts = [text for part, _ in parts for text in part]
-        ends = accumulate(len(part) for part, _ in parts)
-        return self._each([form for _, form in parts], list(ends), texts)
-
     def count_rows(self, rows: Sequence[Row]) -> Sequence[int]:
         """The tokens of each of many examples."""
-        heads: list[int] = []
-        ends: list[int] = []
         texts: list[str] = []
+        heads, ends = [], []
         for row in rows:
-            if type(row) is Preference or row.tools is not UNSET:  # type: ignore[union-attr]
-                some, head = self._parts(row)
-                texts += some
-            else:
-                messages: Sequence[Message] = row.messages  # type: ignore[union-attr]
-                head, first = PER_EXAMPLE + PER_MESSAGE * len(messages), messages[0]
-                if type(first) in _INSTRUCTIONS:
-                    head += self._known[first.content]  # type: ignore[index]
-                    messages = messages[1:]
-                texts += map(_contents, messages)
-            heads.append(head)
+            heads.append(PER_EXAMPLE + self._take(row, texts))
             ends.append(len(texts))
         return self._each(heads, ends, texts)
+
+    def count_others(self, rows: Sequence[Preference]) -> Sequence[int]:
+        """The tokens of each of many answers; the prompts are counted already."""
+        texts: list[str] = []
+        heads, ends = [], []
+        for row in rows:
+            heads.append(_take(row.non_preferred_output, texts))
+            ends.append(len(texts))
+        return self._each(heads, ends, texts)
+
+    def _take(self, row: Row, texts: list[str]) -> int:
+        """Put the texts of a row to those that are counted; the tokens of what is not among them."""
+        holder = row.input if type(row) is Preference else row
+        messages, known = holder.messages, 0  # type: ignore[union-attr]
+        if holder.tools is not UNSET:  # type: ignore[union-attr]
+            known = self._known[bytes(holder.tools)]  # type: ignore[union-attr]
+        if type(row) is Chat:
+            if row.functions is not UNSET:
+                known += self._known[bytes(row.functions)]
+        elif type(row) is Preference:
+            known += _take(row.preferred_output, texts)
+        first = messages[0]
+        if type(first) in _INSTRUCTIONS and type(first.content) is str and first.name is UNSET:
+            known += PER_MESSAGE + self._known[first.content]
+            messages = messages[1:]
+        return known + _take(messages, texts)
 
     def _each(
         self, heads: Sequence[int], ends: Sequence[int], texts: Sequence[str]
@@ -131,49 +119,35 @@ class TextCounter:
         reached = pairwise([0, *map(sums.__getitem__, ends)])
         return [head + after - before for head, (before, after) in zip(heads, reached, strict=True)]
 
-    def _parts(self, row: Row) -> tuple[list[str], int]:
-        holder = row.input if isinstance(row, Preference) else row
-        answer = row.preferred_output if isinstance(row, Preference) else ()
-        texts, form = texts_and_form([*holder.messages, *answer])
-        listed = (holder.tools, row.functions if isinstance(row, Chat) else UNSET)
-        tools = sum(self._known[bytes(raw)] for raw in listed if raw is not UNSET)
-        return texts, PER_EXAMPLE + form + tools
 
-
-def texts_and_form(messages: Sequence[Message | Answer]) -> tuple[list[str], int]:
-    """What of messages is counted: their texts, and the tokens that roles, names and form add."""
-    texts: list[str] = []
+def _take(messages: Sequence[Message | Answer], texts: list[str]) -> int:
+    """Put the texts of messages to those that are counted; the tokens of roles, names and form."""
     form = PER_MESSAGE * len(messages)
     for message in messages:
-        content = message.content
+        content, kind = message.content, type(message)
         if type(content) is str:
             texts.append(content)
         else:
-            texts.extend(texts_of(message))
-        if type(message) is not User or message.name is not UNSET:
-            form += _extras(message, texts)
-    return texts, form
-
-
-def _extras(message: Message | Answer, texts: list[str]) -> int:
-    if isinstance(message, Function):
-        texts.append(message.name)
-        return PER_NAME
-    form = 0
-    if message.name is not UNSET:
-        texts.append(message.name)
-        form = PER_NAME
-    if isinstance(message, Assistant | Answer):
-        if message.tool_calls is not UNSET:
-            for call in message.tool_calls:
-                texts += [call.function.name, call.function.arguments]
-        if message.function_call:
-            texts += [message.function_call.name, message.function_call.arguments]
-        if message.refusal:
-            texts.append(message.refusal)
-    elif isinstance(message, Tool):
-        texts.append(message.tool_call_id)
+            texts += texts_of(message)
+        if message.name is not UNSET:
+            form += PER_NAME
+            texts.append(message.name)
+        if kind is Assistant or kind is Answer:
+            if message.tool_calls is not UNSET or message.function_call or message.refusal:  # type: ignore[union-attr]
+                texts += _beside_content(message)  # type: ignore[arg-type]
+        elif kind is Tool:
+            texts.append(message.tool_call_id)  # type: ignore[union-attr]
     return form
+
+
+def _beside_content(message: Assistant | Answer) -> Iterator[str]:
+    calls = [] if message.tool_calls is UNSET else [call.function for call in message.tool_calls]
+    for called in (*calls, message.function_call or None):
+        if called is not None:
+            yield called.name
+            yield called.arguments
+    if message.refusal:
+        yield message.refusal
 
 
 class _Known(dict[str | bytes, int]):
@@ -191,6 +165,5 @@ class _Known(dict[str | bytes, int]):
         return tokens
 
 
-_contents = attrgetter("content")
 _INSTRUCTIONS = frozenset({System, Developer})
 _REMEMBERED, _SHORT = 512, 20_000

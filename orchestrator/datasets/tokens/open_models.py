@@ -109,15 +109,14 @@ class OpenCounter(TextCounter):
         )
         self.context = model.context
 
-    def count_row(self, row: Row) -> int:
-        """The tokens of the whole row as the chat template writes it."""
-        if isinstance(row, Preference):
-            return self._count([*row.input.messages, *row.preferred_output], row.input.tools)
-        return self._count(row.messages, row.tools)
-
     def count_rows(self, rows: Sequence[Row]) -> Sequence[int]:
-        """The same of many."""
-        return list(map(self.count_row, rows))
+        """The tokens of each row as the chat template writes it."""
+        return [
+            self._count([*row.input.messages, *row.preferred_output], row.input.tools)
+            if isinstance(row, Preference)
+            else self._count(row.messages, row.tools)
+            for row in rows
+        ]
 
     def count_others(self, rows: Sequence[Preference]) -> Sequence[int]:
         """What the template writes for the other answers, beyond the prompts they share."""
