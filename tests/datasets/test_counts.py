@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from splintr import Tokenizer
 
 from orchestrator.datasets.checking.validation import validate
+from orchestrator.datasets.tokens.showing import pieces_of, sizes_of
 from orchestrator.datasets.tokens.vocabularies import CL100K, O200K, counter_of
 from orchestrator.domain.jobs.job import Method
 
@@ -115,7 +116,7 @@ def by_hand(row: dict[str, Any], count: Callable[[str], int]) -> int:
         texts += [each[key] for key in ("name", "tool_call_id") if key in each]
         tokens += sum(map(count, texts))
     if "tools" in row:
-        tokens += count(json.dumps(row["tools"], ensure_ascii=False))
+        tokens += count(json.dumps(row["tools"], ensure_ascii=False, separators=(",", ":")))
     return tokens
 
 
@@ -128,13 +129,14 @@ def test_a_row_has_the_tokens_of_the_formula(rows: list[dict[str, Any]], name: s
     assert verdict.tokens == sum(wanted)
     assert verdict.lengths is not None
     assert sorted(verdict.lengths.longest) == list(enumerate(wanted, 1))
+    assert [sizes_of(pieces_of(row, name=MODELS[name])).total for row in rows] == wanted
 
 
 @settings(max_examples=40)
 @given(rows=st.lists(st.tuples(CLEAN, TEXTS, CLEAN), min_size=1, max_size=4))
 def test_a_pair_has_the_tokens_of_its_prompt_once(rows: list[tuple[str, str, str]]) -> None:
     count = counted(O200K)
-    lines = b""
+    lines, shown = b"", []
     for asked, kept, other in rows:
         pair = {
             "input": {"messages": [{"role": "user", "content": asked}]},
@@ -142,5 +144,8 @@ def test_a_pair_has_the_tokens_of_its_prompt_once(rows: list[tuple[str, str, str
             "non_preferred_output": [{"role": "assistant", "content": other}],
         }
         lines += json.dumps(pair).encode() + b"\n"
+        shown.append(sizes_of(pieces_of(pair)))
     verdict = validate(io.BytesIO(lines), method=Method.DPO)
     assert verdict.tokens == sum(3 + 3 * 4 + sum(map(count, row)) for row in rows)
+    assert verdict.tokens == sum(each.total + each.other for each in shown)
+    assert [each.learned for each in shown] == [4 + count(kept) for _, kept, _ in rows]

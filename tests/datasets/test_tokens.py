@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.datasets.checking.validation import validate
 from orchestrator.datasets.tokens.vocabularies import CL100K, O200K, counter_of, encoding_of
+from orchestrator.domain.errors import UsageError
 from orchestrator.domain.jobs.job import Method
 
 TOY = Path(__file__).parents[1] / "data" / "datasets" / "real" / "toy_chat_fine_tuning.jsonl"
@@ -49,17 +50,49 @@ def test_special_tokens_in_text_are_text() -> None:
 @pytest.mark.parametrize(
     ("model", "encoding"),
     [
-        (None, O200K),
         ("gpt-4o-2024-08-06", O200K),
         ("gpt-4.1-nano", O200K),
-        ("ft:gpt-4o-mini:org::id", O200K),
+        ("o4-mini-2025-04-16", O200K),
+        ("openai/gpt-oss-20b", O200K),
+        ("ft:gpt-4o-mini-2024-07-18:org::id", O200K),
+        ("gpt-4o-mini-2024-07-18.ft-0123456789", O200K),
         ("gpt-4-0613", CL100K),
         ("gpt-35-turbo", CL100K),
-        ("tiny", O200K),
+        ("ft:gpt-3.5-turbo:org::id", CL100K),
+        ("ft:babbage-002:org::id", CL100K),
+        (None, None),
+        ("gpt-40-mini", None),
+        ("o100", None),
+        ("tiny", None),
+        ("meta-llama/Llama-3.1-8B-Instruct", None),
     ],
 )
-def test_a_model_has_its_vocabulary(model: str | None, encoding: str) -> None:
+def test_a_model_has_its_vocabulary(model: str | None, encoding: str | None) -> None:
     assert encoding_of(model) == encoding
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "doubted"),
+    [
+        ("openai", None, False),
+        ("azure", "gpt-4o-mini", False),
+        ("azure", "my-deployment", True),
+        ("peft", None, True),
+        ("peft", "Qwen/Qwen3-0.6B", True),
+        ("peft", "openai/gpt-oss-20b", False),
+    ],
+)
+def test_an_estimate_is_told_as_one(target: str, model: str | None, doubted: bool) -> None:
+    verdict = validate(TOY, target=target, model=model)
+    told = [each for each in verdict.findings if each.code == "tokens-estimated"]
+    assert bool(told) is doubted
+    assert all(O200K in each.message and (model or "no open") in each.message for each in told)
+
+
+@pytest.mark.parametrize("folder", [".", "./not/there"])
+def test_a_folder_without_a_tokenizer_is_a_usage_error(folder: str) -> None:
+    with pytest.raises(UsageError, match=r"The folder \.\S* of the model"):
+        validate(TOY, target="peft", model=folder)
 
 
 def test_both_answers_of_a_pair_are_counted_and_the_prompt_once() -> None:

@@ -12,6 +12,7 @@ from orchestrator.datasets.checking.limits import limits_of
 from orchestrator.datasets.checking.relations import relations
 from orchestrator.datasets.checking.scanning import Scan
 from orchestrator.datasets.files.reading import opened
+from orchestrator.datasets.tokens.vocabularies import doubt_of
 from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
@@ -194,6 +195,8 @@ def _judge_the_file(scan: Scan, source: Source, limits: Limits, split: str) -> N
         scan.add("file-too-large", bytes=size, target=limits.target, most=largest)
     if done.tally and done.tally.trouble:
         scan.add("tokens-not-counted", reason=done.tally.trouble)
+    elif done.tally and done.tally.tokens and (doubt := doubt_of(scan.checks.model, limits.target)):
+        scan.add("tokens-estimated", doubt=doubt, encoding=done.tally.encoding)
 
 
 def _judge_rows(scan: Scan, limits: Limits, split: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec import UNSET
 
 from orchestrator.datasets.content.texts import texts_of
@@ -158,11 +159,18 @@ class _Known(dict[str | bytes, int]):
         self._sums = sums
 
     def __missing__(self, text: str | bytes) -> int:
-        plain = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        tokens = self._sums([plain])[-1]
+        tokens = self._sums([text if isinstance(text, str) else _compact(text)])[-1]
         if len(self) < _REMEMBERED and len(text) < _SHORT:
             self[text] = tokens
         return tokens
+
+
+def _compact(tools: bytes) -> str:
+    """Tools as they would be written without spaces or escapes, however they are."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(tools)).decode()
+    except (ValueError, RecursionError):
+        return tools.decode("utf-8", "replace")
 
 
 _INSTRUCTIONS = frozenset({System, Developer})

@@ -24,12 +24,25 @@ if TYPE_CHECKING:
 
     from orchestrator.datasets.records import Answer, Message, Row
 
+_TOKENIZER = "tokenizer.json"
 _FALLBACK_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 def is_model_folder(name: str | None) -> bool:
-    """Whether a model is named by a folder that holds its tokenizer."""
-    return name is not None and (Path(name) / "tokenizer.json").is_file()
+    """Whether a model is named by a folder, which holds its tokenizer.
+
+    Raises:
+        UsageError: the folder holds none, or there is no such folder where a path was written.
+    """
+    if name is None or (Path(name) / _TOKENIZER).is_file():
+        return name is not None
+    if Path(name).is_dir() or name.startswith((".", "/", "~")):
+        what = f"holds no {_TOKENIZER}" if Path(name).is_dir() else "is not there"
+        raise UsageError(
+            f"The folder {name} of the model {what}.",
+            hint="name the folder that the model was saved in, with its tokenizer",
+        )
+    return False
 
 
 class OpenModel:
@@ -44,7 +57,6 @@ class OpenModel:
         """Read the folder.
 
         Raises:
-            UsageError: it holds no tokenizer.
             ConfigurationError: a package is missing; the hint installs it.
         """
         self._config = _json(folder / "tokenizer_config.json")
@@ -53,7 +65,7 @@ class OpenModel:
         self.context: int | None = context if isinstance(context, int) else None
         self.eos = _token(self._config.get("eos_token"))
         self._template = _template(folder, self._config)
-        self._encode = _encoder(folder / "tokenizer.json")
+        self._encode = _encoder(folder / _TOKENIZER)
 
     def count(self, text: str) -> int:
         """The tokens of a text; special tokens in it count as one each."""

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib
 import os
+import re
 import tempfile
 from itertools import accumulate, repeat
 from operator import contains
@@ -45,22 +46,44 @@ def counter_of(model: str | None = None, *, size: int = 0) -> TokenCounter:
     Raises:
         NoTokenizer: the package splintr-rs is not installed.
         ConfigurationError: the packages for the folder of an open model are not installed.
+        UsageError: the model is named by a folder that holds no tokenizer.
     """
     if model is not None and is_model_folder(model):
         return OpenCounter(model)
-    encoding = encoding_of(model)
+    encoding = encoding_of(model) or O200K
     if size >= WORTH_A_QUICK_ONE and encoding == O200K and has_package("fastokens"):
         return _load_quick()
     return _load(encoding)
 
 
-def encoding_of(model: str | None) -> str:
-    """The vocabulary of a model: cl100k_base for GPT-3.5 and GPT-4, o200k_base since GPT-4o."""
-    name = (model or "").removeprefix("ft:").lower()
-    if name.startswith(("gpt-3.5", "gpt-35", "davinci-002", "babbage-002")):
-        return CL100K
-    is_4 = name.startswith("gpt-4") and not name.startswith(("gpt-4o", "gpt-4.1", "gpt-4.5"))
-    return CL100K if is_4 else O200K
+def encoding_of(model: str | None) -> str | None:
+    """The vocabulary of an OpenAI model, tuned, deployed or open; None for any other name."""
+    name = (model or "").lower().removeprefix("ft:").removeprefix("openai/")
+    return next((encoding for names, encoding in _MODELS if names.match(name)), None)
+
+
+def doubt_of(model: str | None, target: str) -> str | None:
+    """Why counts for a model are no more than an estimate; None where they are its own.
+
+    Args:
+        model: as it was named.
+        target: whose rules hold; a worker trains open models alone.
+    """
+    if model is None:
+        return "no open model is named" if target == "peft" else None
+    if is_model_folder(model) or encoding_of(model):
+        return None
+    return f"the vocabulary of {model!r} is not known"
+
+
+# A name ends, or goes on with a date, a size or a suffix: gpt-40 is none of them.
+_MODELS = [
+    (re.compile(rf"(?:{names})(?![a-z0-9])"), encoding)
+    for names, encoding in (
+        (r"(?:chat)?gpt-4o|gpt-4\.[15]|gpt-5(?:\.[0-9])?|gpt-oss|o[134]", O200K),
+        (r"gpt-3\.5|gpt-35|gpt-4(?!\.)|davinci-002|babbage-002", CL100K),
+    )
+]
 
 
 @functools.cache
