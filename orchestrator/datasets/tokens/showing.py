@@ -150,7 +150,10 @@ def pieces_of(
     if model is None:
         counter = counter_of(name)
         pieces = _turns(learned, asked, counter)
-        pieces += [each._replace(trained=False, label=OTHER) for each in map(_turn_of(counter), asked.other)]
+        pieces += [
+            each._replace(trained=False, label=OTHER)
+            for each in map(_turn_of(counter), asked.other)
+        ]
     else:
         pieces = _written(learned, asked.tools, model)
         if asked.other:
