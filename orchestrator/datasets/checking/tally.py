@@ -52,7 +52,7 @@ class TokenTally:
         Args:
             model: chooses the vocabulary.
             limits: tell how long an example may be.
-            size: bytes that will be read, as far as is known.
+            size: bytes that one process reads, as far as is known.
         """
         self.trouble: str | None = None
         self._limits = limits

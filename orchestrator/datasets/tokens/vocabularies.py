@@ -31,8 +31,9 @@ class NoTokenizer(Exception):
     """No tokenizer is installed."""
 
 
-#: Bytes of input from which on the quick tokenizer is worth its time to load.
-WORTH_A_QUICK_ONE = 100_000_000
+#: Bytes read by one process from which on the quick tokenizer is worth its time to load: 1.2 s
+#: more than the usual one takes, before the file is shared out, for 8 ms saved a megabyte.
+WORTH_A_QUICK_ONE = 150_000_000
 
 
 def counter_of(model: str | None = None, *, size: int = 0) -> TokenCounter:
@@ -41,7 +42,7 @@ def counter_of(model: str | None = None, *, size: int = 0) -> TokenCounter:
     Args:
         model: a model's name, or a folder with its tokenizer; None and unknown names count as the
             newest models do.
-        size: bytes that will be counted; many are worth the extra `fast`, if it is installed.
+        size: bytes that one process will count; many are worth the extra `fast`, if it is there.
 
     Raises:
         NoTokenizer: the package splintr-rs is not installed.
@@ -97,6 +98,8 @@ def _load(encoding: str) -> TokenCounter:
             return list(accumulate(map(len, map(ordinary, texts)), initial=0))
         return [each >> 2 for each in accumulate(map(len, map(flat, texts)), initial=0)]
 
+    # What is no token makes it build the table of merges, once: processes forked later share it.
+    flat("xqzvwkj")
     return TextCounter(sums, encoding)
 
 
