@@ -76,6 +76,7 @@ class ApiError(WorkerError):
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "invalid_request_error"
+    headers: ClassVar[dict[str, str]] = {}
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         """Keep what the envelope shows: a message, the parameter to mend and a stable code."""
@@ -145,10 +146,12 @@ class ReusedKeyError(ApiError):
 
 
 class QueueFullError(ApiError):
-    """As many jobs are open as this server takes. Try again later."""
+    """As many jobs are open, or chats wait, as this server takes. Try again later."""
 
     status = 429
     type = "rate_limit_error"
+    # Clients of the API wait as long before they try again, where it is a minute at most.
+    headers = {"retry-after": "5"}
 
 
 class DiskFullError(ApiError):

@@ -90,6 +90,7 @@ class _Server:
             threads=settings.threads,
             precision=settings.precision,
             max_batch=settings.max_batch,
+            max_waiting=settings.max_waiting,
         )
         self._supervisor = Supervisor(
             jobs=self._jobs,
@@ -120,7 +121,9 @@ class _Server:
                 build_app(services, settings, self._open_requests),
                 http=patient(settings.idle_seconds),
                 lifespan="off",
-                log_level="warning",
+                # What strangers send is no event of ours: it would fill the log.
+                log_level="error",
+                ws="none",
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,

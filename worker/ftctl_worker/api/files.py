@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ftctl_worker.queue.disk import Disk
     from ftctl_worker.queue.filestore import FileStore, StoredFile
 
-__all__ = ["EXPIRY_SECONDS", "PURPOSES", "FileRoutes", "label_of"]
+__all__ = ["EXPIRY_SECONDS", "FileRoutes", "checked_purpose", "label_of"]
 
 PURPOSES = frozenset({"assistants", "batch", "fine-tune", "user_data", "vision"})
 EXPIRY_SECONDS = (3600, 2_592_000)
@@ -113,7 +113,7 @@ class FileRoutes:
         return self._files.add(
             place,
             filename=label_of(form.filename),
-            purpose=_purpose(form),
+            purpose=checked_purpose(form.fields.get("purpose", "")),
             expires_after=_expiry(form),
         )
 
@@ -135,12 +135,23 @@ def _refuse_unknown(form: UploadForm) -> None:
             )
 
 
-def _purpose(form: UploadForm) -> str:
-    purpose = form.fields.get("purpose", "")
-    if purpose not in PURPOSES:
+def checked_purpose(purpose: str) -> str:
+    """Return a purpose that files may have here.
+
+    Raises:
+        BadRequestError: it is none, or one of an API that this server does not have.
+    """
+    if purpose == "evals":
+        # The description lets files be uploaded for it, but none be described with it.
         raise BadRequestError(
-            f"'purpose' must be one of {', '.join(sorted(PURPOSES))}.", param="purpose"
+            "This server has no evals; upload the file for 'fine-tune' to train on it, or for "
+            "'user_data' to keep it.",
+            param="purpose",
+            code="unsupported_purpose",
         )
+    if purpose not in PURPOSES:
+        known = ", ".join(sorted(PURPOSES))
+        raise BadRequestError(f"'purpose' must be one of {known}.", param="purpose")
     return purpose
 
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftctl_worker.api import answers
-from ftctl_worker.api.files import EXPIRY_SECONDS, PURPOSES, label_of
+from ftctl_worker.api.files import EXPIRY_SECONDS, checked_purpose, label_of
 from ftctl_worker.api.forms import read_upload
 from ftctl_worker.api.requests import read_json
 from ftctl_worker.errors import BadRequestError
@@ -122,10 +122,7 @@ def _text(body: dict[str, Any], name: str) -> str:
 def _purpose(body: dict[str, Any]) -> str:
     purpose = _text(body, "purpose")
     _text(body, "mime_type")
-    if purpose not in PURPOSES:
-        known = ", ".join(sorted(PURPOSES))
-        raise BadRequestError(f"'purpose' must be one of {known}.", param="purpose")
-    return purpose
+    return checked_purpose(purpose)
 
 
 def _expiry(value: object) -> int | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ftctl_worker.errors import ModelError
+from ftctl_worker.errors import ModelError, QueueFullError
 from ftctl_worker.serving.replies import Done, Failed
 
 if TYPE_CHECKING:
@@ -62,12 +62,21 @@ class Ticket:
 class Engine:
     """Answers requests in order of arrival, those over the same base model together."""
 
-    def __init__(self, *, cache: Path, threads: int, precision: Precision, max_batch: int) -> None:
-        """Prepare; the thread starts with the first request."""
+    def __init__(
+        self,
+        *,
+        cache: Path,
+        threads: int,
+        precision: Precision,
+        max_batch: int,
+        max_waiting: int = 0,
+    ) -> None:
+        """Prepare for ``max_waiting`` requests in line, 0 for any; the first starts the thread."""
         self._cache = cache
         self._threads = threads
         self._precision = precision
         self._max_batch = max_batch
+        self._max_waiting = max_waiting
         self._waiting: deque[Ticket] = deque()
         self._changed = threading.Condition()
         self._stopping = False
@@ -82,16 +91,32 @@ class Engine:
         return len(self._waiting)
 
     def submit(self, chat: ChatRequest, target: Target, deliver: Callable[[Reply], None]) -> Ticket:
-        """Queue a request; ``deliver`` gets its replies, Done or Failed last."""
+        """Queue a request; ``deliver`` gets its replies, Done or Failed last.
+
+        Raises:
+            QueueFullError: as many wait as may.
+        """
         ticket = Ticket(chat, target, deliver)
         ticket.deliver = partial(self._deliver, ticket, deliver)
         with self._changed:
+            self._check_room()
             self._waiting.append(ticket)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
                 self._thread.start()
             self._changed.notify()
         return ticket
+
+    def _check_room(self) -> None:
+        if not self._max_waiting or len(self._waiting) < self._max_waiting:
+            return
+        self._waiting = deque(one for one in self._waiting if not one.cancelled)
+        if len(self._waiting) >= self._max_waiting:
+            raise QueueFullError(
+                f"{len(self._waiting)} chats wait for an answer, which is as many as this server "
+                "lets wait; try again soon.",
+                code="queue_full",
+            )
 
     def _deliver(self, ticket: Ticket, deliver: Callable[[Reply], None], reply: Reply) -> None:
         if isinstance(reply, Done):
