@@ -92,6 +92,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         max_upload_bytes=options.max_upload_mib * MIB,
         max_queue=options.max_queue,
         max_waiting=options.max_waiting,
+        project_jobs=options.project_jobs,
+        project_bytes=options.project_mib * MIB,
         idle_seconds=options.idle_seconds,
         disk_floor_bytes=options.disk_floor_mib * MIB,
         models_dirs=tuple(options.models_dir),
@@ -164,6 +166,8 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-upload-mib", type=_positive, default=512, help="largest upload (default: 512)")
     add("--max-queue", type=_count, default=1000, help="most open jobs; 0: any (default: 1000)")
+    add("--project-jobs", type=_count, default=0, help="most open jobs of a project (default: any)")
+    add("--project-mib", type=_count, default=0, help="most a project's files hold (default: any)")
     add(
         "--idle-seconds",
         type=_positive,

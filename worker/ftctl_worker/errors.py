@@ -11,6 +11,7 @@ WorkerError
 └── ApiError                  an answer in OpenAI's error envelope
     ├── BadRequestError       400
     ├── UnauthorizedError     401
+    ├── QuotaError            403
     ├── NotFoundError         404
     ├── MethodNotAllowedError 405
     ├── RequestTimeoutError   408
@@ -107,6 +108,12 @@ class UnauthorizedError(ApiError):
     """The bearer token is missing or wrong."""
 
     status = 401
+
+
+class QuotaError(ApiError):
+    """The project keeps as much as it may. Delete something first."""
+
+    status = 403
 
 
 class NotFoundError(ApiError):

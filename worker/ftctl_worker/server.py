@@ -72,8 +72,10 @@ class _Server:
 
     def __init__(self, settings: Settings, home: Home, database: Database) -> None:
         self._settings = settings
-        self._files = FileStore(database, home)
-        self._jobs = JobStore(database, most_open=settings.max_queue)
+        self._files = FileStore(database, home, most_bytes=settings.project_bytes)
+        self._jobs = JobStore(
+            database, most_open=settings.max_queue, most_of_project=settings.project_jobs
+        )
         self._uploads = Uploads(database, home, self._files)
         self._leftovers = Leftovers(self._jobs, home)
         self._tokens = Tokens(home.tokens, settings.token_hashes)

@@ -57,6 +57,8 @@ class Settings:
     max_body_bytes: int = 10 * MIB
     max_queue: int = 1000
     max_waiting: int = 256
+    project_jobs: int = 0
+    project_bytes: int = 0
     idle_seconds: float = 60.0
     disk_floor_bytes: int = 64 * MIB
     models_dirs: tuple[Path, ...] = ()

@@ -72,7 +72,7 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
     routes = [
         Route("/health", _health, methods=["GET"]),
         *FileRoutes(services.files, services.home, services.disk).routes(),
-        *UploadRoutes(services.uploads, services.home, services.disk).routes(),
+        *UploadRoutes(services.uploads, services.files, services.home, services.disk).routes(),
         *StatusRoutes(services, settings, counters).routes(),
         *JobRoutes(
             jobs=services.jobs,

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ftctl_worker.api.requests import read_json
+from ftctl_worker.api.requests import project_of, read_json
 from ftctl_worker.errors import ApiError, BadRequestError, ModelError, NotFoundError
 from ftctl_worker.ids import new_id
 from ftctl_worker.serving.chat_request import ChatRequest, parse_chat
@@ -50,7 +50,7 @@ class ChatRoutes:
         """Answer one conversation."""
         # A large schema takes its time.
         chat = await run_in_threadpool(parse_chat, await read_json(request))
-        found = await run_in_threadpool(self._find, chat.model)
+        found = await run_in_threadpool(self._find, chat.model, project_of(request))
         replies: asyncio.Queue[Reply] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -70,9 +70,9 @@ class ChatRoutes:
             conversation.stream(first), media_type="text/event-stream", headers=headers
         )
 
-    def _find(self, name: str) -> Found:
+    def _find(self, name: str, project: str) -> Found:
         try:
-            return self._lookup.find(name)
+            return self._lookup.find(name, project)
         except ModelError as error:
             raise NotFoundError(str(error), param="model", code="model_not_found") from error
 

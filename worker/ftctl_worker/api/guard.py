@@ -99,7 +99,7 @@ class Guard:
             try:
                 headers = dict(scope["headers"])
                 if scope["path"] != "/health":
-                    self._check_token(headers)
+                    scope["project"] = self._project(headers)
                 _check_body_headers(headers, body.limit)
                 await self._app(scope, body.receive, send_with_id)
             except _BodyTooLargeError:
@@ -115,13 +115,15 @@ class Guard:
             return PART_BYTES + _FORM_OVERHEAD
         return self._settings.max_body_bytes
 
-    def _check_token(self, headers: dict[bytes, bytes]) -> None:
+    def _project(self, headers: dict[bytes, bytes]) -> str:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not self._tokens.know(token.strip()):
+        project = self._tokens.project_of(token.strip())
+        if scheme.lower() != b"bearer" or project is None:
             raise UnauthorizedError(
                 "Incorrect API key provided; send it as 'Authorization: Bearer KEY'.",
                 code="invalid_api_key",
             )
+        return project
 
 
 class _BodyTooLargeError(Exception):

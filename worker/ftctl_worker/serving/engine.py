@@ -1,7 +1,7 @@
 """The chat engine: one thread, a queue, and one batch for all requests over a base model.
 
-A request joins the batch between two tokens and leaves it at its end. Requests are seated in the
-order they came: as soon as one over another base model is the first to wait, nobody joins any more,
+A request joins the batch between two tokens and leaves it at its end. Requests of one project are
+seated in the order they came, and projects take turns: as soon as one over another base model is the first to wait, nobody joins any more,
 so that its turn comes when the batch at hand has ended.
 
 torch is imported by that thread on its first request, never by the server itself.
@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ftctl_worker.errors import ModelError, QueueFullError
+from ftctl_worker.project import DEFAULT_PROJECT
 from ftctl_worker.serving.replies import Done, Failed
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ _GATHER_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Target:
-    """Which model answers: a base model, alone or with the adapter in a folder."""
+    """Which model answers a project: a base model, alone or with the adapter in a folder."""
 
     base: BaseModel
     adapter: Path | None
+    project: str = DEFAULT_PROJECT
 
 
 @dataclass(eq=False)
@@ -100,12 +102,22 @@ class Engine:
         ticket.deliver = partial(self._deliver, ticket, deliver)
         with self._changed:
             self._check_room()
-            self._waiting.append(ticket)
+            self._waiting.insert(self._place(target.project), ticket)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
                 self._thread.start()
             self._changed.notify()
         return ticket
+
+    def _place(self, project: str) -> int:
+        """Return where one more of ``project`` stands in line: projects take turns."""
+        turn = sum(one.target.project == project for one in self._waiting)
+        before: Counter[str] = Counter()
+        for place, one in enumerate(self._waiting):
+            if before[one.target.project] > turn:
+                return place
+            before[one.target.project] += 1
+        return len(self._waiting)
 
     def _check_room(self) -> None:
         if not self._max_waiting or len(self._waiting) < self._max_waiting:
