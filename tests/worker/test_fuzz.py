@@ -11,11 +11,12 @@ from tests.worker.servers import Worker
 def test_what_the_description_forbids_is_refused_and_nothing_breaks(
     worker: Worker, tmp_path: Path
 ) -> None:
-    jobs_and_files = r"^/(fine_tuning/jobs|files|uploads)"
-    found = fuzz(worker, tmp_path, phases="coverage", examples=1, seed=1, only=jobs_and_files)
+    # Bodies of jobs and chats have thousands of places; test_mutations.py takes the most telling.
+    small = r"^/(files|models|uploads|fine_tuning/jobs/)"
+    found = fuzz(worker, tmp_path, phases="coverage", examples=1, seed=1, only=small)
     assert found.complaint == ""
     assert found.server_errors == 0
-    assert found.answers[400] > 100, found.report()
+    assert found.answers[400] > 20, found.report()
 
 
 def test_without_a_token_there_is_nothing_but_401(worker: Worker, tmp_path: Path) -> None:
