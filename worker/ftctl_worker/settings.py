@@ -56,6 +56,9 @@ class Settings:
     max_upload_bytes: int = 512 * MIB
     max_body_bytes: int = 10 * MIB
     max_queue: int = 1000
+    max_waiting: int = 256
+    project_jobs: int = 0
+    project_bytes: int = 0
     idle_seconds: float = 60.0
     disk_floor_bytes: int = 64 * MIB
     models_dirs: tuple[Path, ...] = ()
