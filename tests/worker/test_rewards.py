@@ -240,3 +240,47 @@ def test_the_operator_allows_python_by_name(tmp_path: Any) -> None:
     with servers.running(tmp_path, "--allow-python-graders") as worker:
         run = worker.client.fine_tuning.alpha.graders.run
         assert run(grader=grader, model_sample="a", item={"reference": "a"}).reward == 0.5
+
+
+def test_answers_are_drawn_in_the_form_that_was_asked_for(worker: Worker) -> None:
+    """Without it, no answer of a random model is JSON, so that none can be graded."""
+    grader = {**CHECK, "input": "{{ sample.output_json.word }}", "operation": "eq"}
+    schema = {
+        "type": "object",
+        "properties": {"word": {"enum": ["circle", "square"]}},
+        "required": ["word"],
+        "additionalProperties": False,
+    }
+    form = {"name": "answer", "schema": schema, "strict": True}
+    method = reinforcement(
+        grader, n_epochs=6, batch_size=8, max_completion_tokens=40, learning_rate=0.02
+    )
+    method["reinforcement"]["response_format"] = {"type": "json_schema", "json_schema": form}
+    job = worker.client.fine_tuning.jobs.create(
+        model="mini", training_file=worker.upload(prompts()), seed=3, method=method
+    )
+    assert job.to_dict()["method"]["reinforcement"]["response_format"]["json_schema"] == form  # type: ignore[index]
+    job = worker.wait_job(job.id, seconds=240)
+    assert job.status == "succeeded", job.error
+    (file_id,) = job.result_files
+    rows = list(csv.DictReader(worker.client.files.content(file_id).text.splitlines()))
+    assert {row["ungraded_share"] for row in rows} == {"0.0"}
+    assert float(rows[-1]["train_reward_mean"]) > float(rows[0]["train_reward_mean"]) + 0.2
+
+
+@pytest.mark.parametrize(
+    ("form", "engine", "said"),
+    [
+        ({"type": "xml"}, "peft", "must have the type"),
+        ({"type": "json_object"}, "trl", "cannot hold answers to a form; use the engine peft"),
+    ],
+)
+def test_a_form_that_cannot_be_held_is_refused(
+    worker: Worker, form: Any, engine: str, said: str
+) -> None:
+    method = reinforcement(CHECK, engine=engine)
+    method["reinforcement"]["response_format"] = form
+    with pytest.raises(openai.BadRequestError, match=said):
+        worker.client.fine_tuning.jobs.create(
+            model="mini", training_file=worker.upload(prompts()), method=method
+        )
