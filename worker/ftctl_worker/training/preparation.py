@@ -219,6 +219,9 @@ def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
     )
     chosen = choose(job.requested, defaults, len(data))
     ledger.choose(chosen)
+    if held_out is None and "early_stopping_patience" in job.options:
+        text = "There is no validation_file, so early_stopping_patience has nothing to go by"
+        ledger.say(text, level="warn")
     return Material(
         job=job, data=data, held_out=held_out, defaults=defaults, chosen=chosen, longest=longest
     )
