@@ -39,10 +39,9 @@ def file(stored: StoredFile) -> Answer:
 def job(stored: Job) -> Answer:
     """Return a FineTuningJob."""
     hyperparameters = {**stored.requested, **(stored.chosen or {}), **stored.options}
-    grader = hyperparameters.pop("grader", None)
-    method = {"hyperparameters": hyperparameters}
-    if grader is not None:
-        method = {"grader": grader, **method}
+    beside = ("grader", "response_format")
+    method = {name: hyperparameters.pop(name) for name in beside if name in hyperparameters}
+    method["hyperparameters"] = hyperparameters
     return {
         "id": stored.id,
         "object": "fine_tuning.job",

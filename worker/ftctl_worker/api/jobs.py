@@ -181,6 +181,8 @@ class JobRoutes:
         name = draft.options.get("engine", self._settings.engine)
         tuning = draft.options.get("tuning", "lora")
         why = engines.why_not(name, draft.method, tuning, hardware.describe(0)["kind"])
+        if name != engines.DEFAULT and "response_format" in draft.options:
+            why = f"The engine {name} cannot hold answers to a form; use the engine peft."
         if why is not None:
             where = f"method.{draft.method}.hyperparameters"
             raise BadRequestError(why, param=f"{where}.engine", code="engine_not_available")
