@@ -8,21 +8,12 @@ from typing import TYPE_CHECKING
 from orchestrator.grading.text import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 _LONGEST_LABEL = 40
 _MOST_LABELS = 50
 # Fewer rows a label than this, and the answers are texts rather than labels.
 _LEAST_ROWS_A_LABEL = 2
-
-
-def accuracy(references: Sequence[str], labels: Sequence[str]) -> float:
-    """Share of rows with the right label.
-
-    Raises:
-        ValueError: no rows.
-    """
-    return sum(a == b for a, b in zip(references, labels, strict=True)) / _positive(len(labels))
 
 
 def macro_f1(counts: Mapping[tuple[str, str], int]) -> float:
@@ -41,11 +32,6 @@ def macro_f1(counts: Mapping[tuple[str, str], int]) -> float:
         2 * counts.get((label, label), 0) / (wanted[label] + given[label]) for label in present
     ]
     return sum(scores) / _positive(len(scores))
-
-
-def confusion(references: Sequence[str], labels: Sequence[str]) -> Counter[tuple[str, str]]:
-    """How often each (reference, label) occurs."""
-    return Counter(zip(references, labels, strict=True))
 
 
 class Labels:

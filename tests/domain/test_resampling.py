@@ -29,7 +29,6 @@ class TestReferenceScores:
         assert r.mean(DIFFERENCES) == close(0.0708333333, 5e-11)
         assert r.standard_error(DIFFERENCES) == close(0.0184003596, 5e-11)
         assert r.mean(DIFFERENCES) / r.standard_error(DIFFERENCES) == close(3.8495624535)
-        assert r.t_test(DIFFERENCES) == close(0.0027015398)
         assert tuple(r.t_interval(DIFFERENCES)) == close((0.0303344150, 0.1113322517))
 
     def test_sign_flips_are_counted_exactly(self):
@@ -55,7 +54,8 @@ class TestReferenceClusters:
         assert r.mean(differences) == 0.25
         assert r.standard_error(differences) == close(0.0993399268)
         assert r.clustered_error(differences, self.GROUPS) == close(0.1487447478)
-        assert r.t_test(differences) < 0.05 < r.clustered_sign_flip(differences, self.GROUPS)
+        assert stats.ttest_1samp(differences, 0).pvalue < 0.05
+        assert r.clustered_sign_flip(differences, self.GROUPS) > 0.05
 
     def test_one_group_is_no_evidence(self):
         with pytest.raises(ValueError, match="two groups"):
@@ -89,7 +89,8 @@ class TestPermutation:
     def test_sampled_is_near_the_exact_and_never_zero(self):
         rng = random.Random(3)
         values = [rng.gauss(0.25, 1) for _ in range(40)]
-        assert r.sign_flip(values) == pytest.approx(r.t_test(values), abs=0.02)
+        oracle = stats.ttest_1samp(values, 0).pvalue
+        assert r.sign_flip(values) == pytest.approx(oracle, abs=0.02)
         assert r.sign_flip([1.0] * 60) == 1 / 10_001
 
     def test_same_seed_same_p(self):

@@ -12,7 +12,7 @@ from math import fsum, sqrt
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.comparing.statistics import NORMAL, Interval
-from orchestrator.domain.comparing.student import t_cdf, t_quantile
+from orchestrator.domain.comparing.student import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -188,14 +188,6 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Student's interval of a mean."""
     half = t_quantile(0.5 + confidence / 2, len(values) - 1) * standard_error(values)
     return Interval(mean(values) - half, mean(values) + half)
-
-
-def t_test(values: Sequence[float]) -> float:
-    """Two-sided p that the mean is 0 (Student 1908); 1 when nothing varies around 0."""
-    error = standard_error(values)
-    if error == 0:
-        return 1.0 if mean(values) == 0 else 0.0
-    return 2 * (1 - t_cdf(abs(mean(values) / error), len(values) - 1))
 
 
 def quantile(ordered: Sequence[float], p: float) -> float:
