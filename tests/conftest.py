@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from orchestrator import cli, config, wiring
+from orchestrator import cli, config
 from orchestrator.domain.clock import Clock, ManualClock
 from orchestrator.domain.profile import Profile
 from orchestrator.domain.provider import Provider
+from tests.ledgers import App, lay
+from tests.store.postgresql import postgresql
+
+__all__ = ["postgresql"]
 
 # A shared machine stalls now and then; a slow example is not a wrong one.
 settings.register_profile(
@@ -52,10 +56,10 @@ class Ftctl:
         captured = self.capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
 
-    def app(self) -> wiring.App:
+    def app(self) -> App:
         environment = {"FTCTL_HOME": str(self.home), "HOME": str(self.home), **self.environment}
         settings = config.load(environment, cwd=self.home)
-        return wiring.App(settings, clock=self.clock, build_provider=self.build_provider)
+        return App(settings, clock=self.clock, build_provider=self.build_provider)
 
 
 @pytest.fixture
@@ -66,3 +70,19 @@ def ftctl(
     home.mkdir()
     monkeypatch.chdir(home)
     return Ftctl(home, capsys)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new ledger, in one database and then in the other."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgresql").new_url()
+        return url
+    return lay(tmp_path / "ledger.db")
+
+
+@pytest.fixture
+def either(ledger_url: str, ftctl: Ftctl) -> Ftctl:
+    """The commands over one database, and then over the other."""
+    ftctl.environment["FTCTL_DATABASE_URL"] = ledger_url
+    return ftctl
