@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.domain.comparing.labels import macro_f1
 from orchestrator.domain.errors import UsageError
-from orchestrator.grading.metrics import labels_of, macro_f1
+from orchestrator.grading.labels import labels_of
 from orchestrator.grading.registry import grader_for, grader_names, make_grader
 from orchestrator.grading.text import normalise
 
