@@ -27,6 +27,17 @@ settings.register_profile(
 settings.load_profile("ftctl")
 
 
+# What starts processes and trains takes longest: a file of it that is left to the end holds up all.
+_FIRST = ("e2e", "reliability", "worker", "pages", "usecases", "ui", "store", "providers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; --no-loadscope-reorder keeps that order among processes."""
+    tests = Path(__file__).parent
+    ranks = {folder: rank for rank, folder in enumerate(_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(tests).parts[0], len(ranks)))
+
+
 @dataclass
 class Outcome:
     """What one command did."""

@@ -109,7 +109,7 @@ def world(either: Ftctl, host: Simulator) -> World:
 
 def finish(world: World) -> Job:
     for _ in range(24):
-        world.clock.sleep(61)
+        world.clock.sleep(SETTLE.total_seconds() + 1)
         world.sync()
         if world.job().status.is_final:
             break
