@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TASKS = ("classification", "extraction", "translation", "qa", "chat")
 _SAYS = {
     "classification": "answers are labels; case and white space do not count",
     "extraction": "answers are JSON; each field counts",
