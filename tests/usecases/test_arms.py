@@ -21,7 +21,7 @@ from orchestrator.usecases.comparing.passages import holds, library, read_passag
 from orchestrator.usecases.comparing.shots import choose_count, split_for_choice
 from orchestrator.usecases.jobs.dated import newest_lifecycle, newest_prices
 from tests.conftest import Ftctl
-from tests.usecases.comparing import LABELS, Host, answered_by, elsewhere, row, write
+from tests.usecases.comparing import LABELS, Host, answered_by, elsewhere, row, tuned_job, write
 
 
 def sample(number: int, text: str, answer: str = "x") -> Sample:
