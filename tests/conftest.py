@@ -11,16 +11,31 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from orchestrator import cli, config, wiring
+from orchestrator import cli, config
 from orchestrator.domain.clock import Clock, ManualClock
 from orchestrator.domain.profile import Profile
 from orchestrator.domain.provider import Provider
+from tests.ledgers import App, lay
+from tests.store.postgresql import postgresql
+
+__all__ = ["postgresql"]
 
 # A shared machine stalls now and then; a slow example is not a wrong one.
 settings.register_profile(
     "ftctl", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.load_profile("ftctl")
+
+
+# What starts processes and trains takes longest: a file of it that is left to the end holds up all.
+_FIRST = ("e2e", "reliability", "worker", "pages", "usecases", "ui", "store", "providers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; --no-loadscope-reorder keeps that order among processes."""
+    tests = Path(__file__).parent
+    ranks = {folder: rank for rank, folder in enumerate(_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(tests).parts[0], len(ranks)))
 
 
 @dataclass
@@ -52,10 +67,10 @@ class Ftctl:
         captured = self.capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
 
-    def app(self) -> wiring.App:
+    def app(self) -> App:
         environment = {"FTCTL_HOME": str(self.home), "HOME": str(self.home), **self.environment}
         settings = config.load(environment, cwd=self.home)
-        return wiring.App(settings, clock=self.clock, build_provider=self.build_provider)
+        return App(settings, clock=self.clock, build_provider=self.build_provider)
 
 
 @pytest.fixture
@@ -66,3 +81,19 @@ def ftctl(
     home.mkdir()
     monkeypatch.chdir(home)
     return Ftctl(home, capsys)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new ledger, in one database and then in the other."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgresql").new_url()
+        return url
+    return lay(tmp_path / "ledger.db")
+
+
+@pytest.fixture
+def either(ledger_url: str, ftctl: Ftctl) -> Ftctl:
+    """The commands over one database, and then over the other."""
+    ftctl.environment["FTCTL_DATABASE_URL"] = ledger_url
+    return ftctl

@@ -7,8 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.domain.jobs.job import (
-    Hyperparameters,
-    JobOptions,
+    Asked,
     JobStatus,
     Method,
     RemoteError,
@@ -112,18 +111,12 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobRequest:
+class JobRequest(Asked):
     """What one POST asks for."""
 
-    model: str
     training_file: str
     token: str
     validation_file: str | None = None
-    method: Method = Method.SUPERVISED
-    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    options: JobOptions = field(default_factory=JobOptions)
-    suffix: str | None = None
-    seed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -247,7 +247,7 @@ def upgrade(url: str, now: datetime) -> tuple[str | None, str, Path | None]:
             have, want = migrations.current(engine), migrations.head()
             if have == want:
                 return have, want, None
-            if have is not None and not migrations.knows(have):
+            if have is not None and have not in migrations.revisions():
                 _refuse(have)
             copy = _backup_before(url, now) if have is not None else None
             migrations.upgrade(engine)
@@ -268,7 +268,7 @@ def _backup_before(url: str, now: datetime) -> Path | None:
 def _refuse(have: str) -> None:
     from orchestrator.store import migrations
 
-    if migrations.knows(have):
+    if have in migrations.revisions():
         raise DatabaseOutdated(
             f"The database has schema {have}, this ftctl needs {migrations.head()}.",
             hint="ftctl db upgrade",

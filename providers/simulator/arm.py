@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from providers.simulator.state import State
 
 TYPE = "Microsoft.CognitiveServices/accounts/deployments"
-SCRIPT = ("Accepted", "Creating", "Succeeded")
 ROUTES = (
     "put_deployment", "get_deployment", "list_deployments", "delete_deployment", "get_operation",
 )  # fmt: skip

@@ -108,8 +108,8 @@ def test_every_way_to_write_one_is_one(number: bytes) -> None:
     assert places(TEN + LAST.replace(b'"Ho"', b'"Ho","weight":' + number)) == set()
 
 
-def test_ten_thousand_keys_are_ten_thousand_findings() -> None:
-    keys = b",".join(b'"k%d":1' % number for number in range(10_000))
+def test_more_unknown_keys_than_are_listed() -> None:
+    keys = b",".join(b'"k%d":1' % number for number in range(1_200))
     found = places(TEN + LAST.rstrip()[:-1] + b"," + keys + b"}\n")
     assert len(found) == 1000
     assert {(line, code) for line, _, code in found} == {(11, "unknown-key")}

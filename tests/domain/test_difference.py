@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.comparing.comparison import Difference, Word
-from orchestrator.domain.comparing.difference import Pair, compare_labels, compare_scores, family
-from orchestrator.grading.metrics import macro_f1
+from orchestrator.domain.comparing.difference import Pair, compare_scores, family
+from orchestrator.domain.comparing.labels import compare_labels, macro_f1
 
 
 def pair(new: list[float], old: list[float]) -> Pair:
@@ -99,7 +99,7 @@ class TestLabels:
         references = [rng.choice("abc") for _ in range(rows)]
         new = [r if rng.random() < 0.85 else "a" for r in references]
         old = [r if rng.random() < 0.70 else "a" for r in references]
-        return compare_labels(references, ("tuned", new), ("base", old), macro_f1)
+        return compare_labels(references, ("tuned", new), ("base", old))
 
     def test_macro_f1_improves(self):
         found = self.find(400)
@@ -114,7 +114,7 @@ class TestLabels:
 
     def test_no_difference_is_no_evidence(self):
         labels = list("abcabcabcabc")
-        found = compare_labels(labels, ("tuned", labels), ("base", labels), macro_f1)
+        found = compare_labels(labels, ("tuned", labels), ("base", labels))
         assert (found.diff, found.p) == (0.0, 1.0)
 
     def test_macro_f1_sees_the_whole_set(self):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -58,6 +58,7 @@ BINARY = st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0]))
 GRADED = st.tuples(st.floats(0, 1), st.floats(0, 1))
 
 
+@settings(max_examples=30)
 @given(
     st.lists(BINARY | GRADED, min_size=10, max_size=49), st.sampled_from(["after_run", "switch"])
 )

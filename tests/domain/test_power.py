@@ -13,11 +13,6 @@ def test_rows_for_a_difference():
     assert p.rows_for_difference(0.05, 0.2) == pytest.approx(625.55, abs=0.005)
 
 
-def test_exact_power_of_mcnemar():
-    assert p.mcnemar_power(626, 0.05, 0.2) == pytest.approx(0.8029, abs=5e-5)
-    assert p.mcnemar_power(626, 0.05, 0.2, mid_p=False) == pytest.approx(0.7789, abs=5e-5)
-
-
 def test_exact_power_of_the_parity_test():
     assert p.parity_power(687, 0.03, 0.10) == pytest.approx(0.7923, abs=5e-5)
 

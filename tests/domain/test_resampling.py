@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -29,7 +28,6 @@ class TestReferenceScores:
         assert r.mean(DIFFERENCES) == close(0.0708333333, 5e-11)
         assert r.standard_error(DIFFERENCES) == close(0.0184003596, 5e-11)
         assert r.mean(DIFFERENCES) / r.standard_error(DIFFERENCES) == close(3.8495624535)
-        assert r.t_test(DIFFERENCES) == close(0.0027015398)
         assert tuple(r.t_interval(DIFFERENCES)) == close((0.0303344150, 0.1113322517))
 
     def test_sign_flips_are_counted_exactly(self):
@@ -55,7 +53,8 @@ class TestReferenceClusters:
         assert r.mean(differences) == 0.25
         assert r.standard_error(differences) == close(0.0993399268)
         assert r.clustered_error(differences, self.GROUPS) == close(0.1487447478)
-        assert r.t_test(differences) < 0.05 < r.clustered_sign_flip(differences, self.GROUPS)
+        assert stats.ttest_1samp(differences, 0).pvalue < 0.05
+        assert r.clustered_sign_flip(differences, self.GROUPS) > 0.05
 
     def test_one_group_is_no_evidence(self):
         with pytest.raises(ValueError, match="two groups"):
@@ -89,7 +88,8 @@ class TestPermutation:
     def test_sampled_is_near_the_exact_and_never_zero(self):
         rng = random.Random(3)
         values = [rng.gauss(0.25, 1) for _ in range(40)]
-        assert r.sign_flip(values) == pytest.approx(r.t_test(values), abs=0.02)
+        oracle = stats.ttest_1samp(values, 0).pvalue
+        assert r.sign_flip(values) == pytest.approx(oracle, abs=0.02)
         assert r.sign_flip([1.0] * 60) == 1 / 10_001
 
     def test_same_seed_same_p(self):
@@ -116,8 +116,7 @@ class TestBootstrap:
         assert tuple(r.bootstrap([0.0] * 100)) == close((-0.0369934982, 0.0369934982))
 
     def test_statistic_of_the_whole_set(self):
-        rows = ["a"] * 60 + ["b"] * 40
-        found = r.bootstrap_statistic(rows, lambda c: c["a"] / c.total())
+        found = r.bootstrap_counts([60, 40], lambda counts: counts[0] / sum(counts))
         oracle = stats.binomtest(60, 100).proportion_ci(method="wilson")
         assert tuple(found) == pytest.approx((oracle.low, oracle.high), abs=0.02)
 
@@ -148,14 +147,3 @@ class TestStudent:
     def test_no_rows_no_mean(self):
         with pytest.raises(ValueError, match="no rows"):
             r.mean([])
-
-
-def test_a_counter_is_what_the_statistic_sees():
-    seen: list[int] = []
-
-    def total(counts: Counter[object]) -> float:
-        seen.append(counts.total())
-        return 0.0
-
-    r.bootstrap_statistic([("x", 1)] * 12, total, resamples=3)
-    assert set(seen) == {12}

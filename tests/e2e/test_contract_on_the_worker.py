@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,13 @@ from providers.testing import ProviderContract, Rig, write_rows
 pytest.importorskip("ftctl_worker")
 
 
+_ROWS = itertools.count(12)
+
+
 @contextmanager
-def the_worker(folder: Path) -> Iterator[Rig]:
+def the_worker(home: Path, rows: Path) -> Iterator[Rig]:
     """A rig over a worker that trains on this machine, one thread, nothing left behind."""
-    profile = Profile(name="here", kind="peft", embedded=True, home=folder, options={"threads": 1})
+    profile = Profile(name="here", kind="peft", embedded=True, home=home, options={"threads": 1})
     provider = providers.build(profile)
 
     def finish(remote_id: str) -> RemoteJob:
@@ -31,7 +35,8 @@ def the_worker(folder: Path) -> Iterator[Rig]:
         return job
 
     try:
-        yield Rig(provider, write_rows(folder), "tiny", finish)
+        # A file is known by name and size, and the worker still has those of the tests before.
+        yield Rig(provider, write_rows(rows, next(_ROWS)), "tiny", finish)
     finally:
         for job in provider.list_jobs():
             if job.status and not job.status.is_final:
@@ -39,8 +44,17 @@ def the_worker(folder: Path) -> Iterator[Rig]:
         provider.close()
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where one worker runs for all promises: it stays while somebody uses it."""
+    folder = tmp_path_factory.mktemp("home")
+    with the_worker(folder, folder) as user:
+        assert user.provider.check().reachable
+        yield folder
+
+
 class TestTheWorker(ProviderContract):
     @pytest.fixture
-    def rig(self, tmp_path: Path) -> Iterator[Rig]:
-        with the_worker(tmp_path) as made:
+    def rig(self, home: Path, tmp_path: Path) -> Iterator[Rig]:
+        with the_worker(home, tmp_path) as made:
             yield made

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator import cli, config, wiring
+from orchestrator import cli, config
 from orchestrator.domain.clock import Clock, ManualClock
 from providers.simulator import Simulator
+from tests.ledgers import App
 from tests.pages.page import Block, Command, Directive, Page
 
 WIDTH = "100"
@@ -164,7 +165,7 @@ class Shell:
 
     def _in_process(self, arguments: list[str]) -> tuple[int, str]:
         seen = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-        app = wiring.App(config.load(self.environment, cwd=self.folder), clock=self.clock)
+        app = App(config.load(self.environment, cwd=self.folder), clock=self.clock)
         with contextlib.redirect_stdout(seen), contextlib.redirect_stderr(seen):
             code = cli.run(arguments, obj=app)
             app.close()

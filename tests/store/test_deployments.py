@@ -18,20 +18,14 @@ from orchestrator.store.datasets import SqlDatasetStore
 from orchestrator.store.deployments import SqlDeploymentStore
 from orchestrator.store.jobs import SqlJobStore
 from tests.factories import a_dataset, a_deployment, a_job
-from tests.store.postgresql import postgresql
-
-__all__ = ["postgresql"]
 
 NOW = ManualClock().now()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlDeploymentStore]:
+@pytest.fixture
+def store(ledger_url: str, tmp_path: Path) -> Iterator[SqlDeploymentStore]:
     """The same suite over both databases."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_url()
-    engine = database.open_database(url)
+    engine = database.open_database(ledger_url)
     content = tmp_path / "content"
     content.write_bytes(b"{}\n")
     SqlDatasetStore(engine, tmp_path / "datasets").keep(a_dataset(), content)

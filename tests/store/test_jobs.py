@@ -30,20 +30,15 @@ from orchestrator.store.datasets import SqlDatasetStore
 from orchestrator.store.gates import SqlGates
 from orchestrator.store.jobs import SqlJobStore
 from tests.factories import DIGEST, a_dataset, a_job
-from tests.store.postgresql import Server, postgresql
-
-__all__ = ["postgresql"]
+from tests.store.postgresql import Server
 
 NOW = ManualClock().now()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+@pytest.fixture
+def engine(ledger_url: str) -> Iterator[Engine]:
     """The same suite over both databases."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_url()
-    engine = database.open_database(url)
+    engine = database.open_database(ledger_url)
     yield engine
     engine.dispose()
 

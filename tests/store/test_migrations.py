@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
+from orchestrator import resources
 from orchestrator.domain.errors import DatabaseOutdated, DatabaseTooNew, LocalStateError
 from orchestrator.domain.jobs.job import JobEvent, MetricPoint, Origin
 from orchestrator.domain.ledger import History
@@ -33,6 +35,11 @@ def test_migrations_equal_the_tables(tmp_path):
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def test_the_files_number_the_revisions(tmp_path):
+    walked = ScriptDirectory(str(resources.folder("migrations"))).walk_revisions()
+    assert migrations.revisions() == [script.revision for script in walked][::-1]
 
 
 def test_every_migration_goes_up_down_and_up_again(tmp_path):
@@ -61,11 +68,13 @@ def test_a_job_without_data_survives_an_older_schema_with_all_its_rows(tmp_path)
     engine.dispose()
 
 
-def test_a_new_database_is_made_on_first_use_and_only_its_owner_may_read_it(ftctl: Ftctl):
-    assert ftctl("status").code == 0
-    path = ftctl.home / "ftctl.db"
-    for file in (path, *ftctl.home.glob("ftctl.db-*")):
+def test_a_new_database_is_its_owners_alone(tmp_path):
+    engine = database.open_database(url_of(tmp_path / "ledger.db"))
+    files = list(tmp_path.glob("ledger.db*"))
+    assert len(files) > 1 or database.journal_mode(database.sqlite_module()) == "delete"
+    for file in files:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    engine.dispose()
 
 
 def test_the_recipe_is_in_force(tmp_path):

@@ -25,9 +25,6 @@ from orchestrator.store.datasets import SqlDatasetStore
 from orchestrator.store.jobs import SqlJobStore
 from orchestrator.store.spendings import SqlSpendings
 from tests.factories import a_dataset, a_job
-from tests.store.postgresql import postgresql
-
-__all__ = ["postgresql"]
 
 NOW = ManualClock().now()
 RATE = Rate(usd=Decimal(3), unit="million_tokens", tier="standard")
@@ -36,13 +33,10 @@ TEN = Budgets(by_profile={"openai": 10 * MICROS})
 RACES, RACERS = 25, 2
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+@pytest.fixture
+def engine(ledger_url: str, tmp_path: Path) -> Iterator[Engine]:
     """The same suite over both databases."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_url()
-    engine = database.open_database(url)
+    engine = database.open_database(ledger_url)
     keep_data(engine, tmp_path)
     yield engine
     engine.dispose()

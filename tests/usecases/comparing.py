@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from orchestrator.domain.chat import ChatAnswer, ChatRequest
 from orchestrator.domain.comparing.sample import text_of
 from orchestrator.domain.jobs.job import Job, JobStatus, MetricPoint
+from orchestrator.domain.provider import Provider
 from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_job
 
@@ -51,6 +52,18 @@ class Host:
 
     def close(self) -> None:
         pass
+
+
+def elsewhere(**changes: Any) -> Host:
+    """A host of another kind and account."""
+    return Host(name="openai", kind="openai", account="account-2", **changes)
+
+
+def answered_by(ftctl: Ftctl, *hosts: Host) -> dict[str, Host]:
+    """Let those hosts answer, each for the profile of its name."""
+    made = {host.name: host for host in hosts}
+    ftctl.build_provider = lambda profile: cast(Provider, made[profile.name])
+    return made
 
 
 def row(number: int, **more: Any) -> dict[str, Any]:

@@ -21,16 +21,6 @@ from orchestrator.domain.provider import Provider, Sink
 from orchestrator.resources import schema
 from tests.conftest import Ftctl
 from tests.usecases.account import LOOKS, Account, an_account, whole_database
-from tests.usecases.test_submit_and_sync import postgresql
-
-__all__ = ["postgresql"]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, ftctl: Ftctl) -> None:
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_url()
-        ftctl.environment["FTCTL_DATABASE_URL"] = url
 
 
 @pytest.fixture
@@ -67,7 +57,7 @@ def requests(account: Account) -> dict[str, int]:
     return {route: account.host.count(route) for route in routes}
 
 
-@pytest.mark.usefixtures("database")
+@pytest.mark.usefixtures("either")
 def test_a_second_adoption_changes_nothing_and_only_lists(ftctl: Ftctl, account: Account):
     made = filled(account)
     first = adopted(ftctl)
@@ -134,7 +124,7 @@ def test_what_was_fetched_is_for_its_owner_alone(ftctl: Ftctl, account: Account)
     assert all(path.stat().st_mode & 0o077 == 0 for path in kept)
 
 
-@pytest.mark.usefixtures("database")
+@pytest.mark.usefixtures("either")
 def test_whatever_an_account_says_it_comes_in(ftctl: Ftctl, account: Account):
     event = {"object": "fine_tuning.job.event", "id": "e", "created_at": 1_760_000_000,
              "level": "l" * 99, "message": "a\x00b\ud800 \u202e" + "x" * 5000, "type": "metrics",

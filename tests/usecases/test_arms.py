@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jsonschema
 import pytest
@@ -14,9 +13,6 @@ from orchestrator.domain.chat import calls_text
 from orchestrator.domain.comparing.retrieval import Passage
 from orchestrator.domain.comparing.sample import Sample, text_of
 from orchestrator.domain.errors import UsageError
-from orchestrator.domain.jobs.job import Job
-from orchestrator.domain.profile import Profile
-from orchestrator.domain.provider import Provider
 from orchestrator.resources import schema
 from orchestrator.store.retrieval import Fts5Retriever
 from orchestrator.usecases.comparing.arm_specs import Part, parse_arm
@@ -25,7 +21,7 @@ from orchestrator.usecases.comparing.passages import holds, library, read_passag
 from orchestrator.usecases.comparing.shots import choose_count, split_for_choice
 from orchestrator.usecases.jobs.dated import newest_lifecycle, newest_prices
 from tests.conftest import Ftctl
-from tests.usecases.comparing import LABELS, Host, row, tuned_job, write
+from tests.usecases.comparing import LABELS, Host, answered_by, elsewhere, row, tuned_job, write
 
 
 def sample(number: int, text: str, answer: str = "x") -> Sample:
@@ -34,31 +30,8 @@ def sample(number: int, text: str, answer: str = "x") -> Sample:
 
 @pytest.fixture
 def hosts(ftctl: Ftctl) -> dict[str, Host]:
-    made = {
-        "local": Host(),
-        "openai": Host(
-            right={"gpt-6-luna": 70, "gpt-4.1-mini": 60, "ft:gpt-4.1-mini:acme::x": 90},
-            name="openai",
-            kind="openai",
-            account="account-2",
-        ),
-    }
-
-    def build(profile: Profile) -> Provider:
-        return cast(Provider, made[profile.name])
-
-    ftctl.build_provider = build
-    return made
-
-
-@pytest.fixture
-def job(ftctl: Ftctl) -> Job:
-    return tuned_job(ftctl)
-
-
-@pytest.fixture
-def held_out(ftctl: Ftctl) -> Path:
-    return write(ftctl.home / "test.jsonl", [row(n) for n in range(120)])
+    right = {"gpt-6-luna": 70, "gpt-4.1-mini": 60, "ft:gpt-4.1-mini:acme::x": 90}
+    return answered_by(ftctl, Host(), elsewhere(right=right))
 
 
 def arms(*names: str) -> list[str]:

@@ -18,9 +18,7 @@ from orchestrator.resources import schema
 from providers.simulator import Simulator
 from tests.conftest import Ftctl, Outcome
 from tests.factories import chat_file, chat_rows
-from tests.store.postgresql import postgresql
-
-__all__ = ["postgresql"]
+from tests.store.postgresql import Server
 
 MODEL = "gpt-4.1-mini-2025-04-14"
 TOKEN = "arm-token-0123456789abcdef"
@@ -128,8 +126,10 @@ def test_without_a_person_to_ask_the_flag_must_say_yes(azure: Azure):
     assert azure.puts() == 0
 
 
-def test_a_deployment_in_a_ledger_that_machines_share(ftctl: Ftctl, request: pytest.FixtureRequest):
-    ftctl.environment["FTCTL_DATABASE_URL"] = request.getfixturevalue("postgresql").new_url()
+def test_a_deployment_in_a_ledger_that_machines_share(
+    ftctl: Ftctl, postgresql: Server, request: pytest.FixtureRequest
+):
+    ftctl.environment["FTCTL_DATABASE_URL"] = postgresql.new_url()
     azure = request.getfixturevalue("azure")
     made = azure.stand()
     test = ftctl.home / "test.jsonl"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import cast
 
 import jsonschema
 import pytest
@@ -12,10 +11,9 @@ import pytest
 from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.comparing.sample import text_of
 from orchestrator.domain.jobs.job import Job
-from orchestrator.domain.provider import Provider
 from orchestrator.resources import schema
 from tests.conftest import Ftctl
-from tests.usecases.comparing import LABELS, Host, row, tuned_job, write
+from tests.usecases.comparing import LABELS, Host, answered_by, elsewhere, row, write
 
 
 def fair(request: ChatRequest) -> str:
@@ -31,17 +29,7 @@ def fair(request: ChatRequest) -> str:
 
 @pytest.fixture
 def judge(ftctl: Ftctl) -> Host:
-    made = {
-        "local": Host(),
-        "openai": Host(name="openai", kind="openai", account="account-2", say=fair),
-    }
-    ftctl.build_provider = lambda profile: cast(Provider, made[profile.name])
-    return made["openai"]
-
-
-@pytest.fixture
-def job(ftctl: Ftctl) -> Job:
-    return tuned_job(ftctl)
+    return answered_by(ftctl, Host(), elsewhere(say=fair))["openai"]
 
 
 @pytest.fixture

@@ -12,9 +12,6 @@ from orchestrator.usecases.jobs.sync import Pass, sync
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import DIGEST, a_dataset, a_job
-from tests.store.postgresql import postgresql
-
-__all__ = ["postgresql"]
 
 TUNED = "ft:gpt-4.1-mini-2025-04-14:acme::1"
 
@@ -84,12 +81,9 @@ def host() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, ftctl: Ftctl, host: Simulator) -> World:
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_url()
-        ftctl.environment["FTCTL_DATABASE_URL"] = url
-    return World(ftctl, host)
+@pytest.fixture
+def world(either: Ftctl, host: Simulator) -> World:
+    return World(either, host)
 
 
 def test_a_day_is_told_once_and_believed_before_the_file(world: World):

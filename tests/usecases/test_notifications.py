@@ -22,10 +22,7 @@ from orchestrator.usecases.notifying import Told, notify
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.conftest import Outcome as Did
-from tests.store.postgresql import postgresql
 from tests.usecases.test_submit_and_sync import World
-
-__all__ = ["postgresql"]
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,12 +79,9 @@ def host(ftctl: Ftctl) -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, ftctl: Ftctl, host: Simulator) -> World:
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_url()
-        ftctl.environment["FTCTL_DATABASE_URL"] = url
-    return World(ftctl, host, "openai")
+@pytest.fixture
+def world(either: Ftctl, host: Simulator) -> World:
+    return World(either, host, "openai")
 
 
 def entry(world: World, *lines: str) -> None:

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import cast
 
 import jsonschema
 import pytest
 
 from orchestrator.domain.jobs.job import Job
-from orchestrator.domain.provider import Provider
 from orchestrator.resources import schema
 from tests.conftest import Ftctl
-from tests.usecases.comparing import Host, row, tuned_job, write
+from tests.usecases.comparing import Host, answered_by, elsewhere, row, write
 
 OLD = "ft:gpt-4.1-mini:acme::x"
 
 
 @pytest.fixture
 def old(ftctl: Ftctl) -> Host:
-    made = {
-        "openai": Host(right={OLD: 94}, name="openai", kind="openai", account="account-2"),
-        "local": Host(right={"tiny": 55, "ft:tiny:x": 95}),
-    }
-    ftctl.build_provider = lambda profile: cast(Provider, made[profile.name])
-    return made["openai"]
-
-
-@pytest.fixture
-def job(ftctl: Ftctl) -> Job:
-    return tuned_job(ftctl)
+    return answered_by(ftctl, Host(), elsewhere(right={OLD: 94}))["openai"]
 
 
 @pytest.fixture

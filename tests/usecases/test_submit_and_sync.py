@@ -23,9 +23,6 @@ from orchestrator.usecases.jobs.sync import Pass, sync
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.factories import a_dataset, a_job, chat_file
-from tests.store.postgresql import postgresql
-
-__all__ = ["postgresql"]
 
 SETTLE = timedelta(minutes=10)
 
@@ -105,18 +102,14 @@ def host() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, ftctl: Ftctl, host: Simulator) -> World:
-    """The same suite over both databases."""
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_url()
-        ftctl.environment["FTCTL_DATABASE_URL"] = url
-    return World(ftctl, host, "openai")
+@pytest.fixture
+def world(either: Ftctl, host: Simulator) -> World:
+    return World(either, host, "openai")
 
 
 def finish(world: World) -> Job:
     for _ in range(24):
-        world.clock.sleep(61)
+        world.clock.sleep(SETTLE.total_seconds() + 1)
         world.sync()
         if world.job().status.is_final:
             break

@@ -23,10 +23,7 @@ from orchestrator.wiring import servers
 from providers.simulator import Simulator
 from tests.conftest import Ftctl
 from tests.providers.description import faults
-from tests.store.postgresql import postgresql
 from tests.usecases.test_submit_and_sync import World
-
-__all__ = ["postgresql"]
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
 SUCCEEDED = "fine_tuning.job.succeeded"
@@ -69,15 +66,12 @@ def host(ftctl: Ftctl) -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, ftctl: Ftctl, host: Simulator) -> World:
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_url()
-        ftctl.environment["FTCTL_DATABASE_URL"] = url
-    made = World(ftctl, host, "openai")
-    with (ftctl.home / "ftctl.toml").open("a") as file:
+@pytest.fixture
+def world(either: Ftctl, host: Simulator) -> World:
+    made = World(either, host, "openai")
+    with (either.home / "ftctl.toml").open("a") as file:
         file.write('webhook_secret_env = "HOOK"\n')
-    ftctl.environment["HOOK"] = f"{NEXT_SECRET} {SECRET}"
+    either.environment["HOOK"] = f"{NEXT_SECRET} {SECRET}"
     return made
 
 

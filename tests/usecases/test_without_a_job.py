@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import cast
-
 import jsonschema
 import pytest
 
-from orchestrator.domain.profile import Profile
-from orchestrator.domain.provider import Provider
 from orchestrator.resources import schema
 from orchestrator.usecases.comparing.arm_specs import parse_arm
 from tests.conftest import Ftctl
-from tests.usecases.comparing import Host, row, write
+from tests.usecases.comparing import Host, answered_by, elsewhere, row, write
 
 OLD, NEW = "model:openai/gpt-4.1-mini", "model:openai/gpt-6-luna"
 
 
 @pytest.fixture
 def hosts(ftctl: Ftctl) -> dict[str, Host]:
-    made = {
-        "local": Host(),
-        "openai": Host(
-            right={"gpt-6-luna": 95, "gpt-4.1-mini": 60},
-            name="openai",
-            kind="openai",
-            account="account-2",
-        ),
-    }
-
-    def build(profile: Profile) -> Provider:
-        return cast(Provider, made[profile.name])
-
-    ftctl.build_provider = build
-    return made
-
-
-@pytest.fixture
-def held_out(ftctl: Ftctl) -> Path:
-    return write(ftctl.home / "test.jsonl", [row(n) for n in range(120)])
+    return answered_by(ftctl, Host(), elsewhere(right={"gpt-6-luna": 95, "gpt-4.1-mini": 60}))
 
 
 def test_any_model_of_any_provider_stands_on_any_arm(ftctl, hosts, held_out):

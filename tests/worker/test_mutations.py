@@ -41,6 +41,8 @@ JOB = {
     "metadata": {"a": "b"},
     "integrations": [],
 }
+# What every job needs: the other keys are tried once, with the first method.
+LEAST = {"model": "mini", "training_file": "FILE"}
 SUPERVISED = {
     "n_epochs": 1,
     "batch_size": "auto",
@@ -57,12 +59,12 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "dpo": (
         "/fine_tuning/jobs",
-        {**JOB, "method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}}},
+        {**LEAST, "method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}}},
     ),
     "reinforcement": (
         "/fine_tuning/jobs",
         {
-            **JOB,
+            **LEAST,
             "method": {
                 "type": "reinforcement",
                 "reinforcement": {"grader": BOTH, "hyperparameters": REINFORCEMENT},
@@ -83,7 +85,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "validate": ("/fine_tuning/alpha/graders/validate", {"grader": BOTH}),
     "run": (
         "/fine_tuning/alpha/graders/run",
-        {"grader": BOTH, "model_sample": "x", "item": {"a": {"b": [1]}}},
+        {"grader": CHECK, "model_sample": "x", "item": {"a": {"b": [1]}}},
     ),
     "share": ("/fine_tuning/checkpoints/MODEL/permissions", {"project_ids": ["proj_x"]}),
 }

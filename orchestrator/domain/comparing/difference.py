@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -85,63 +83,6 @@ def compare_scores(
         units=found.units,
     )
     return worded(difference, alpha)
-
-
-def compare_labels(
-    references: Sequence[str],
-    pair: tuple[str, Sequence[str]],
-    against: tuple[str, Sequence[str]],
-    metric: Callable[[Counter[tuple[str, str]]], float],
-    *,
-    name: str = "macro_f1",
-    alpha: float = 0.05,
-    seed: int = 0,
-) -> Difference:
-    """Difference of a metric of the whole set, such as macro-F1.
-
-    Args:
-        references: the right label of each row.
-        pair: name and labels of the candidate.
-        against: name and labels of the baseline.
-        metric: from counts of (reference, label) to a number.
-        name: of the metric.
-        alpha: two-sided level.
-        seed: of bootstrap and permutation.
-    """
-    rows = list(zip(references, pair[1], against[1], strict=True))
-
-    def difference(counts: Counter[tuple[str, str, str]]) -> float:
-        new: Counter[tuple[str, str]] = Counter()
-        old: Counter[tuple[str, str]] = Counter()
-        for (reference, candidate, baseline), count in counts.items():
-            new[reference, candidate] += count
-            old[reference, baseline] += count
-        return metric(new) - metric(old)
-
-    counts = Counter(rows)
-    interval = resampling.bootstrap_statistic(
-        rows,
-        difference,  # type: ignore[arg-type]
-        confidence=1 - alpha,
-        seed=seed,
-    )
-    p = _label_permutation(counts, difference, seed)
-    found = Difference(
-        candidate=pair[0],
-        baseline=against[0],
-        metric=name,
-        method="bootstrap of the whole set, label permutation",
-        n=len(rows),
-        diff=difference(counts),
-        low=interval.low,
-        high=interval.high,
-        p=p,
-        p_holm=p,
-        won=sum(n for (r, new, old), n in counts.items() if new == r != old),
-        lost=sum(n for (r, new, old), n in counts.items() if old == r != new),
-        verdict=Word.INCONCLUSIVE,
-    )
-    return worded(found, alpha)
 
 
 def family(differences: Sequence[Difference], alpha: float = 0.05) -> list[Difference]:
@@ -260,22 +201,3 @@ def _one_sided(distance: float, spread: tuple[float, int]) -> float:
     if error == 0:
         return 0.0 if distance > 0 else 1.0
     return 1 - t_cdf(distance / error, units - 1)
-
-
-def _label_permutation(
-    counts: Counter[tuple[str, str, str]],
-    difference: Callable[[Counter[tuple[str, str, str]]], float],
-    seed: int,
-    permutations: int = 2000,
-) -> float:
-    """Swap the arms' labels row by row; equal rows swap together as one binomial draw."""
-    observed, rng, hits = abs(difference(counts)) - 1e-12, random.Random(seed), 1
-    ordered = sorted(counts.items())
-    for _ in range(permutations):
-        drawn: Counter[tuple[str, str, str]] = Counter()
-        for (reference, new, old), count in ordered:
-            swapped = rng.getrandbits(count).bit_count() if new != old else 0
-            drawn[reference, new, old] += count - swapped
-            drawn[reference, old, new] += swapped
-        hits += abs(difference(drawn)) >= observed
-    return hits / (permutations + 1)

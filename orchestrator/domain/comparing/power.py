@@ -9,8 +9,6 @@ from orchestrator.domain.comparing.statistics import (
     NORMAL,
     binomial_probability,
     critical,
-    mcnemar_exact,
-    mcnemar_mid_p,
     tango_z,
 )
 
@@ -61,17 +59,6 @@ def detectable(
     return high
 
 
-def mcnemar_power(
-    rows: int, difference: float, discordance: float, *, alpha: float = 0.05, mid_p: bool = True
-) -> float:
-    """Exact power of McNemar's test, by summing over every table."""
-    test = mcnemar_mid_p if mid_p else mcnemar_exact
-    towards = (discordance + difference) / (2 * discordance)
-    return _over_tables(
-        rows, discordance, towards, lambda won, lost: test(won, lost) < alpha, two_sided=True
-    )
-
-
 def parity_power(
     rows: int,
     margin: float,
@@ -80,16 +67,20 @@ def parity_power(
     difference: float = 0.0,
     alpha: float = 0.05,
 ) -> float:
-    """Exact power of the non-inferiority test at a true difference (0: truly equal)."""
+    """Exact power of the non-inferiority test at a true difference (0: truly equal).
+
+    Sums the chance of every (won, lost) that rejects.
+    """
     z = NORMAL.inv_cdf(1 - alpha)
     towards = (discordance + difference) / (2 * discordance)
-    return _over_tables(
-        rows,
-        discordance,
-        towards,
-        lambda won, lost: tango_z(won, lost, rows, -margin) > z,
-        two_sided=False,
-    )
+    total = 0.0
+    for discordant in range(rows + 1):
+        chance = binomial_probability(rows, discordant, discordance)
+        if chance < _NEGLIGIBLE:
+            continue
+        fewest = _first(discordant, lambda won, lost: tango_z(won, lost, rows, -margin) > z)
+        total += chance * min(1.0, _tail(discordant, fewest, towards))
+    return total
 
 
 def rows_for_parity(
@@ -149,32 +140,9 @@ def rows_for_scores(
     return z * z * spread / difference**2
 
 
-def _over_tables(
-    rows: int,
-    discordance: float,
-    towards: float,
-    rejects: Callable[[int, int], bool],
-    *,
-    two_sided: bool,
-) -> float:
-    """Sum the chance of every (won, lost) that rejects; rejection is monotone in `won`."""
-    total = 0.0
-    for discordant in range(rows + 1):
-        chance = binomial_probability(rows, discordant, discordance)
-        if chance < _NEGLIGIBLE:
-            continue
-        start = (discordant + 1) // 2 if two_sided else 0
-        upper = _first(start, discordant, rejects)
-        inside = _tail(discordant, upper, towards)
-        if two_sided:
-            inside += _tail(discordant, upper, 1 - towards)
-        total += chance * min(1.0, inside)
-    return total
-
-
-def _first(low: int, discordant: int, rejects: Callable[[int, int], bool]) -> int:
-    """Fewest wins that reject; one more than there are rows when none do."""
-    high = discordant + 1
+def _first(discordant: int, rejects: Callable[[int, int], bool]) -> int:
+    """Fewest wins that reject, which is monotone in them; one more than there are rows when none do."""
+    low, high = 0, discordant + 1
     while low < high:
         middle = (low + high) // 2
         if rejects(middle, discordant - middle):
@@ -185,4 +153,4 @@ def _first(low: int, discordant: int, rejects: Callable[[int, int], bool]) -> in
 
 
 def _tail(trials: int, least: int, p: float) -> float:
-    return sum(binomial_probability(trials, k, p) for k in range(max(least, 0), trials + 1))
+    return sum(binomial_probability(trials, k, p) for k in range(least, trials + 1))

@@ -12,7 +12,7 @@ from math import fsum, sqrt
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.comparing.statistics import NORMAL, Interval
-from orchestrator.domain.comparing.student import t_cdf, t_quantile
+from orchestrator.domain.comparing.student import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -144,9 +144,9 @@ def bootstrap(
     return Interval(quantile(means, low), quantile(means, high))
 
 
-def bootstrap_statistic(
-    rows: Sequence[Hashable],
-    statistic: Callable[[Counter[Hashable]], float],
+def bootstrap_counts(
+    counts: Sequence[int],
+    statistic: Callable[[Sequence[int]], float],
     *,
     confidence: float = 0.95,
     seed: int = 0,
@@ -155,8 +155,8 @@ def bootstrap_statistic(
     """Percentile interval of a statistic of the whole set, such as a difference of macro-F1.
 
     Args:
-        rows: one hashable value a row; equal rows are counted together.
-        statistic: from the counts of the distinct rows to a number.
+        counts: how many rows there are of each kind.
+        statistic: from such counts to a number.
         confidence: level of the interval.
         seed: of the resampling.
         resamples: how many sets are drawn.
@@ -164,14 +164,13 @@ def bootstrap_statistic(
     Above 1,000 rows the count of each kind is drawn by itself (Poisson bootstrap), which for a
     statistic of shares is the same and takes no longer for more rows.
     """
-    counts = Counter(rows)
-    kinds, weights = list(counts), list(counts.values())
-    rng, size = random.Random(seed), len(rows)
+    rng, size, kinds = random.Random(seed), sum(counts), range(len(counts))
 
-    def drawn() -> Counter[Hashable]:
+    def drawn() -> list[int]:
         if size > _MOST_DRAWN:
-            return Counter({kind: _poisson(rng, count) for kind, count in counts.items()})
-        return Counter(rng.choices(kinds, weights=weights, k=size))
+            return [_poisson(rng, count) for count in counts]
+        found = Counter(rng.choices(kinds, weights=counts, k=size))
+        return [found[kind] for kind in kinds]
 
     values = sorted(statistic(drawn()) for _ in range(resamples))
     low, high = (1 - confidence) / 2, (1 + confidence) / 2
@@ -188,14 +187,6 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Student's interval of a mean."""
     half = t_quantile(0.5 + confidence / 2, len(values) - 1) * standard_error(values)
     return Interval(mean(values) - half, mean(values) + half)
-
-
-def t_test(values: Sequence[float]) -> float:
-    """Two-sided p that the mean is 0 (Student 1908); 1 when nothing varies around 0."""
-    error = standard_error(values)
-    if error == 0:
-        return 1.0 if mean(values) == 0 else 0.0
-    return 2 * (1 - t_cdf(abs(mean(values) / error), len(values) - 1))
 
 
 def quantile(ordered: Sequence[float], p: float) -> float:

@@ -77,12 +77,6 @@ def mcnemar_mid_p(won: int, lost: int) -> float:
     return min(1.0, 2 * tail - point)
 
 
-def paired_error(won: int, lost: int, rows: int) -> float:
-    """Standard error of the paired difference of two proportions (Miller 2024)."""
-    _check(rows, won, lost)
-    return sqrt(max(0.0, won + lost - (won - lost) ** 2 / rows)) / rows
-
-
 def tango_z(won: int, lost: int, rows: int, delta: float) -> float:
     """Score statistic of the hypothesis that the true difference is `delta` (Tango 1998)."""
     spread = 2 * _restricted(won, lost, rows, delta) + delta * (1 - delta)
@@ -109,14 +103,6 @@ def tango(won: int, lost: int, rows: int, confidence: float = 0.95) -> Interval:
     low = -1.0 if lost == rows else _root(score, z, -1.0, difference)
     high = 1.0 if won == rows else _root(score, -z, difference, 1.0)
     return Interval(low, high)
-
-
-def bonett_price(won: int, lost: int, rows: int, confidence: float = 0.95) -> Interval:
-    """Closed-form interval of the paired difference (Bonett and Price 2012); for display."""
-    _check(rows, won, lost)
-    p, q = (won + 1) / (rows + 2), (lost + 1) / (rows + 2)
-    half = critical(confidence) * sqrt((p + q - (p - q) ** 2) / (rows + 2))
-    return Interval(max(-1.0, p - q - half), min(1.0, p - q + half))
 
 
 def parity(won: int, lost: int, rows: int, margin: float, alpha: float = 0.05) -> Parity:

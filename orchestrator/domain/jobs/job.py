@@ -211,6 +211,18 @@ class JobOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is wanted of a training beside its files: as typed, as recorded and as sent."""
+
+    model: str
+    method: Method = Method.SUPERVISED
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    options: JobOptions = field(default_factory=JobOptions)
+    suffix: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RemoteError:
     """Why the provider gave up, in its own words."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain.money.usd import dollars, micros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 
 class Hosted(NamedTuple):
@@ -29,14 +29,6 @@ class Hosted(NamedTuple):
     started: datetime
     ended: datetime | None
     hour: int | None
-
-
-class HostingHours(Protocol):
-    """Who knows what stood."""
-
-    def hosted(self) -> Sequence[Hosted]:
-        """Everything that ever stood, oldest first."""
-        ...
 
 
 class MonthHosted(NamedTuple):

@@ -10,9 +10,9 @@ from orchestrator.domain.canonical import digest
 from orchestrator.domain.comparing import adequacy, resampling
 from orchestrator.domain.comparing.comparison import ArmResult, Comparison, Difference, Noise
 from orchestrator.domain.comparing.corpus import Corpus, Rows, compare_corpora
-from orchestrator.domain.comparing.difference import Pair, compare_labels, compare_scores, family
+from orchestrator.domain.comparing.difference import Pair, compare_scores, family
+from orchestrator.domain.comparing.labels import compare_labels, macro_f1
 from orchestrator.domain.errors import AnswerIsNo
-from orchestrator.grading.metrics import macro_f1
 from orchestrator.usecases.comparing.conclusions import (
     interval,
     noise_of,
@@ -185,7 +185,6 @@ class Analysis:
                 references,
                 (new, self.sheets[new].labels(self.places)),
                 (old, self.sheets[old].labels(self.places)),
-                macro_f1,
                 alpha=alpha,
                 seed=seed,
             )

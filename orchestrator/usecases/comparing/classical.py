@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from orchestrator.domain.chat import ChatAnswer
 from orchestrator.domain.comparing.sample import text_of
 from orchestrator.domain.errors import UsageError
-from orchestrator.grading.metrics import labels_of
+from orchestrator.grading.labels import labels_of
 from orchestrator.grading.text import normalise, words
 
 if TYPE_CHECKING:

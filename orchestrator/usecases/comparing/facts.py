@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.grading.metrics import Labels
+from orchestrator.grading.labels import Labels
 from orchestrator.grading.text import normalise
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ class Sheet:
 
     Attributes:
         missing: answers that never came, or could not be graded.
-        ungraded: of them, those that came.
         truncated: answers cut off at the token limit.
         error: the last reason why an answer did not come; `reason` why one could not be graded.
     """
@@ -48,7 +47,7 @@ class Sheet:
         self._columns: list[array[int]] = []
         self._usage = [0, 0, 0, 0]
         self.latencies = array("d")
-        self.answers = self.missing = self.ungraded = self.truncated = 0
+        self.answers = self.missing = self.truncated = 0
         self.error: FtctlError | None = None
         self.reason = ""
 
@@ -86,7 +85,6 @@ class Sheet:
         """
         if value is None:
             self.missing += 1
-            self.ungraded += 1
             self.reason = reason
             return
         self._counts[place] += 1

@@ -13,7 +13,7 @@ from orchestrator.domain.deciding.evidence import DatasetFacts
 from orchestrator.domain.deciding.report import Inputs, Report, build
 from orchestrator.domain.errors import DatasetInvalid
 from orchestrator.domain.money.bill import Serving
-from orchestrator.grading.metrics import labels_of
+from orchestrator.grading.labels import labels_of
 from orchestrator.grading.text import normalise
 from orchestrator.reports.html import to_html
 from orchestrator.reports.json import to_json

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.jobs.job import Hyperparameters, JobOptions, Method
+from orchestrator.domain.jobs.job import Asked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ class PreparedFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intent:
+class Intent(Asked):
     """What someone wants done.
 
     Attributes:
@@ -35,14 +35,8 @@ class Intent:
     provider: str
     kind: str
     account: str
-    model: str
     training: PreparedFile
     validation: PreparedFile | None = None
-    method: Method = Method.SUPERVISED
-    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    options: JobOptions = field(default_factory=JobOptions)
-    suffix: str | None = None
-    seed: int | None = None
     estimate: Estimate | None = None
     max_cost: int | None = None
     allow_unpriced: bool = False

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.checking.limits import limits_of, targets
 from orchestrator.datasets.checking.preparation import prepare
 from orchestrator.domain.errors import UsageError
 from orchestrator.domain.jobs.dataset import Dataset, Split
-from orchestrator.domain.jobs.job import Hyperparameters, JobOptions, Method
+from orchestrator.domain.jobs.job import Asked
 from orchestrator.domain.money.cost import default_epochs
 from orchestrator.domain.money.estimate import Estimate, Work, own_machine, training_estimate
 from orchestrator.grading.submission import check_columns, columns_of, not_run_here
@@ -34,18 +34,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(Asked):
     """What was typed."""
 
     profile: Profile
-    model: str
     training: Path
     validation: Path | None = None
-    method: Method = Method.SUPERVISED
-    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    options: JobOptions = field(default_factory=JobOptions)
-    suffix: str | None = None
-    seed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,10 +106,6 @@ class PipelinePlan:
         """The provider bills something, or may."""
         return self.usd != 0
 
-    def of_task(self, name: str) -> list[Training]:
-        """The trainings of a task, by point."""
-        return [training for training in self.trainings if training.point.task == name]
-
 
 def worth(comparison: Comparison) -> float:
     """What a comparison's answers cost, as if none had been known before."""

@@ -1,51 +1,18 @@
-"""Metrics: from scores or labels of a whole set to one number."""
+"""Labels: whether the right answers of a task are some, and which."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from orchestrator.grading.text import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
 _LONGEST_LABEL = 40
 _MOST_LABELS = 50
 # Fewer rows a label than this, and the answers are texts rather than labels.
 _LEAST_ROWS_A_LABEL = 2
-
-
-def accuracy(references: Sequence[str], labels: Sequence[str]) -> float:
-    """Share of rows with the right label.
-
-    Raises:
-        ValueError: no rows.
-    """
-    return sum(a == b for a, b in zip(references, labels, strict=True)) / _positive(len(labels))
-
-
-def macro_f1(counts: Mapping[tuple[str, str], int]) -> float:
-    """Mean over the reference labels of each one's F1, all weighing the same.
-
-    Args:
-        counts: how often each (reference, label) occurs.
-    """
-    wanted: Counter[str] = Counter()
-    given: Counter[str] = Counter()
-    for (reference, label), count in counts.items():
-        wanted[reference] += count
-        given[label] += count
-    present = [label for label, count in wanted.items() if count]
-    scores = [
-        2 * counts.get((label, label), 0) / (wanted[label] + given[label]) for label in present
-    ]
-    return sum(scores) / _positive(len(scores))
-
-
-def confusion(references: Sequence[str], labels: Sequence[str]) -> Counter[tuple[str, str]]:
-    """How often each (reference, label) occurs."""
-    return Counter(zip(references, labels, strict=True))
 
 
 class Labels:
@@ -81,9 +48,3 @@ def labels_of(references: Iterable[str]) -> list[str] | None:
         if not labels.possible:
             return None
     return labels.found()
-
-
-def _positive(count: int) -> int:
-    if count == 0:
-        raise ValueError("no rows, no metric")
-    return count
