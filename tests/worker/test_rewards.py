@@ -263,7 +263,7 @@ def test_answers_are_drawn_in_the_form_that_was_asked_for(worker: Worker) -> Non
     """Without it no answer of a random model is JSON, so that the job would end as ungraded."""
     grader = {**CHECK, "input": "{{ sample.output_json.word }}", "operation": "eq"}
     method = reinforcement(
-        grader, n_epochs=1, batch_size=4, compute_multiplier=0.25, max_completion_tokens=24
+        grader, n_epochs=1, batch_size=4, compute_multiplier=0.25, max_completion_tokens=96
     )
     method["reinforcement"]["response_format"] = FORM
     job = worker.client.fine_tuning.jobs.create(
@@ -271,16 +271,16 @@ def test_answers_are_drawn_in_the_form_that_was_asked_for(worker: Worker) -> Non
     )
     job = worker.wait_job(job.id)
     assert job.status == "succeeded", job.error
-    assert job.to_dict()["method"]["reinforcement"]["response_format"] == FORM  # type: ignore[index]
+    assert job.to_dict()["method"]["reinforcement"]["response_format"] == FORM
     (file_id,) = job.result_files
     rows = list(csv.DictReader(worker.client.files.content(file_id).text.splitlines()))
     assert [row["ungraded_share"] for row in rows] == ["0.0"]
 
 
 def test_what_the_form_alone_decides_is_no_choice(models_dir: Path, tmp_path: Path) -> None:
-    base = Catalog(models_dirs=[models_dir]).resolve("mini")
+    base = Catalog(models_dirs=(models_dir,)).resolve("mini")
     loaded = load_base(base, precision="fp32", cache=tmp_path)
-    sampler = Sampler(model=loaded.model, loaded=loaded, most=30, tokens=4096)
+    sampler = Sampler(model=loaded.model, loaded=loaded, most=120, tokens=4096)
     item = Item(line=1, messages=[], tools=None, row={})
     form = form_of(item, FORM, loaded)
     torch.manual_seed(1)
@@ -292,10 +292,10 @@ def test_what_the_form_alone_decides_is_no_choice(models_dir: Path, tmp_path: Pa
         assert json.loads(text)["word"] in {"circle", "square"}
         assert answer.ids[-1] in loaded.eos_ids
         letters = loaded.tokenizer.convert_ids_to_tokens(answer.ids)
-        chosen = [one for one, choice in zip(letters, answer.chosen, strict=True) if choice]
-        # Blanks, the first letter of the word, and nothing else.
-        assert {"c", "s"} & set(chosen)
-        assert len(chosen) < len(letters) / 2
+        chosen = {one for one, choice in zip(letters, answer.chosen, strict=True) if choice}
+        # The first letter of the word; of the others, and of the key, only blanks can stand before.
+        assert chosen & {"c", "s"}
+        assert not chosen & set("wordirlquae")
 
 
 @pytest.mark.parametrize(

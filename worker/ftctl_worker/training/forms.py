@@ -39,7 +39,7 @@ def form_of(item: Item, response_format: Any, loaded: LoadedBase) -> str | None:
     return grammar.calling if writes_calls(loaded) else grammar.plain
 
 
-class Forms(LogitsProcessor):  # type: ignore[misc]
+class Forms(LogitsProcessor):
     """Forbids what the form of an answer does not allow, one constraint for each row, or none.
 
     ``choices`` has for each token of a row whether there was another one.
