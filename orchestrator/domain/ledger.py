@@ -190,6 +190,10 @@ class JobStore(Protocol):
         """The jobs with these remote ids, of whatever account."""
         ...
 
+    def sent_again(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these jobs that were in doubt, and then sent once more."""
+        ...
+
     def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:
         """Many changes in few transactions; None where another process changed the row first."""
         ...

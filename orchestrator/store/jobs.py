@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 # Rows in one transaction: few commits, and no writer waits long for another.
 _BATCH = 500
+_LONGEST_POLL = timedelta(hours=1)
 
 
 class SqlJobStore:
@@ -164,12 +166,16 @@ class SqlJobStore:
         return [row["provider"] for row in self._read(query)]
 
     def due(self, statuses: Iterable[JobStatus], at: datetime) -> Sequence[Job]:
-        """Jobs in one of these states whose next poll is not later than `at`, newest first."""
+        """Jobs in one of these states whose next poll is not later than `at`, newest first.
+
+        One that is due later than any poll is ever put off was put off by a clock that went back.
+        """
+        due = job_rows.c.next_poll_at
         return self._jobs(
             select(job_rows)
             .where(
                 job_rows.c.status.in_([str(status) for status in statuses]),
-                or_(job_rows.c.next_poll_at.is_(None), job_rows.c.next_poll_at <= at),
+                or_(due.is_(None), due <= at, due > at + _LONGEST_POLL),
             )
             .order_by(job_rows.c.created_at.desc(), job_rows.c.id)
         )
@@ -189,6 +195,20 @@ class SqlJobStore:
             for some in _chunks(sorted(set(remote_ids)))
             for job in self._jobs(select(job_rows).where(job_rows.c.remote_id.in_(some)))
         ]
+
+    def sent_again(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these jobs that were in doubt, and then sent once more."""
+        return {
+            row["job_id"]
+            for some in _chunks(sorted(job_ids))
+            for row in self._read(
+                select(transition_rows.c.job_id).where(
+                    transition_rows.c.job_id.in_(some),
+                    transition_rows.c.before.in_([JobStatus.UNKNOWN, JobStatus.NEEDS_REVIEW]),
+                    transition_rows.c.after == JobStatus.READY,
+                )
+            )
+        }
 
     def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:
         """Many changes in few transactions; None where another process changed the row first."""

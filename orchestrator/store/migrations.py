@@ -1,13 +1,13 @@
-"""Alembic, driven from inside: the same in a checkout and in an installed wheel."""
+"""Alembic, driven from inside: the same in a checkout and in an installed wheel.
+
+Every command asks whether the schema is the newest; that is answered without Alembic, which takes
+longer to load than the rest of the database.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import func, inspect, select
 
 from orchestrator import resources
@@ -15,6 +15,7 @@ from orchestrator.domain.errors import LocalStateError
 from orchestrator.store.reading import reading
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Engine
     from sqlalchemy.engine import Connection
 
@@ -25,25 +26,24 @@ _LOCK = 0x6674_6374_6C00_0001
 
 def head() -> str:
     """The newest revision this program knows."""
-    revision = _scripts().get_current_head()
-    assert revision is not None
-    return revision
+    return revisions()[-1]
 
 
 def revisions() -> list[str]:
-    """Every revision this program knows, oldest first."""
-    return [script.revision for script in _scripts().walk_revisions()][::-1]
+    """Every revision this program knows, oldest first: each file's name begins with its own."""
+    files = (resources.folder("migrations") / "versions").glob("[0-9]*_*.py")
+    return sorted(file.name.partition("_")[0] for file in files)
 
 
 def down_revision(revision: str) -> str:
     """The revision before; `base` before the first."""
-    before = _scripts().get_revision(revision).down_revision
-    return before if isinstance(before, str) else "base"
+    before = ["base", *revisions()]
+    return before[before.index(revision) - 1]
 
 
 def knows(revision: str) -> bool:
     """Whether this program has that revision."""
-    return revision in {script.revision for script in _scripts().walk_revisions()}
+    return revision in revisions()
 
 
 def current(engine: Engine) -> str | None:
@@ -53,10 +53,12 @@ def current(engine: Engine) -> str | None:
         LocalStateError: the database holds tables of something else.
     """
     with reading(engine) as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
-        # A downgrade to nothing leaves Alembic's own table.
-        tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
-        if revision is None and tables:
+        tables = set(inspect(connection).get_table_names())
+        version = "SELECT version_num FROM alembic_version"
+        # A downgrade to nothing leaves Alembic's own table, empty.
+        here = "alembic_version" in tables
+        revision: str | None = connection.exec_driver_sql(version).scalar() if here else None
+        if revision is None and tables - {"alembic_version"}:
             raise LocalStateError(
                 "The database holds tables that ftctl did not make.",
                 hint="name another one with FTCTL_DATABASE_URL",
@@ -81,6 +83,8 @@ def downgrade(engine: Engine, revision: str) -> None:
 
 
 def _run(engine: Engine, revision: str, *, down: bool) -> None:
+    from alembic import command
+
     with engine.connect() as connection:
         sqlite = connection.dialect.name == "sqlite"
         if sqlite:
@@ -108,7 +112,9 @@ def _refuse_orphans(connection: Connection) -> None:
         )
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option(
         "script_location", str(resources.folder("migrations")).replace("%", "%%")
@@ -116,7 +122,3 @@ def _config(connection: Connection | None = None) -> Config:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())

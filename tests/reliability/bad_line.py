@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.domain.jobs.job import JobStatus
 from tests.reliability import mangler, planted, trials, world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 
 CRON = timedelta(minutes=4)
 LONGEST = 1.5

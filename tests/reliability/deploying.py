@@ -22,7 +22,7 @@ from typing import Any
 from orchestrator.domain import failpoints
 from orchestrator.usecases.hosting import following, undeploying
 from tests.reliability import world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 from tests.reliability.trials import CRON, KILLED, WAYS
 
 PASSES = 5

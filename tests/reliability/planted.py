@@ -14,7 +14,7 @@ from orchestrator.domain.jobs.job import JobStatus
 from orchestrator.domain.ledger import Step
 from orchestrator.store import jobs as job_store
 from orchestrator.store.tables import job_rows
-from orchestrator.usecases.jobs import submit, sync
+from orchestrator.usecases.jobs import submit, sync, traces
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ def post_before_save() -> None:
         failpoints.reach("submit.answered")
         now = ledger.clock.now()
         job = ledger.jobs.change(job, now, "sent", JobStatus.SUBMITTING, sent_at=now)
-        return submit.accept(job, remote, now, ledger, "taken")
+        return traces.accept(job, remote, now, ledger, "taken")
 
     vars(submit)["_send"] = send
 

@@ -36,7 +36,7 @@ from orchestrator.domain import failpoints
 from orchestrator.domain.jobs.job import JobStatus
 from tests.factories import chat_file
 from tests.reliability import trials, world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 
 CRON = timedelta(minutes=15)
 PASSES_A_DAY = 96

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability import planted, trials, world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 
 CALLS = ("pwrite64", "fdatasync", "fsync", "ftruncate")
 INJECTIONS = ("signal=SIGKILL", "error=ENOSPC", "error=EIO")

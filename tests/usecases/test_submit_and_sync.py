@@ -163,6 +163,7 @@ AMBIGUOUS = [
     ("half_body", 1),
     ("html_200", 0),
     ("no_id", 1),
+    ("strange", 1),
 ]
 
 
@@ -207,6 +208,75 @@ def test_a_process_that_died_before_the_answer_finds_its_job(world: World):
     world.sync()
     assert world.job().remote_id == job.remote_id
     assert len(world.host.ledger) == 1
+
+
+def test_a_job_that_appears_after_the_settle_time_is_a_second_bill_and_loud(world: World):
+    world.host.order_fault("create_job", "drop_before")
+    job = world.submit()
+    for _ in range(3):
+        world.clock.sleep(SETTLE.total_seconds())
+        world.sync()
+    sent = world.job()
+    assert (sent.status.is_remote, len(world.host.ledger)) == (True, 1)
+    app = world.ftctl.app()
+    late = JobRequest(model=job.model, training_file=str(sent.training_file), token=job.token)
+    app.provider("host").create_job(late)
+    world.clock.sleep(300)
+    world.sync()
+    said = [event.message for event in app.jobs.events(job.id) if event.level == "error"]
+    assert ["a second remote job" in each for each in said] == [True]
+    app.close()
+
+
+def test_a_host_that_drops_tokens_gets_no_second_request_but_a_person(ftctl: Ftctl):
+    with Simulator("forgetful") as host:
+        world = World(ftctl, host, "openai")
+        world.submit(seed=1)
+        host.order_fault("create_job", "drop_after_accept")
+        job = world.submit(seed=2, again=True)
+        for _ in range(3):
+            world.clock.sleep(SETTLE.total_seconds())
+            world.sync()
+        made = host.ledger[1]["job"]
+        app = ftctl.app()
+        lost = app.jobs.get(job.id)
+        assert (lost.status, len(host.ledger)) == (JobStatus.NEEDS_REVIEW, 2)
+        assert any(made in event.message for event in app.jobs.events(job.id))
+        assert control.resolve_as(lost, made, app.ledger()).remote_id == made
+        app.close()
+
+
+def test_one_jobs_odd_answer_is_not_believed_and_holds_up_no_other(world: World):
+    first, second = world.submit(), world.submit(again=True)
+    world.host.order_fault("get_job", "strange")
+    done = world.sync()
+    assert ["which is another job" in error.message for _, error in done.unreachable] == [True]
+    app = world.ftctl.app()
+    jobs = {job.id: job for job in app.jobs.all()}
+    assert {jobs[first.id].remote_id, jobs[second.id].remote_id} == {
+        first.remote_id,
+        second.remote_id,
+    }
+    assert world.host.count("get_job") == 2
+    app.close()
+
+
+def test_a_clock_that_was_set_back_silences_nothing(world: World):
+    world.clock.sleep(365 * 86400)
+    job = world.submit()
+    world.host.order_fault("get_job", "rate_limited", times=1, retry_after=1e300)
+    assert world.sync().unreachable
+    assert [each.provider for each in world.sync().waiting] == ["host"]
+    world.clock.sleep(86400)
+    world.sync()
+    assert world.host.count("get_job") == 2, "nobody may ask for more than a day of silence"
+    world.host.order_fault("get_job", "rate_limited", retry_after=3600)
+    world.clock.sleep(300)
+    assert world.sync().unreachable
+    world.clock.at -= timedelta(days=366)
+    world.sync()
+    assert world.host.count("get_job") == 4
+    assert world.job().remote_id == job.remote_id
 
 
 def test_two_remote_jobs_with_one_token_need_a_person(world: World):
