@@ -41,7 +41,7 @@ from orchestrator.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Engine, RowMapping, Select, Table
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 # Rows in one transaction: few commits, and no writer waits long for another.
 _BATCH = 500
+# Whose turn it is to look for the same training before an intent is written (PostgreSQL).
+_LOOKING_ROUND = 0x6674_6374_6C25
 _LONGEST_POLL = timedelta(hours=1)
 
 
@@ -70,13 +72,22 @@ class SqlJobStore:
         spending: Spending | None = None,
         budgets: Budgets | None = None,
         move: Move | None = None,
+        guard: Callable[[Sequence[Job]], None] | None = None,
     ) -> None:
         """Commit the intent: the row, its first transition, the money it may take and its move.
+
+        Args:
+            guard: is shown the jobs on the same training split, newest first, and may raise.
 
         Raises:
             BudgetExceeded: the money does not fit into the month; nothing is written.
         """
         with self._engine.begin() as connection:
+            if guard is not None:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(select(func.pg_advisory_xact_lock(_LOOKING_ROUND)))
+                same = _newest_first().where(job_rows.c.training == job.training)
+                guard([from_row(row) for row in connection.execute(same).mappings()])
             connection.execute(insert(job_rows).values(to_row(job)))
             _note(connection, job, None, job.created_at, "intent recorded")
             if move is not None:
@@ -140,7 +151,7 @@ class SqlJobStore:
         self, statuses: Iterable[JobStatus] | None = None, *, training: str | None = None
     ) -> Sequence[Job]:
         """Jobs, newest first; only those in one of `statuses`, or on that training split."""
-        query = select(job_rows).order_by(job_rows.c.created_at.desc(), job_rows.c.id)
+        query = _newest_first()
         if statuses is not None:
             query = query.where(job_rows.c.status.in_([str(status) for status in statuses]))
         if training is not None:
@@ -150,15 +161,14 @@ class SqlJobStore:
     def page(self, wanted: JobFilter, *, first: int, many: int) -> JobPage:
         """Some jobs, newest first: `many` of them from number `first`, 0 being the newest."""
         where = _where(wanted)
-        some = select(job_rows).where(*where).order_by(job_rows.c.created_at.desc(), job_rows.c.id)
+        some = _newest_first().where(*where)
         jobs = self._jobs(some.offset(first).limit(many))
         count = select(func.count().label("count")).select_from(job_rows).where(*where)
         return JobPage(jobs, int(self._read(count)[0]["count"]))
 
     def tuned(self) -> Sequence[Job]:
         """Jobs that have a tuned model, newest first."""
-        query = select(job_rows).where(job_rows.c.tuned_model.is_not(None))
-        return self._jobs(query.order_by(job_rows.c.created_at.desc(), job_rows.c.id))
+        return self._jobs(_newest_first().where(job_rows.c.tuned_model.is_not(None)))
 
     def providers(self) -> Sequence[str]:
         """The profiles that jobs were made with, sorted."""
@@ -172,12 +182,10 @@ class SqlJobStore:
         """
         due = job_rows.c.next_poll_at
         return self._jobs(
-            select(job_rows)
-            .where(
+            _newest_first().where(
                 job_rows.c.status.in_([str(status) for status in statuses]),
                 or_(due.is_(None), due <= at, due > at + _LONGEST_POLL),
             )
-            .order_by(job_rows.c.created_at.desc(), job_rows.c.id)
         )
 
     def owners(self, tokens: Iterable[str]) -> Mapping[str, Job]:
@@ -374,6 +382,10 @@ class SqlJobStore:
             if new:
                 connection.execute(insert(table), list(new.values()))
             return len(new)
+
+
+def _newest_first() -> Select[Any]:
+    return select(job_rows).order_by(job_rows.c.created_at.desc(), job_rows.c.id)
 
 
 def _where(wanted: JobFilter) -> list[ColumnElement[bool]]:

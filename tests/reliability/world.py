@@ -35,6 +35,7 @@ from providers.retry import Retry
 from providers.simulator import Simulator
 from tests.factories import chat_file
 
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = "gpt-4.1-mini-2025-04-14"
 KEY = "sk-torture-0123456789abcdef"
 TIMEOUT = 0.4
@@ -139,7 +140,7 @@ class Installation:
         # -P: what lies in the working directory is not imported.
         return subprocess.run(
             [sys.executable, "-P", "-c", code, *arguments],
-            env={"PATH": os.environ["PATH"], **self.variables(failpoint)},
+            env={"PYTHONPATH": str(ROOT), **self.variables(failpoint)},
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

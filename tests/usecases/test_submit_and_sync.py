@@ -6,11 +6,14 @@ Real HTTP over loopback, a real database, the real openai SDK; only the clock is
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
+from orchestrator.domain import failpoints
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import RateLimited, UsageError
 from orchestrator.domain.jobs.job import Job, JobStatus
@@ -152,6 +155,30 @@ def test_the_same_training_needs_again(world: World):
         world.submit()
     world.submit(again=True)
     assert len(world.host.ledger) == 2
+
+
+def test_two_commands_at_once_pay_for_one(world: World):
+    world.sync()
+    both = threading.Barrier(2)
+
+    def submit(_: int) -> Job | UsageError:
+        try:
+            return world.submit()
+        except UsageError as error:
+            return error
+
+    def together(point: str) -> None:
+        if point == "submit.data_kept":
+            both.wait(20)
+
+    failpoints.arm(together)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            done = list(pool.map(submit, range(2)))
+    finally:
+        failpoints.arm(None)
+    assert sorted(type(each).__name__ for each in done) == ["Job", "UsageError"]
+    assert len(world.host.ledger) == 1
 
 
 AMBIGUOUS = [

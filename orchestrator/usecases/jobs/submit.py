@@ -8,6 +8,7 @@ comes. Whatever dies in between leaves a state from which `sync` finds out what 
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import failpoints
@@ -32,7 +33,7 @@ from orchestrator.usecases.jobs.polling import minded
 from orchestrator.usecases.jobs.traces import Traces, accept, conclude, look_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from orchestrator.domain.jobs.move import Move
@@ -67,15 +68,14 @@ def record(
     """
     failpoints.reach("submit.begun")
     refuse_dear(intent, ledger.budgets)
-    if not again:
-        _refuse_twin(intent, ledger)
     for prepared in (intent.training, intent.validation):
         if prepared is not None:
             ledger.datasets.keep(prepared.dataset, prepared.content)
     failpoints.reach("submit.data_kept")
     job = _job(intent, ledger.clock.now())
     spending = spending_of(intent, job.created_at, job.id)
-    ledger.jobs.add(job, spending, ledger.budgets, move(job) if move else None)
+    guard = None if again else partial(_refuse_twin, intent, job.created_at)
+    ledger.jobs.add(job, spending, ledger.budgets, move(job) if move else None, guard)
     failpoints.reach("submit.intent_written")
     return job
 
@@ -141,9 +141,10 @@ def _job(intent: Intent, now: datetime) -> Job:
     )
 
 
-def _refuse_twin(intent: Intent, ledger: Ledger) -> None:
-    since = ledger.clock.now() - timedelta(hours=GUARD_HOURS)
-    for job in ledger.jobs.all(training=intent.training.dataset.digest):
+def _refuse_twin(intent: Intent, now: datetime, jobs: Iterable[Job]) -> None:
+    """Two commands at once cannot both get past: it is asked where the intent is written."""
+    since = now - timedelta(hours=GUARD_HOURS)
+    for job in jobs:
         if job.created_at < since or job.status in {
             JobStatus.FAILED,
             JobStatus.CANCELLED,
