@@ -18,7 +18,7 @@ from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import RateLimited, UsageError
 from orchestrator.domain.jobs.job import Job, JobStatus
 from orchestrator.domain.provider import JobRequest
-from orchestrator.usecases.jobs import control
+from orchestrator.usecases.jobs import control, refresh
 from orchestrator.usecases.jobs.intent import Intent, PreparedFile
 from orchestrator.usecases.jobs.submit import record
 from orchestrator.usecases.jobs.submit import submit as send
@@ -273,7 +273,10 @@ def test_a_host_that_drops_tokens_gets_no_second_request_but_a_person(ftctl: Ftc
         app.close()
 
 
-def test_one_jobs_odd_answer_is_not_believed_and_holds_up_no_other(world: World):
+def test_one_jobs_odd_answer_is_not_believed_and_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(refresh, "_BATCH", 1)
     first, second = world.submit(), world.submit(again=True)
     world.host.order_fault("get_job", "strange")
     done = world.sync()
