@@ -161,10 +161,14 @@ def forget_what_is_late() -> None:
     vars(following)["_absent"] = absent
 
 
+def arm(host: world.Host) -> str:
+    """Lines of a profile: where the host's deployments are made."""
+    return ARM.format(root=host.url.removesuffix("/openai/v1"))
+
+
 def _place(host: world.Host, ours: world.Installation) -> None:
     config = ours.home / "ftctl.toml"
-    root = host.url.removesuffix("/openai/v1")
-    config.write_text(config.read_text().replace("\n[sync]", ARM.format(root=root) + "\n[sync]"))
+    config.write_text(config.read_text().replace("\n[sync]", arm(host) + "\n[sync]"))
 
 
 def _command(ours: world.Installation, outcome: Outcome, *arguments: str) -> None:
