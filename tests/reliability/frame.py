@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -56,10 +57,15 @@ def shared(work: Callable[[int, int], Some], workers: int) -> list[Some]:
         return [work(0, 1)]
     # Not daemons: each kills and hosts processes of its own.
     queue: Any = multiprocessing.get_context("fork").SimpleQueue()
+
+    def share(which: int) -> None:
+        try:
+            queue.put((work(which, workers), None))
+        except Exception:
+            queue.put((None, traceback.format_exc()))
+
     processes = [
-        multiprocessing.get_context("fork").Process(
-            target=lambda which: queue.put(work(which, workers)), args=(which,)
-        )
+        multiprocessing.get_context("fork").Process(target=share, args=(which,))
         for which in range(workers)
     ]
     for process in processes:
@@ -67,7 +73,10 @@ def shared(work: Callable[[int, int], Some], workers: int) -> list[Some]:
     found = [queue.get() for _ in processes]
     for process in processes:
         process.join()
-    return found
+    broken = [said for _, said in found if said is not None]
+    if broken:
+        raise RuntimeError(broken[0])
+    return [some for some, _ in found]
 
 
 def _module() -> str:

@@ -118,21 +118,21 @@ def _plan(template: Path, host: world.Host) -> Iterator[Injection]:
     """Every call there is, in every scene, with all that may go wrong at it."""
     for scene in SCENES:
         for calls in (WRITES, TALKS):
-            for call, count in _counted(scene, calls, template, host).items():
+            host.forget()
+            with world.an_installation(host, template=template) as ours:
+                counts = counted(ours, _ready(scene, host, ours), calls)
+            for call, count in counts.items():
                 for n in range(1, count + 1):
                     for what in calls[call]:
                         yield Injection(scene, call, n, what)
 
 
-def _counted(
-    scene: Scene, calls: Mapping[str, object], template: Path, host: world.Host
+def counted(
+    ours: world.Installation, arguments: list[str], calls: Mapping[str, object]
 ) -> dict[str, int]:
-    """How often each call is made, by the thread that makes it most often."""
-    host.forget()
+    """How often a command makes each of these calls, by the thread that makes it most often."""
     with tempfile.NamedTemporaryFile("r", suffix=".strace") as log:
-        with world.an_installation(host, template=template) as ours:
-            arguments = _ready(scene, host, ours)
-            _traced(ours, arguments, calls is WRITES, [f"--trace={','.join(calls)}"], log.name)
+        traced(ours, arguments, [f"--trace={','.join(calls)}"], log.name, database=calls is WRITES)
         counts: Counter[tuple[str, str]] = Counter()
         for line in log:
             words = line.split(maxsplit=1)
@@ -157,7 +157,7 @@ def _disturbed(
         outcome = trials.Outcome(trials.Trial(f"{call} {n}", scene.fault or "ok"))
         arguments = _ready(scene, host, ours)
         options = [f"--trace={call}", f"--inject={call}:{what}:when={n}"]
-        code = _traced(ours, arguments, call in WRITES, options, os.devnull)
+        code = traced(ours, arguments, options, os.devnull, database=call in WRITES)
         trials.let_cron_settle(host, ours)
         ours.move_on(host, timedelta(days=1))
         trials.judge(host, ours, outcome)
@@ -180,10 +180,18 @@ def _ready(scene: Scene, host: world.Host, ours: world.Installation) -> list[str
     return ["sync"]
 
 
-def _traced(
-    ours: world.Installation, arguments: list[str], database: bool, options: list[str], log: str
+def traced(
+    ours: world.Installation, arguments: list[str], options: list[str], log: str, *, database: bool
 ) -> int:
-    """Run a command under strace; it starts when strace has attached."""
+    """Run a command under strace; it starts when strace has attached.
+
+    Args:
+        ours: where.
+        arguments: of the command.
+        options: of strace: what is looked at, and what is done to it.
+        log: where strace writes what it sees.
+        database: look only at calls on the database's files.
+    """
     readable, writable = os.pipe()
     pid = os.fork()
     if pid == 0:
