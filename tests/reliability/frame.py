@@ -61,7 +61,7 @@ def shared(work: Callable[[int, int], Some], workers: int) -> list[Some]:
     def share(which: int) -> None:
         try:
             queue.put((work(which, workers), None))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whoever waits for this share must hear of it
             queue.put((None, traceback.format_exc()))
 
     processes = [
