@@ -365,6 +365,18 @@ def test_a_backup_from_before_the_request_left_pays_for_nothing_twice(
     assert len(host.ledger) == 1
 
 
+def test_what_a_restored_ledger_gave_up_unsent_is_adopted_and_loud(ftctl: Ftctl, host: Simulator):
+    world = World(ftctl, host, "openai")
+    sent = world.submit()
+    world.set_status(JobStatus.READY, remote_id=None)
+    assert ftctl("cancel", sent.id).code in {0, 1}
+    assert ftctl("adopt", "--provider", "host").code == 0
+    app = ftctl.app()
+    assert {job.remote_id for job in app.jobs.all()} == {None, sent.remote_id}
+    assert any(str(sent.remote_id) in event.message for event in app.jobs.events(sent.id))
+    app.close()
+
+
 def test_a_clear_no_is_rejected_with_the_hosts_own_words(world: World):
     world.host.order_fault(
         "create_job", "refuse", status=400, code="invalid_model", message="no such model"

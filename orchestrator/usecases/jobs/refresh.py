@@ -22,7 +22,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.jobs.job import JobStatus, MetricPoint
 from orchestrator.domain.ledger import Step
 from orchestrator.usecases.jobs.polling import next_poll
-from orchestrator.usecases.jobs.tally import alarm
+from orchestrator.usecases.jobs.tally import alarm, beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -146,13 +146,10 @@ def _look_for_twins(remotes: Iterable[RemoteJob], provider: Provider, ledger: Le
         owner = owners.get(token)
         if owner is None or owner.account != provider.account:
             continue
-        if owner.remote_id not in {None, remote_id}:
-            alarm(
-                owner,
-                ledger,
-                f"a second remote job, {remote_id}, carries this job's token beside"
-                f" {owner.remote_id}; both are billed, so cancel the one you do not want",
-            )
+        in_doubt = owner.remote_id is None and not owner.status.is_final
+        if owner.remote_id != remote_id and not in_doubt:
+            what = "cancel the one you do not want" if owner.remote_id else "ftctl adopt"
+            alarm(owner, ledger, f"{beside(owner, remote_id)}; it is billed: {what}")
 
 
 def _asked(
