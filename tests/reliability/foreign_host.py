@@ -80,7 +80,9 @@ def _run(
         bad_line.a_bad_line(host, ours.home / "line.log", seed) as (pid, port),
     ):
         file = ours.home / "ftctl.toml"
-        file.write_text(file.read_text().replace(url, f"http://127.0.0.1:{port}/v1"))
+        text = file.read_text().replace(url, f"http://127.0.0.1:{port}/v1")
+        # Slower than ours; a silent line is silent for longer than that.
+        file.write_text(text.replace(f"timeout = {world.TIMEOUT}", "timeout = 0.9"))
         ours.planted = plant
         codes = Counter(_submitted(ours, chance, number) for number in range(count))
         time.sleep(4 * mangler.LATE_SECONDS)
@@ -150,7 +152,12 @@ def a_foreign_host() -> Iterator[str]:
         port = free.getsockname()[1]
     server = subprocess.Popen(
         [sys.executable, "-c", _SERVER, str(port)],
-        env={"PYTHONPATH": os.environ["FTCTL_FOREIGN"], "HOME": "/nowhere"},
+        env={
+            "PYTHONPATH": os.environ["FTCTL_FOREIGN"],
+            "HOME": "/nowhere",
+            "FAKEAI_RESPONSE_DELAY": "0",
+            "FAKEAI_RANDOM_DELAY": "false",
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
