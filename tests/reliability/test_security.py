@@ -121,7 +121,7 @@ def test_without_the_border_the_same_key_is_found(
 ):
     monkeypatch.setattr(Border, "clean", lambda _, text: text)
     host.order_fault("create_job", "refuse", status=400, code="no", message=f"bad key {CANARY}")
-    assert CANARY in submit(installed).err
+    assert CANARY in submit(installed).out
     assert [name for name, content in sinks(installed) if CANARY.encode() in content]
 
 
