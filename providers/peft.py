@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
 
-    from orchestrator.domain.chat import ChatRequest
+    from orchestrator.domain.chat import ChatAnswer, ChatRequest
     from orchestrator.domain.profile import Profile
     from orchestrator.domain.provider import JobRequest, RemoteJob, RemoteModel, Sink
     from providers.connection import Transport
     from providers.retry import Retry
 
+_HELLO = ({"role": "user", "content": "hello"},)
 BUILT_IN_MODELS = frozenset({"tiny", "smollm2"})
 
 DIALECT = Dialect(
@@ -107,6 +109,8 @@ class EmbeddedProvider(GivesAdapters):
         self._profile = profile
         self._worker = EmbeddedWorker(folder, profile.options)
         self._starting = threading.Lock()
+        self._warming = threading.Lock()
+        self._warm: set[str] = set()
         self._started = False
 
     def create_job(self, request: JobRequest) -> RemoteJob:
@@ -119,6 +123,14 @@ class EmbeddedProvider(GivesAdapters):
         self._ensure(look=True)
         return super().file_content(file_id, sink)
 
+    def chat(self, request: ChatRequest) -> ChatAnswer:
+        """See the port. Loading a model is no part of how long it takes to answer."""
+        with self._warming:
+            if request.model not in self._warm:
+                super().chat(replace(request, messages=_HELLO, tools=None, max_tokens=1))
+                self._warm.add(request.model)
+        return super().chat(request)
+
     def models(self) -> Sequence[RemoteModel]:
         """Every model of the worker, which is started for that."""
         self._ensure()
@@ -128,6 +140,7 @@ class EmbeddedProvider(GivesAdapters):
         """Give back connections and let the worker go; a job that runs keeps it."""
         super().close()
         self._started = False
+        self._warm.clear()
         self._worker.close()
 
     def _ask(self, call: Callable[[OpenAI], LegacyAPIResponse[Any]]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SHOWN = 2000
 EXAMPLE = """\b
 Example:
-  ftctl rows COMPARISON --lost
+  ftctl rows JOB --lost
   ftctl rows COMPARISON --lost --slice billing --arm tuned --arm few-shot:8
   ftctl rows COMPARISON --all --csv > rows.csv
   ftctl rows COMPARISON --junit > junit.xml
@@ -60,7 +60,10 @@ def rows(
     form: str | None,
     as_json: bool,
 ) -> int:
-    """Read the rows of COMPARISON side by side: what was asked, wanted and answered."""
+    """Read the rows of COMPARISON side by side: what was asked, wanted and answered.
+
+    The id of a job stands for its newest comparison.
+    """
     from orchestrator.usecases.comparing.rows import rows_of
 
     app = wiring.app(ctx)

@@ -10,9 +10,9 @@ import click
 from orchestrator import wiring
 from orchestrator.cli.output import json_option, print_json, say
 from orchestrator.domain.errors import ExitCode, UsageError
+from orchestrator.specs.starting import TASKS
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_TASKS = ("classification", "extraction", "translation", "qa", "chat")
 
 
 @click.command(
@@ -22,7 +22,7 @@ _TASKS = ("classification", "extraction", "translation", "qa", "chat")
     "  ftctl init --provider openai --model gpt-4.1-mini-2025-04-14"
 )
 @click.argument("file", type=_FILE, default=Path("ftctl.yaml"))
-@click.option("--task", type=click.Choice(_TASKS), default="classification", show_default=True)
+@click.option("--task", type=click.Choice(TASKS), default="classification", show_default=True)
 @click.option("--provider", default="local", show_default=True, help="Profile that trains.")
 @click.option("--model", help="Base model.  [default: tiny on a worker]")
 @click.option("--data", "whole", metavar="FILE", help="One file with all rows, to be cut.")

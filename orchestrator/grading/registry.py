@@ -27,6 +27,7 @@ TASKS = {
     "extraction": "json-fields",
     "translation": "chrf",
     "qa": "token-f1",
+    "tools": "tool-calls",
     "chat": "judge",
 }
 

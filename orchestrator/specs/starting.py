@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TASKS = ("classification", "extraction", "translation", "qa", "chat")
 _SAYS = {
     "classification": "answers are labels; case and white space do not count",
     "extraction": "answers are JSON; each field counts",
     "translation": "answers are texts, compared letter by letter (chrF)",
     "qa": "answers are short texts, compared word by word (token F1)",
+    "tools": "answers call tools, or rightly call none",
     "chat": "answers are free texts; words in common (ROUGE-L) are a weak measure",
 }
+TASKS = tuple(_SAYS)
 _TEMPLATE = """\
 # A spec for ftctl: what is trained, on what, and how the result is measured.
 #   ftctl plan {file}     what would be done, and what it would cost; sends nothing

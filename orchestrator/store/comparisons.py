@@ -168,7 +168,7 @@ class ComparisonStore:
             )
 
     def find(self, prefix: str) -> Comparison:
-        """The one finished comparison whose id starts with `prefix`.
+        """The one finished comparison whose id starts with `prefix`, or the newest of that job.
 
         Raises:
             UsageError: none, or more than one.
@@ -177,14 +177,29 @@ class ComparisonStore:
             select(comparison_rows.c.result)
             .where(comparison_rows.c.id.startswith(prefix.lower(), autoescape=True))
             .limit(2)
-        )
+        ) or self._newest(prefix)
         if not found:
             raise UsageError(
                 f"There is no finished comparison '{prefix}'.", hint="ftctl compare JOB --test FILE"
             )
         if len(found) > 1:
-            raise UsageError(f"More than one comparison starts with '{prefix}'.")
+            raise UsageError(
+                f"More than one comparison or job starts with '{prefix}'.", hint="more of its id"
+            )
         return found[0]
+
+    def _newest(self, prefix: str) -> list[Comparison]:
+        """The newest of each job whose id starts so; two of them at most."""
+        jobs = (
+            select(comparison_rows.c.job_id)
+            .where(comparison_rows.c.job_id.startswith(prefix.lower(), autoescape=True))
+            .where(comparison_rows.c.status == _DONE)
+            .distinct()
+            .limit(2)
+        )
+        with reading(self._engine) as connection:
+            found = [self.latest(job) for job in connection.execute(jobs).scalars().all()]
+        return [each for each in found if each is not None]
 
     def all(self, job_id: str | None = None) -> list[Comparison]:
         """Finished comparisons, newest first."""

@@ -49,8 +49,9 @@ class TestToolCalls:
         grader = make_grader(spec)
         assert score(grader, item("I will look.", self.WANTED, calls)).value == value
 
-    def test_a_reference_without_a_call_cannot_be_graded(self):
-        assert score(make_grader("tool-calls"), item("x", "no call")).value is None
+    @pytest.mark.parametrize(("calls", "value"), [((), 1.0), ((call("log"),), 0.0)])
+    def test_a_row_that_wants_no_call_is_right_without_one(self, calls, value: float):
+        assert score(make_grader("tool-calls"), item("Which one?", "Which?", calls)).value == value
 
     def test_the_lacking_call_is_named(self):
         found = score(make_grader("tool-calls"), item("", self.WANTED, (call("log", x=1),)))

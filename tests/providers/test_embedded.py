@@ -11,9 +11,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 
+from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.errors import (
     LocalStateError,
     MissingExtra,
@@ -27,6 +30,9 @@ from providers.peft import build
 from providers.retry import Retry
 from providers.wire import WireProvider
 from tests.providers.rig import write_rows
+
+if TYPE_CHECKING:
+    from providers.connection import Transport
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,9 +79,9 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     embedded._started.clear()
 
 
-def provider(home: Path, **options: object):
+def provider(home: Path, transport: Transport | None = None, **options: object):
     profile = Profile(name="local", kind="peft", embedded=True, home=home, options=options)
-    return build(profile, retry=Retry(sleep=lambda _: None))
+    return build(profile, transport=transport, retry=Retry(sleep=lambda _: None))
 
 
 def starts(home: Path) -> list[str]:
@@ -233,3 +239,24 @@ def test_the_lock_is_held_from_the_first_request_to_close(stub: Path):
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     made.close()
+
+
+def test_a_model_is_loaded_before_its_answers_are_timed(stub: Path):
+    asked: list[dict[str, Any]] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        asked.append(json.loads(request.content))
+        choice = {"index": 0, "finish_reason": "stop", "message": {"content": "yes"}}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1}
+        return httpx2.Response(200, json={"choices": [choice], "usage": usage})
+
+    made = provider(stub, transport=lambda: httpx2.MockTransport(handle))
+    question = {"role": "user", "content": "well?"}
+    for model in ("tiny", "tiny", "ft:tiny:x"):
+        made.chat(ChatRequest(model=model, messages=[question], max_tokens=9))
+    made.close()
+    sent = [(body["model"], body["messages"] == [question]) for body in asked]
+    warm, real = False, True
+    assert sent == [
+        ("tiny", warm), ("tiny", real), ("tiny", real), ("ft:tiny:x", warm), ("ft:tiny:x", real),
+    ]  # fmt: skip

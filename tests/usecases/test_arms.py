@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import jsonschema
 import pytest
 
+from orchestrator.domain.chat import calls_text
 from orchestrator.domain.comparing.retrieval import Passage
 from orchestrator.domain.comparing.sample import Sample, text_of
 from orchestrator.domain.errors import UsageError
@@ -287,3 +289,51 @@ def test_a_version_of_an_adapter_is_no_profile():
     hosted = parse_arm("tuned@local:tickets@v2")
     assert (hosted.profile, hosted.model) == ("local", "tickets@v2")
     assert parse_arm("base:tiny@gpu").profile == "gpu"
+
+
+class TestCallingTools:
+    OFFERED = [{"type": "function", "function": {"name": "refund"}}]
+
+    def calling(self, number: int, **more: Any) -> dict[str, Any]:
+        """A row that wants a call of a tool, or, every third one, none."""
+        answer: dict[str, Any] = {"role": "assistant", "content": "Which one?"}
+        if number % 3:
+            function = {"name": "refund", "arguments": json.dumps({"ticket": number})}
+            calls = [{"id": f"call_{number}", "type": "function", "function": function}]
+            answer = {"role": "assistant", "tool_calls": calls}
+        return row(number, messages=[row(number)["messages"][0], answer], tools=self.OFFERED)
+
+    def test_rows_that_call_tools_are_graded_by_their_calls(self, ftctl: Ftctl, hosts):
+        job = tuned_job(ftctl, [self.calling(n) for n in range(1000, 1080)])
+        rows = write(ftctl.home / "calls.jsonl", [self.calling(n) for n in range(30)])
+        hosts["local"].say = lambda request: (
+            calls_text(
+                self.calling(int(text_of(request.messages[-1]).split()[1]))["messages"][1].get(
+                    "tool_calls"
+                )
+            )
+            if request.model == "ft:tiny:x"
+            else "I cannot."
+        )
+        found = ftctl("compare", job.id, "--test", rows, "--json")
+        scores = {arm["name"]: arm["metrics"]["tool_calls"] for arm in found.json["arms"]}
+        assert found.code == 0
+        assert scores == pytest.approx({"base": 10 / 30, "few-shot:6": 10 / 30, "tuned": 1.0})
+        assert ftctl("rows", job.id, "--won", "--json").json
+
+    def test_examples_call_tools_as_the_api_wants_it(self, ftctl: Ftctl, hosts):
+        job = tuned_job(ftctl, [self.calling(n) for n in range(1000, 1080)])
+        rows = write(ftctl.home / "calls.jsonl", [self.calling(n) for n in range(3)])
+        ftctl("compare", job.id, "--test", rows, *arms("few-shot:8", "tuned"))
+        prompts = [r.messages for r in hosts["local"].asked if len(r.messages) > 8]
+        whole = write(
+            ftctl.home / "prompt.jsonl",
+            [
+                {
+                    **self.calling(1),
+                    "messages": [*prompts[0], {"role": "assistant", "content": "Which one?"}],
+                }
+            ],
+        )
+        assert ftctl("validate", whole, "--for", "peft").code == 0
+        assert any(m.get("tool_calls") for m in prompts[0])

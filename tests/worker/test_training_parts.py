@@ -6,17 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ftctl_worker
 import pytest
 import torch
 from ftctl_worker.errors import TrainingDataError
 from ftctl_worker.hyperparameters import TrainingDefaults, choose, read_defaults
 from ftctl_worker.models import adapters
-from ftctl_worker.queue.dataset import Example, count_examples
+from ftctl_worker.queue.dataset import Example, count_examples, read_examples
+from ftctl_worker.serving.tool_calls import split_calls
 from ftctl_worker.training.batches import epoch_order, in_passes
 from ftctl_worker.training.forward import Forward, Sums
 from ftctl_worker.training.rendering import Row, render_rows
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.worker.mini_model import DEFAULTS, mini_tokenizer
 
@@ -177,3 +179,52 @@ def test_a_byte_order_mark_and_empty_lines_do_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"\xef\xbb\xbf" + row + b"\r\n\r\n" + row)
     assert count_examples(file) == 2
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "rate", "arguments": {"of": "EUR"}}}
+LEGACY = {"name": "rate", "arguments": '{"of": "EUR"}'}
+
+
+def calling(tmp_path: Path, **row: Any) -> Example:
+    answer = {"role": "assistant", "content": None, **row.pop("answer")}
+    path = tmp_path / "calls.jsonl"
+    path.write_text(
+        json.dumps({"messages": [{"role": "user", "content": "EUR?"}, answer], **row}) + "\n"
+    )
+    (example,) = read_examples(path)
+    return example
+
+
+def test_a_template_that_drops_calls_is_not_trained_with(tmp_path: Path) -> None:
+    example = calling(tmp_path, answer={"tool_calls": [CALL]})
+    with pytest.raises(TrainingDataError, match=r"Line 1: .*leaves tool calls out.*/messages/1"):
+        learned_texts(example)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"answer": {"tool_calls": [CALL]}, "tools": [{"type": "function", "function": LEGACY}]},
+        {"answer": {"function_call": LEGACY}, "functions": [LEGACY]},
+    ],
+    ids=["tools", "functions"],
+)
+def test_the_embedded_model_learns_calls(tmp_path: Path, row: dict[str, Any]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(
+        Path(ftctl_worker.__file__).with_name("base_models") / "tiny"
+    )
+    rows, counts = render_rows(
+        [calling(tmp_path, **row)], tokenizer, max_length=400, eos_ids={tokenizer.eos_token_id}
+    )
+    learned = tokenizer.decode(
+        [i for i, flag in zip(rows[0].ids, rows[0].learned, strict=True) if flag]
+    )
+    text, calls = split_calls(str(learned).removesuffix("<|end|>"))
+    assert (text, calls[0]["function"]) == ("", LEGACY)
+    assert counts.toolless == 0
+
+
+def test_tools_that_the_template_does_not_show_are_counted(tmp_path: Path) -> None:
+    example = calling(tmp_path, answer={"content": "1.08"}, functions=[LEGACY])
+    _, counts = render_rows([example], mini_tokenizer(), max_length=200, eos_ids=set())
+    assert counts.toolless == 1

@@ -40,12 +40,12 @@ def _plain(message: object, pointer: str) -> dict[str, Any]:
     role = message.get("role")
     if not isinstance(role, str) or role not in ROLES:
         raise MessageError(f"'role' must be one of {', '.join(sorted(ROLES))}.", f"{pointer}/role")
-    calls = message.get("tool_calls")
+    calls = _calls_of(message)
     result: dict[str, Any] = {"role": _TEMPLATE_ROLES.get(role, role)}
     result["content"] = _text(
         message.get("content"),
         f"{pointer}/content",
-        optional=role == "assistant" and bool(calls or message.get("function_call")),
+        optional=role == "assistant" and bool(calls),
     )
     if calls is not None:
         result["tool_calls"] = _tool_calls(calls, role, f"{pointer}/tool_calls")
@@ -55,6 +55,12 @@ def _plain(message: object, pointer: str) -> dict[str, Any]:
     if "weight" in message:
         result["weight"] = _weight(message["weight"], role, f"{pointer}/weight")
     return result
+
+
+def _calls_of(message: dict[str, Any]) -> object:
+    """The calls of a message; the one of the API before tools is a call like any other."""
+    calls, single = message.get("tool_calls"), message.get("function_call")
+    return [{"type": "function", "function": single}] if calls is None and single else calls
 
 
 def _text(content: object, pointer: str, *, optional: bool) -> str:

@@ -24,16 +24,7 @@ ROLES = ("system", "user", "assistant", "tool")
 SPECIAL = (PAD, END, *(f"<|{role}|>" for role in ROLES))
 VOCABULARY = 3072
 POSITIONS = 2048
-TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{%- set role = 'system' if message['role'] == 'developer' else message['role'] -%}"
-    "{%- if role not in ['system', 'user', 'assistant', 'tool'] -%}"
-    "{{- raise_exception('This model knows the roles system, user, assistant and tool.') -}}"
-    "{%- endif -%}"
-    "{{- '<|' + role + '|>' + (message['content'] or '') + '<|end|>' -}}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
-)
+TEMPLATE = Path(__file__).parents[1] / "ftctl_worker/base_models/tiny/chat_template.jinja"
 
 
 def train(seed: int, documents: int = 60_000) -> PreTrainedTokenizerFast:
@@ -58,7 +49,7 @@ def train(seed: int, documents: int = 60_000) -> PreTrainedTokenizerFast:
         pad_token=PAD,
         eos_token=END,
         additional_special_tokens=[f"<|{role}|>" for role in ROLES],
-        chat_template=TEMPLATE,
+        chat_template=TEMPLATE.read_text(encoding="utf-8"),
         model_max_length=POSITIONS,
         clean_up_tokenization_spaces=False,
     )

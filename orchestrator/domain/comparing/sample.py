@@ -20,6 +20,7 @@ class Sample:
         slice: the part of the task it belongs to, if the rows say so.
         group: rows of one group (a document, a user) depend on each other; None when all stand alone.
         tools: tools offered with it.
+        calls: the tool calls of the answer it should get, in OpenAI's shape.
         fields: whatever else the row holds.
     """
 
@@ -29,6 +30,7 @@ class Sample:
     slice: str | None = None
     group: str | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
+    calls: Sequence[Mapping[str, Any]] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -73,15 +73,23 @@ class Evaluation(Measurement):
         return cls(**{name: getattr(measurement, name) for name in names}, test=test, **more)
 
     @property
-    def grader_name(self) -> str:
-        """The grader of the primary metric.
+    def named_grader(self) -> str | None:
+        """The grader of the primary metric; None where the rows choose it.
 
         Raises:
             UsageError: two ways to choose one, or no grader suits the task.
         """
         if self.grader and self.task:
             raise UsageError("--grader and --task both choose a grader; give one of them.")
-        return self.grader or (grader_for(self.task) if self.task else "exact")
+        return self.grader or (grader_for(self.task) if self.task else None)
+
+    def grader_of(self, rows: SampleSet) -> str:
+        """The grader of the primary metric on these rows.
+
+        Raises:
+            UsageError: as for `named_grader`.
+        """
+        return self.named_grader or ("tool-calls" if rows.calls_tools else "exact")
 
     @property
     def arm_names(self) -> Sequence[str]:
@@ -107,19 +115,19 @@ class Evaluation(Measurement):
             changed["human"] = str(here / changed["human"])
         return {"test": str(here / self.test), **changed}
 
-    def facts(self, test: str, arms: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    def facts(self, rows: SampleSet, arms: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """Everything that makes two comparisons the same, but the job.
 
         Args:
-            test: digest of the rows.
+            rows: that are asked.
             arms: name and note of each arm.
         """
         plain = {name: value for name, value in asdict(self).items() if name not in _NOT_FACTS}
         human = digest(self.human.read_text("utf-8", "replace")) if self.human else None
         return {
             **plain,
-            "grader": self.grader_name,
-            "test": test,
+            "grader": self.grader_of(rows),
+            "test": rows.digest,
             "arms": [list(arm) for arm in arms],
             "candidates": list(self.candidates),
             "human": human,
@@ -191,7 +199,7 @@ class Ready:
     @property
     def facts(self) -> dict[str, Any]:
         """What makes it the same comparison as another one of this job."""
-        return self.wanted.facts(self.chosen.digest, [(arm.name, arm.note) for arm in self.arms])
+        return self.wanted.facts(self.chosen, [(arm.name, arm.note) for arm in self.arms])
 
 
 def make_ready(
@@ -289,7 +297,7 @@ def fixed_plan(wanted: Evaluation, chosen: SampleSet) -> Plan:
         raise UsageError("--source and --baseline both name what the verdict is about; give one.")
     references = (sample.reference for sample in chosen.samples)
     return Plan(
-        grader=wanted.grader_name,
+        grader=wanted.grader_of(chosen),
         margin=_proportion(wanted.margin),
         source=wanted.source,
         baseline=wanted.baseline,

@@ -150,14 +150,15 @@ class SampleFile(Sequence[Sample]):
         last = messages[-1]
         if last.get("role") != "assistant" or len(messages) < 2:
             raise _invalid(self._path, number, "does not end with an answer of the assistant")
-        tools = row.get("tools")
+        tools, calls = row.get("tools"), last.get("tool_calls")
         return Sample(
             row=number,
             messages=list(map(_prompt_message, messages[:-1])),
-            reference=text_of(last) or calls_text(last.get("tool_calls")),
+            reference=text_of(last) or calls_text(calls),
             slice=_field(row, self._by.slice),
             group=_field(row, self._by.group),
             tools=tools if isinstance(tools, list) else None,
+            calls=calls if isinstance(calls, list) else (),
             fields={name: value for name, value in row.items() if name not in _CONVERSATION},
         )
 

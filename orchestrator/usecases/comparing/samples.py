@@ -6,6 +6,7 @@ import hashlib
 import random
 from array import array
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.canonical import canonical, canonical_chat
@@ -41,6 +42,11 @@ class SampleSet:
     repeated: int = 0
     near: Sequence[Near] = ()
     near_dropped: bool = False
+
+    @cached_property
+    def calls_tools(self) -> bool:
+        """Whether any row should be answered by calling a tool."""
+        return any(sample.calls for sample in self.samples)
 
     def clean(self, training: Sequence[Sample]) -> Sequence[Sample]:
         """The training rows that no test row nearly repeats: those that examples may come from."""

@@ -131,4 +131,10 @@ def _usable(training: Sequence[Sample], samples: Sequence[Sample]) -> list[Sampl
 
 def _turns(shot: Sample) -> list[Mapping[str, Any]]:
     asked = [m for m in shot.messages if m.get("role") not in {"system", "developer"}]
-    return [*asked, {"role": "assistant", "content": shot.reference}]
+    if not shot.calls:
+        return [*asked, {"role": "assistant", "content": shot.reference}]
+    # A call that nothing answers is refused by the hosts.
+    results = [
+        {"role": "tool", "tool_call_id": call.get("id"), "content": "{}"} for call in shot.calls
+    ]
+    return [*asked, {"role": "assistant", "content": None, "tool_calls": shot.calls}, *results]

@@ -156,7 +156,7 @@ def rehearse(
         arms=list(wanted.arm_names),
         calls=len(chosen.samples) * len(arms) * fixed.repeats,
         usd=usd,
-        facts=wanted.facts(chosen.digest, [(arm.name, arm.note) for arm in arms]),
+        facts=wanted.facts(chosen, [(arm.name, arm.note) for arm in arms]),
     )
 
 

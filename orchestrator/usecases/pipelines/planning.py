@@ -327,7 +327,7 @@ class _Planner:
         """Arms and grader as far as they can be checked without rows; whether all is well."""
         assert task.compare is not None
         wanted = Evaluation.of(task.compare, Path())
-        checks: list[Callable[[], object]] = [lambda: make_grader(wanted.grader_name)]
+        checks: list[Callable[[], object]] = [lambda: make_grader(wanted.named_grader or "exact")]
         roles = [*wanted.candidates, *filter(None, (wanted.source, wanted.baseline))]
         checks += [partial(parse_arm, name) for name in (*wanted.arm_names, *roles)]
         before = len(self.mistakes)

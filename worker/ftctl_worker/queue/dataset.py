@@ -147,10 +147,13 @@ def _messages(row: dict[str, Any], name: str, line: int, base: str = "") -> list
 
 
 def _tools(row: dict[str, Any], line: int) -> list[dict[str, Any]] | None:
-    tools = row.get("tools")
-    if tools is not None and not isinstance(tools, list):
-        raise TrainingDataError("'tools' must be a list (at /tools)", line=line)
-    return tools
+    name = "functions" if row.get("tools") is None else "tools"
+    tools = row.get(name)
+    if tools is None:
+        return None
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise TrainingDataError(f"'{name}' must be a list of objects (at /{name})", line=line)
+    return tools if name == "tools" else [{"type": "function", "function": t} for t in tools]
 
 
 def _example(row: dict[str, Any], line: int) -> Example:

@@ -1,6 +1,6 @@
 """Tool calls in the text of a model: ``<tool_call>{"name", "arguments"}</tool_call>``.
 
-That is how Hermes, Qwen and SmolLM templates write them. Text that is no such call stays text.
+That is how Hermes, Qwen and SmolLM templates write them; the closing tag may lack. Text that is no such call stays text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ftctl_worker.ids import new_id
 
 __all__ = ["split_calls"]
 
-_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
+_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
 
 
 def split_calls(text: str) -> tuple[str, list[dict[str, Any]]]:

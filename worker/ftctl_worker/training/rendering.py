@@ -37,6 +37,7 @@ class RowCounts:
 
     truncated: int = 0
     skipped: int = 0
+    toolless: int = 0
 
 
 def render_rows(
@@ -52,7 +53,9 @@ def render_rows(
     counts = RowCounts()
     rows = []
     for example in examples:
-        for segments in _segments(example, tokenizer):
+        parts = _segments(example, tokenizer)
+        counts.toolless += not _shows_tools(example, parts[0])
+        for segments in parts:
             row = _short(_row(segments, tokenizer, eos_ids), max_length, counts)
             if row is not None:
                 rows.append(row)
@@ -72,6 +75,7 @@ def row_of(
         TrainingDataError: the chat template refuses the example.
     """
     segments = _segments(example, tokenizer)[-1]
+    counts.toolless += not _shows_tools(example, segments)
     return _short(_row(segments, tokenizer, eos_ids), max_length, counts)
 
 
@@ -105,16 +109,20 @@ def _segments(example: Example, tokenizer: Any) -> list[list[Segment]]:
     ]
     try:
         whole = _cut(messages, answers, example.tools, tokenizer)
-        if whole is not None:
-            return [whole]
-        parts = [_cut(messages[: i + 1], [i], example.tools, tokenizer) for i in answers]
+        parts = (
+            [_cut(messages[: i + 1], [i], example.tools, tokenizer) for i in answers]
+            if whole is None
+            else [whole]
+        )
     except (TemplateError, TypeError, ValueError) as error:
         message = f"the model's chat template refuses the messages: {error}"
         raise TrainingDataError(message, line=example.line) from error
-    if any(part is None for part in parts):
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts):
         message = "the model's chat template does not show where the answers begin."
         raise TrainingDataError(message, line=example.line)
-    return [part for part in parts if part is not None]
+    _require_calls(example, answers, found)
+    return found
 
 
 def _cut(
@@ -137,6 +145,26 @@ def _cut(
     if rest := text[done:]:
         segments.append((rest, False))
     return segments
+
+
+def _require_calls(example: Example, answers: list[int], parts: list[list[Segment]]) -> None:
+    """Refuse to teach answers without their calls: many templates drop them without a word."""
+    written = [text for part in parts for text, learned in part if learned]
+    for index, text in zip(answers, written, strict=True):
+        for call in example.messages[index].get("tool_calls") or ():
+            if call["function"]["name"] not in text:
+                message = (
+                    "the model's chat template leaves tool calls out, so the answer would be "
+                    "taught without them; choose a model whose template writes them "
+                    f"(at /messages/{index}/tool_calls)"
+                )
+                raise TrainingDataError(message, line=example.line)
+
+
+def _shows_tools(example: Example, segments: list[Segment]) -> bool:
+    names = [tool.get("function", tool).get("name") for tool in example.tools or ()]
+    text = "".join(text for text, learned in segments if not learned)
+    return all(str(name) in text for name in names)
 
 
 def _render(

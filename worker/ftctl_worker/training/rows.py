@@ -126,6 +126,12 @@ class Source:
         if counts.skipped:
             text = f"{param}: {counts.skipped} examples have no answer within {limit}; left out"
             self.ledger.say(text, level="warn")
+        if counts.toolless:
+            text = (
+                f"{param}: the model's chat template does not show the tools of {counts.toolless} "
+                "examples, so the model will not read what it may call"
+            )
+            self.ledger.say(text, level="warn")
 
 
 def _check_fields(item: Item, grader: Grader) -> None:
