@@ -23,8 +23,8 @@ from rows import SHAPES, write
 from orchestrator.datasets.checking.checks import Checks
 from orchestrator.datasets.checking.explain import validator_of
 from orchestrator.datasets.checking.parallel import parts_of, scan_part
-from orchestrator.datasets.checking.validation import WORTH_A_PROCESS, validate
-from orchestrator.datasets.tokens import counting
+from orchestrator.datasets.checking.validation import validate
+from orchestrator.datasets.tokens import vocabularies
 from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Bench:
             f"\neach shape: {size / 1e6:.0f} MB; CPU of one process; the cookbook's tokens: {self.by}"
         )
         print("                form/parser  content/parser | form and tokens/cookbook  with `fast`")
-        counting._load_quick()  # Its start is told apart.
+        vocabularies._load_quick()  # Its start is told apart.
         for shape in SHAPES:
             path, method = self.file(size, shape), METHODS.get(shape, Method.SUPERVISED)
             check = functools.partial(validate, path, method=method)
@@ -137,7 +137,7 @@ class Bench:
 
     def as_typed(self, size: int) -> None:
         """The whole command, content included, and the cookbook's script, by the clock."""
-        path = self.file(max(size, WORTH_A_PROCESS + 8_000_000), "talk")  # Two processes.
+        path = self.file(max(size, 42_000_000), "talk")
         print(f"\nas it is typed: {path.stat().st_size / 1e6:.0f} MB of talk; wall")
         command = [sys.executable, "-m", "orchestrator", "validate", str(path)]
         ours, processes = wall(command)
@@ -151,18 +151,19 @@ class Bench:
             f"ftctl validate ({processes} processes) / cookbook and tokens, rows/s", peer / ours, 5
         )
         print(
-            f"  {'the quick tokenizer is taken from':58}{counting.WORTH_A_QUICK_ONE / 1e6:6.0f} MB on"
+            f"  {'the quick tokenizer is taken from':58}"
+            f"{vocabularies.WORTH_A_QUICK_ONE / 1e6:6.0f} MB a process on"
         )
 
 
 def quickly(work: Callable[[], Any]) -> None:
     """With the extra `fast`, whatever the size of the file."""
-    usual = counting.WORTH_A_QUICK_ONE
-    counting.WORTH_A_QUICK_ONE = 0
+    usual = vocabularies.WORTH_A_QUICK_ONE
+    vocabularies.WORTH_A_QUICK_ONE = 0
     try:
         work()
     finally:
-        counting.WORTH_A_QUICK_ONE = usual
+        vocabularies.WORTH_A_QUICK_ONE = usual
 
 
 def wall(command: list[str]) -> tuple[float, int]:

@@ -141,6 +141,17 @@ def tools(number: int, chance: random.Random) -> dict[str, Any]:
     }
 
 
+def weighted(number: int, chance: random.Random) -> dict[str, Any]:
+    """Talk of people with names, of which the last answer is learned."""
+    row = talk(number, chance)
+    for message in row["messages"]:
+        if message["role"] == "user":
+            message["name"] = f"user-{number % 9}"
+        elif message["role"] == "assistant":
+            message["weight"] = int(message is row["messages"][-1])
+    return row
+
+
 def mixed(number: int, chance: random.Random) -> dict[str, Any]:
     """What a file of many sources looks like."""
     kind = chance.random()
@@ -180,6 +191,7 @@ SHAPES: dict[str, Callable[[int, random.Random], dict[str, Any]]] = {
     "long": long,
     "code": coding,
     "scripts": scripts,
+    "weighted": weighted,
     "tools": tools,
     "dpo": preference,
     "reinforcement": reinforcement,

@@ -20,7 +20,6 @@ from ftctl_worker.queue.dataset import Example
 from ftctl_worker.training.batches import (
     PASS_OVERHEAD,
     PASS_OVERHEAD_ON_CUDA,
-    PASS_OVERHEAD_PACKED,
     TOKENS_PER_PASS,
 )
 from ftctl_worker.training.objective import Passes
@@ -141,13 +140,13 @@ def endless(base: BaseModel, place: Path) -> BaseModel:
 
 def passes_for(loaded: LoadedBase, stand_in: Lean | None = None) -> Passes:
     """Return how the worker cuts batches of this model, or of what stands in for its decoder."""
-    overhead = PASS_OVERHEAD_ON_CUDA if CUDA else PASS_OVERHEAD
-    return Passes(
+    passes = Passes(
         longest=loaded.context,
         pad_id=loaded.pad_id,
         tokens=TOKENS_PER_PASS,
-        overhead=overhead if stand_in is None else PASS_OVERHEAD_PACKED,
+        overhead=PASS_OVERHEAD_ON_CUDA if CUDA else PASS_OVERHEAD,
     )
+    return passes if stand_in is None else passes.packed()
 
 
 def make_rows(loaded: LoadedBase, count: int, longest: int) -> list[Row]:

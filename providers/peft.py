@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +128,10 @@ class EmbeddedProvider(GivesAdapters):
         """See the port. Loading a model is no part of how long it takes to answer."""
         with self._warming:
             if request.model not in self._warm:
-                super().chat(replace(request, messages=_HELLO, tools=None, max_tokens=1))
+                # A machine that is busy may take longer to load than to answer: then the question
+                # itself waits, with a time limit of its own.
+                with suppress(ProviderUnreachable):
+                    super().chat(replace(request, messages=_HELLO, tools=None, max_tokens=1))
                 self._warm.add(request.model)
         return super().chat(request)
 

@@ -77,8 +77,8 @@ def convert(
     """Turn any dataset into chat JSONL.
 
     Knows the dialects of OpenAI, ShareGPT, Alpaca, TRL, LLaMA-Factory, axolotl, Anthropic, Gemini,
-    Bedrock, Mistral, Cohere and Harmony, the shapes of well-known datasets, JSON arrays, CSV, TSV and
-    Parquet. What a row would lose is named, and refused without --allow-loss.
+    Bedrock, Mistral, Cohere and Harmony, logged requests with their answers, exports of ChatGPT and
+    Claude, the shapes of well-known datasets, JSON arrays, CSV, TSV and Parquet. What a row would lose is named, and refused without --allow-loss.
     """
     from orchestrator.datasets.converting import convert_file
     from orchestrator.datasets.dialects.conversion import Options

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.output import printable
+from orchestrator.datasets.tokens.showing import OTHER, sizes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,16 +160,18 @@ def print_pieces(
     for index, piece in enumerate(pieces):
         if index == cut:
             click.echo(
-                click.style(f"--- the target stops reading here, after {most} tokens", "red")
+                click.style(f"--- the target stops reading in here, after {most} tokens", "red")
             )
         mark = "learned" if piece.trained else "read"
-        label = "" if piece.label == mark else f" {piece.label}"
-        click.echo(click.style(f"[{mark}{label}, {piece.tokens} tokens]", dim=not piece.trained))
+        is_whole = piece.label in {mark, OTHER} or not piece.tokens
+        label = piece.label if is_whole else f"{mark} {piece.label}"
+        tokens = f", {piece.tokens} tokens" if piece.tokens else ""
+        click.echo(click.style(f"[{label}{tokens}]", dim=not piece.trained))
         if piece.text:
             click.echo(click.style(printable(piece.text), fg="green" if piece.trained else None))
-    learned = sum(piece.tokens for piece in pieces if piece.trained)
-    total = sum(piece.tokens for piece in pieces)
-    click.echo(f"row {row}, line {line}: {total} tokens, {learned} of them learned")
+    total, learned, other = sizes_of(pieces)
+    more = f"; the answer that is not preferred has {other}" if other else ""
+    click.echo(f"row {row}, line {line}: {total} tokens, {learned} of them learned{more}")
 
 
 def _print_finding(verdict: Validation, finding: Finding) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -47,12 +48,25 @@ def sarif_of(verdicts: Sequence[Validation], version: str) -> dict[str, Any]:
 
 def _rule(code: str) -> dict[str, Any]:
     kind = CATALOGUE[code]
-    return {
+    rule: dict[str, Any] = {
         "id": code,
-        "shortDescription": {"text": kind.message},
-        "help": {"text": kind.fix},
+        "shortDescription": {"text": _in_general(kind.message)},
         "defaultConfiguration": {"level": _LEVELS[kind.severity]},
     }
+    if any(
+        map(str.isalpha, mend := _in_general(kind.fix))
+    ):  # Else each finding has a mend of its own.
+        rule["help"] = {"text": mend}
+    return rule
+
+
+def _in_general(sentence: str) -> str:
+    """A sentence of the catalogue without what differs from finding to finding."""
+    plain = _FIELD.sub("…", sentence)
+    return plain.replace("{{", "{").replace("}}", "}")
+
+
+_FIELD = re.compile(r"(?<!\{)\{\w+[^{}]*\}(?!\})")
 
 
 _Place = tuple[int | None, int | None]

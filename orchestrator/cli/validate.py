@@ -36,7 +36,13 @@ Example:
   zcat train.jsonl.gz | ftctl validate - --for peft"""
 )
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
-@click.option("--for", "target", default="openai", show_default=True, help="Whose rules hold.")
+@click.option(
+    "--for",
+    "target",
+    default="openai",
+    show_default=True,
+    help="Whose rules hold: azure, peft, together, fireworks, mistral; compatible for others.",
+)
 @click.option(
     "--method",
     type=click.Choice([method.value for method in Method]),

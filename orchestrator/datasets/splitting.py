@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from orchestrator.datasets.content.leaks import folded
-from orchestrator.datasets.dialects.detecting import detect
+from orchestrator.datasets.dialects.conversion import Options, convert_record
 from orchestrator.datasets.files.records_of import records_of
 from orchestrator.datasets.files.writing import written
 from orchestrator.domain.errors import UsageError
@@ -173,17 +173,32 @@ def _rounded(wanted: Mapping[Split, float], total: int | None) -> dict[Split, in
 
 
 def _question_and_answer(row: Any) -> tuple[str, str | None]:
-    """What rows are grouped by, and the answer of a chat row."""
-    whole = msgspec.json.encode(row, order="sorted").decode()
-    if not isinstance(row, dict) or detect(row) != "openai.chat":
-        return whole, None
-    messages = [message for message in row["messages"] if isinstance(message, dict)]
-    asked = [m.get("content") for m in messages if m.get("role") == "user"]
-    answer = messages[-1].get("content") if messages else None
-    if not asked or not all(isinstance(text, str) for text in asked):
-        return whole, None
-    question = "\0".join(folded(str(text)) or str(text) for text in asked)
+    """What rows are grouped by, whatever their dialect, and the answer of a row that has one."""
+    messages = _messages(row)
+    asked = [each.get("content") for each in messages if each.get("role") == "user"]
+    if not asked:
+        return _whole(row), None
+    question = "\0".join(_folded(content) for content in asked)
+    answer = messages[-1].get("content") if messages[-1].get("role") == "assistant" else None
     return question, answer if isinstance(answer, str) else None
+
+
+def _messages(row: Any) -> list[dict[str, Any]]:
+    """The turns of a row; none where nothing says who speaks."""
+    made = convert_record(row, _ANY).row
+    listed = (made or (row if isinstance(row, dict) else {})).get("messages")
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+_ANY = Options(allow_loss=True)
+
+
+def _whole(value: Any) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def _folded(content: Any) -> str:
+    return folded(content) or content if isinstance(content, str) else _whole(content)
 
 
 def _labels(rows: Sequence[_Keyed]) -> frozenset[str]:

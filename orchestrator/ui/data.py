@@ -248,7 +248,7 @@ def _card(
 def _seen(path: Path, row: FoundRow, target: str, most: int) -> Child:
     """The row as the model reads it; as it stands in the file, where it cannot be read."""
     from orchestrator.datasets.checking.limits import limits_of
-    from orchestrator.datasets.tokens.showing import cut_at, pieces_of
+    from orchestrator.datasets.tokens.showing import cut_at, pieces_of, sizes_of
 
     try:
         pieces = pieces_of(row.decoded(path))
@@ -260,12 +260,13 @@ def _seen(path: Path, row: FoundRow, target: str, most: int) -> Child:
         )
     limit = limits_of(target).max_example_tokens
     cut = cut_at(pieces, limit)
-    learned = sum(piece.tokens for piece in pieces if piece.trained)
-    total = sum(piece.tokens for piece in pieces)
+    total, learned, _ = sizes_of(pieces)
     shown: list[Child] = []
     for index, piece in enumerate(pieces):
         if index == cut:
-            shown.append(note(f"{target} stops reading here, after {limit:,} tokens", look="bad"))
+            shown.append(
+                note(f"{target} stops reading in here, after {limit:,} tokens", look="bad")
+            )
         if piece.text:
             shown.append(_piece(piece, max(200, most // max(1, len(pieces) - 1))))
     return (shown, h("p", f"{total:,} tokens, {learned:,} of them learned", class_="dim"))

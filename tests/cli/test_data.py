@@ -225,14 +225,87 @@ def test_split_keeps_groups_together(ftctl: Ftctl) -> None:
     assert ftctl("split", source, "--out", "more", "--group-by", "author").code == 2
 
 
+def closed(required: str, **properties: Any) -> dict[str, Any]:
+    """The schema of an object with these keys and no others."""
+    shape = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**shape, "required": required.split()}
+
+
+SAID = closed("text", text={"type": "string", "minLength": 1})
+LEVEL = {"enum": ["none", "note", "warning", "error"]}
+FROM_ONE = {"type": "integer", "minimum": 1}
+#: What SARIF 2.1.0 (OASIS, sections 3.13 to 3.52) says of the objects that are written here.
+SARIF = closed(
+    "version runs",
+    **{"$schema": {"type": "string", "format": "uri"}},
+    version={"const": "2.1.0"},
+    runs={
+        "type": "array",
+        "items": closed(
+            "tool",
+            tool=closed(
+                "driver",
+                driver=closed(
+                    "name",
+                    name={"type": "string"},
+                    version={"type": "string"},
+                    rules={
+                        "type": "array",
+                        "uniqueItems": True,
+                        "items": closed(
+                            "id",
+                            id={"type": "string"},
+                            shortDescription=SAID,
+                            help=SAID,
+                            defaultConfiguration=closed("", level=LEVEL),
+                        ),
+                    },
+                ),
+            ),
+            columnKind={"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+            results={
+                "type": "array",
+                "items": closed(
+                    "message",
+                    ruleId={"type": "string"},
+                    ruleIndex={"type": "integer", "minimum": -1},
+                    level=LEVEL,
+                    message=SAID,
+                    locations={
+                        "type": "array",
+                        "uniqueItems": True,
+                        "items": closed(
+                            "",
+                            physicalLocation=closed(
+                                "artifactLocation",
+                                artifactLocation=closed(
+                                    "uri", uri={"type": "string", "format": "uri-reference"}
+                                ),
+                                region=closed("", startLine=FROM_ONE, startColumn=FROM_ONE),
+                            ),
+                            logicalLocations={
+                                "type": "array",
+                                "items": closed("", fullyQualifiedName={"type": "string"}),
+                            },
+                        ),
+                    },
+                ),
+            },
+        ),
+    },
+)
+
+
 def test_findings_can_be_written_as_sarif(ftctl: Ftctl) -> None:
     done = ftctl("validate", TORTURE / "rows_chat.jsonl", "--sarif", "out.sarif")
     assert done.code == 1
     made = json.loads((ftctl.home / "out.sarif").read_text())
+    Draft202012Validator(SARIF).validate(made)
     run = made["runs"][0]
-    assert made["version"] == "2.1.0"
-    place = run["results"][0]["locations"][0]["physicalLocation"]
-    assert place["region"]["startLine"] >= 1
+    rules = {rule["id"]: rule for rule in run["tool"]["driver"]["rules"]}
+    assert rules["unknown-key"]["shortDescription"]["text"] == "The key … is not known here."
+    assert "help" not in rules["unknown-key"]
+    assert '{"role": "user"' in rules["message-not-object"]["help"]["text"]
     assert all(
         run["tool"]["driver"]["rules"][each["ruleIndex"]]["id"] == each["ruleId"]
         for each in run["results"]

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.datasets.checking.batches import escapes, has_single_keys
 from orchestrator.datasets.checking.explain import validator_of
 from orchestrator.datasets.checking.limits import limits_of
+from orchestrator.datasets.checking.outlines import has_single_keys
 from orchestrator.datasets.checking.reader import RowReader
 from orchestrator.datasets.checking.validation import validate
 from orchestrator.datasets.content.texts import are_unremarkable, text_flaws
@@ -68,11 +68,48 @@ def messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 @st.composite
+def calling(draw: Any) -> dict[str, Any]:
+    """A row with calls and replies that nearly fit each other and the tool."""
+    parameters = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    arguments = st.sampled_from(['{"a": "b"}', '{"a": "b:c"}', '{"a": {"b": 1}}', "{}", "[]", "{"])
+    calls = [
+        {
+            "id": f"c{draw(st.integers(0, 3))}",
+            "type": "function",
+            "function": {"name": draw(st.sampled_from("fffg")), "arguments": draw(arguments)},
+        }
+        for _ in range(draw(st.integers(1, 2)))
+    ]
+    said = draw(st.sampled_from([{}, {"content": None}, {"content": "b"}, {"content": ""}]))
+    replies = [
+        {"role": "tool", "tool_call_id": call["id"], "content": draw(TEXTS)}
+        for call in draw(st.permutations(calls))[: draw(st.integers(0, 4))]
+    ]
+    return {
+        "messages": [
+            *messages(draw(PROMPTS)),
+            {"role": "assistant", **said, "tool_calls": calls},
+            *replies,
+            {"role": "assistant", "content": draw(st.one_of(TEXTS, st.none()))},
+        ][: draw(st.integers(2, 9))],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": parameters}}],
+    }
+
+
+OPTIONS = st.sampled_from(
+    [{}, {}, {}, {"name": "x"}, {"name": "a:b"}, {"weight": 0}, {"weight": 1}, {"refusal": None}]
+)
+
+
+@st.composite
 def lines(draw: Any, method: Method) -> bytes:
     """A line that is nearly good."""
     row: dict[str, Any] = {"messages": messages(draw(PROMPTS))}
     if method is Method.SUPERVISED:
         row["messages"].append({"role": "assistant", "content": draw(TEXTS)})
+        row = draw(st.one_of(st.just(row), calling()))
+        for message in row["messages"]:
+            message.update(draw(OPTIONS))
     elif method is Method.REINFORCEMENT:
         row.update(draw(EXTRAS))
     else:
@@ -80,7 +117,9 @@ def lines(draw: Any, method: Method) -> bytes:
         for key in ("preferred_output", "non_preferred_output"):
             row[key] = messages([("assistant", draw(TEXTS))])
     separators = draw(st.sampled_from([(", ", ": "), (",", ":"), (" ,", ":  ")]))
-    line = json.dumps(row, ensure_ascii=draw(st.booleans()), separators=separators)
+    line = json.dumps(
+        row, ensure_ascii=draw(st.booleans()), separators=separators, sort_keys=draw(st.booleans())
+    )
     if spoilt := draw(SPOILT):
         good, bad = spoilt
         line = line.replace(good, bad, 1)
@@ -94,15 +133,18 @@ def lines(draw: Any, method: Method) -> bytes:
 def test_what_is_accepted_at_one_look_has_no_flaw(
     method: Method, content: bool, data: st.DataObject
 ) -> None:
-    some = [line for line in data.draw(st.lists(lines(method), min_size=1, max_size=5)) if line]
+    some = data.draw(st.lists(st.one_of(lines(method), st.just(b"")), min_size=1, max_size=5))
+    end = data.draw(st.sampled_from([b"", b"\r"]))
+    some = [line + end for line in some]
     reader = RowReader(method, limits_of("openai", method), content=content)
     block = b"".join(line + b"\n" for line in some)
-    for line, row in zip(some, reader.accept_all(block, some), strict=True):
-        alone = reader.accept(line + b"\n")
-        if row is not None or alone is not None:
+    for line, is_good in zip(some, reader.good(block), strict=True):
+        if is_good or reader.good(line + b"\n") == [True]:
             assert read_strictly(line).flaws == []
             assert validator_of(method).is_valid(json.loads(line))
-            assert reader.read(line).flaws == []
+            (taken,), whole = reader.readings([line]), reader.read(line)
+            assert list(taken.flaws) == list(whole.flaws)
+            assert all(flaw.pointer.endswith("/content") and content for flaw in taken.flaws)
 
 
 INSTRUCTED = {
@@ -132,14 +174,7 @@ def test_good_rows_are_accepted_at_one_look(method: Method) -> None:
     ]
     reader = RowReader(method, limits_of("openai", method))
     for batch in ([each] * 3 for each in some):
-        assert None not in reader.accept_all(b"\n".join(batch) + b"\n", batch)
-
-
-@given(st.text())
-def test_escapes_are_counted_as_they_are_written(text: str) -> None:
-    text = "".join(each for each in text if not "\ud800" <= each <= "\udfff")
-    beyond = "".join(each for each in text if not each.isascii())
-    assert escapes([text]) == len(json.dumps(beyond)) - 2 - len(beyond.encode())
+        assert reader.good(b"\n".join(batch) + b"\n") == [True] * 3
 
 
 @given(st.lists(st.text(alphabet="aeÃ©â€™\u0301\u0338\u0327\u200bé 你\u212b"), max_size=3))
@@ -159,13 +194,35 @@ def test_a_key_twice_and_a_number_beyond_a_double_are_seen(line: bytes) -> None:
     assert read_strictly(line).flaws
 
 
-def test_two_rows_on_a_line_beside_a_blank_one_are_no_two_lines() -> None:
-    good = b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}'
+@pytest.mark.parametrize("key", [b'"name": "",', b'"content":"",', b'"role":"user",'])
+def test_no_spaces_left_out_make_room_for_a_key(key: bytes) -> None:
+    turns = [("user", "a"), ("assistant", "b")] * 4
+    spaced = json.dumps({"messages": messages(turns)}).encode()
+    start, _, rest = spaced.partition(b'{"role": "user"')
+    short = rest.replace(b": ", b":").replace(b", ", b",")
+    for spaces in range(len(spaced)):
+        crowded = start + b'{"role": "user",' + key + b" " * spaces + short.lstrip(b",")
+        if len(crowded) > len(spaced):
+            return
+        assert good(spaced, crowded) == [True, False]
+
+
+def good(*some: bytes) -> list[bool]:
     reader = RowReader(Method.SUPERVISED, limits_of("openai"))
-    some = [good + good, b""]
-    assert list(reader.accept_all(b"\n".join(some) + b"\n", some)) == [None, None]
-    some = [good[:15], good[15:] + good]
-    assert list(reader.accept_all(b"\n".join(some) + b"\n", some)) == [None, None]
+    return list(reader.good(b"".join(line + b"\n" for line in some)))
+
+
+def test_blank_lines_among_good_rows_hold_none() -> None:
+    row = json.dumps({"messages": messages([("user", "a"), ("assistant", "b")])}).encode()
+    assert good(b"", row, b" ", row) == [False, True, False, True]
+    assert good(row, b"\xef\xbb\xbf" + row, row) == [True, False, True]
+    assert good(row, row.replace(b"a", b"\xff"), row) == [True, False, True]
+
+
+def test_two_rows_on_a_line_beside_a_blank_one_are_no_two_lines() -> None:
+    row = b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}'
+    assert good(row + row, b"") == [False, False]
+    assert good(row[:15], row[15:] + row) == [False, False]
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1 << 16])

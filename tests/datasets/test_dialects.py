@@ -36,6 +36,16 @@ ADD = {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
 CALLED = '{"name": "add", "arguments": {"a": 2}}'
 ASKED = f"\n\nHuman: {Q}\n\nAssistant:"
 
+CHOICES = {"choices": [{"message": ANSWER, "finish_reason": "stop"}]}
+OUTPUT_TEXT = {"type": "output_text", "text": A, "annotations": []}
+HUMAN_TYPE = {"type": "human", "content": Q}
+RENDERED = "text.rendered"
+
+
+def said(role: str, text: str) -> dict[str, Any]:
+    return {"author": {"role": role}, "content": {"content_type": "text", "parts": [text]}}
+
+
 #: The record, its dialect, and what it loses; those with no loss become PLAIN or start with it.
 PLAIN_ONES: list[tuple[Any, str, list[str]]] = [
     ({"conversation": [HUMAN, GPT]}, "sharegpt", []),
@@ -93,9 +103,109 @@ PLAIN_ONES: list[tuple[Any, str, list[str]]] = [
         "oasst.tree",
         ["the other replies", "a question without a reply"],
     ),
+    ({"input": {"messages": [USER]}, "output": ANSWER, "id": "1"}, "input_output", ["id"]),
+    ({"input": [USER], "output": A}, "input_output", []),
+    (
+        {"request_body": {"messages": [USER], "seed": 1}, "response_body": {**CHOICES, "id": "1"}},
+        "input_output",
+        ["seed of the request", "id of the answer"],
+    ),
+    ({"inputs": {"messages": [USER]}, "outputs": CHOICES}, "input_output", []),
+    ({"messages": [USER], "response": CHOICES}, "input_output", []),
+    ({"model": "x", "messages": [USER], "message": ANSWER}, "input_output", ["model"]),
+    ({"input": [USER], **CHOICES, "object": "chat.completion"}, "input_output", ["object"]),
+    (
+        {
+            "input": {"inputBodyJson": {"messages": [{"role": "user", "content": [{"text": Q}]}]}},
+            "output": {
+                "outputBodyJson": {
+                    "output": {"message": {"role": "assistant", "content": [{"text": A}]}}
+                }
+            },
+        },
+        "input_output",
+        [],
+    ),
+    (
+        {
+            "request": {"contents": [{"role": "user", "parts": [{"text": Q}]}]},
+            "response": {"candidates": [{"content": {"role": "model", "parts": [{"text": A}]}}]},
+        },
+        "input_output",
+        [],
+    ),
+    (
+        {
+            "object": "response",
+            "input": Q,
+            "output": [
+                {"type": "reasoning", "summary": []},
+                {"type": "message", "role": "assistant", "content": [OUTPUT_TEXT]},
+            ],
+        },
+        "input_output",
+        ["object", "reasoning"],
+    ),
+    ({"conversation": [{"input": Q, "output": A, "n": 1}]}, "exchanges", ["n of an exchange"]),
+    ({"input": [USER], "ideal": [A]}, "openai.evals_ideal", []),
+    ({"messages": [HUMAN_TYPE, {"type": "ai", "content": A}]}, "langchain", []),
+    (
+        {"messages": [{"type": "human", "data": {"content": Q}}, {"type": "ai", "content": A}]},
+        "langchain",
+        [],
+    ),
+    (
+        {
+            "inputs": {"messages": [[{"type": "constructor", "kwargs": HUMAN_TYPE}]]},
+            "outputs": {"generations": [[{"message": {"type": "ai", "content": A}}]]},
+        },
+        "input_output",
+        [],
+    ),
+    (
+        {
+            "title": "Sum",
+            "mapping": {
+                "0": {"message": None, "parent": None, "children": ["1"]},
+                "1": {"message": said("user", Q), "parent": "0", "children": ["2", "3"]},
+                "2": {"message": said("assistant", B), "parent": "1", "children": []},
+                "3": {"message": said("assistant", A), "parent": "1", "children": []},
+            },
+            "current_node": "3",
+        },
+        "chatgpt.export",
+        ["title", "other branches"],
+    ),
+    (
+        {
+            "uuid": "1",
+            "chat_messages": [{"sender": "human", "text": Q}, {"sender": "assistant", "text": A}],
+        },
+        "claude.export",
+        ["uuid"],
+    ),
+    ({"text": f"<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n{A}"}, RENDERED, []),
+    ({"text": f"<s>[INST] {Q} [/INST] {A} </s>", "n": 1}, RENDERED, ["n"]),
+    ({"text": f"### Human: {Q}### Assistant: {A}"}, RENDERED, []),
+    (
+        {"text": f"<start_of_turn>user\n{Q}<end_of_turn>\n<start_of_turn>model\n{A}<end_of_turn>"},
+        RENDERED,
+        [],
+    ),
 ]
 
 PAIRS: list[tuple[Any, str, list[str]]] = [
+    ({"input": Q, "chosen": A, "rejected": B}, "trl.preference", []),
+    (
+        {"context": [USER], "response1": A, "response2": B, "overall_preference": -2},
+        "compared",
+        [],
+    ),
+    (
+        {"question": Q, "answers": [{"text": A, "pm_score": 5}, {"text": B, "pm_score": 0}]},
+        "ranked",
+        [],
+    ),
     ({"instruction": Q, "input": "", "chosen": A, "rejected": B}, "trl.preference", []),
     ({"question": Q, "chosen": A, "rejected": B}, "trl.preference", []),
     ({"prompt": Q, "chosen": PLAIN, "rejected": [USER, WORSE]}, "trl.preference", []),
@@ -215,6 +325,18 @@ CALLS: list[tuple[Any, str]] = [
         },
         "bedrock.conversation",
     ),
+    (
+        {
+            "input": [
+                USER,
+                {"type": "function_call", "call_id": "1", "name": "add", "arguments": '{"a": 2}'},
+                {"type": "function_call_output", "call_id": "1", "output": A},
+            ],
+            "output": [{"type": "message", "role": "assistant", "content": [OUTPUT_TEXT]}],
+            "tools": [{"type": "function", **ADD}],
+        },
+        "input_output",
+    ),
 ]
 
 REFUSED: list[tuple[Any, str]] = [
@@ -223,6 +345,22 @@ REFUSED: list[tuple[Any, str]] = [
     ({"segments": [{"label": True, "text": "4"}]}, "axolotl.segments"),
     ({"message_id": "1", "parent_id": None, "role": "prompter", "text": Q}, "oasst.message"),
     ({"custom_id": "1", "method": "POST", "body": {"messages": [USER]}}, "openai.batch"),
+    ({"custom_id": "1", "response": {"body": CHOICES}}, "openai.answer"),
+    ({"id": "1", **CHOICES}, "openai.answer"),
+    (
+        {"messages": [USER], **CHOICES, "choices": [{"message": ANSWER}, {"message": WORSE}]},
+        "input_output",
+    ),
+    (
+        {
+            "messages": [USER],
+            "response": {"choices": [{"message": ANSWER, "finish_reason": "length"}]},
+        },
+        "input_output",
+    ),
+    ({"input": [USER], "ideal": [A, B]}, "openai.evals_ideal"),
+    ({"type": "message", "user": "U1", "text": Q, "ts": "1.0"}, "messenger"),
+    ({"guild": {}, "channel": {}, "messages": [{"author": {}, "content": Q}]}, "messenger"),
 ]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
 
 import pytest
 
 from orchestrator.datasets.checking.validation import validate
+from orchestrator.datasets.files.tabular import read_table
+from orchestrator.domain.errors import DatasetInvalid
 
 TEXTS = {
     "cp932": ("日本語で答えてください。時間は何時ですか？", "CP932"),
@@ -31,3 +35,33 @@ def test_the_mend_names_the_encoding(codec: str, tmp_path) -> None:
     wrong = next(each for each in found if each.code == "not-utf-8")
     assert wrong.line == 1
     assert f"iconv -f {name} -t UTF-8" in str(wrong.fix)
+
+
+def told(line: bytes) -> tuple[str, str]:
+    (finding,) = validate(io.BytesIO(line), target="peft", count_tokens=False).findings
+    return finding.message, finding.fix
+
+
+def test_a_byte_amid_utf_8_is_no_reason_to_read_the_line_in_another_encoding() -> None:
+    message, mend = told('{"a": "日本語の'.encode() + b'\xfa"}')
+    assert "mixes two encodings or was damaged" in message
+    assert "iconv" not in mend
+    assert "an overlong encoding" in told(b'{"a": "\xc0\xaf"}')[0]
+    for text, codec in (("联通是好的公司 李老师", "gbk"), ("Абонент не отвечает", "cp1251")):
+        assert "iconv -f" in told(f'{{"a": "{text}"}}'.encode(codec))[1]
+
+
+def test_tables_name_their_encoding_and_may_start_as_excel_writes_them(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    for codec, name in (
+        ("cp1252", "WINDOWS-1252"),
+        ("cp1251", "WINDOWS-1251"),
+        ("utf-16", "UTF-16"),
+    ):
+        text = "Grüße; für" if codec != "cp1251" else "Привет; спасибо"
+        table.write_bytes(f"q;a\n{text}\n".encode(codec))
+        with pytest.raises(DatasetInvalid) as caught:
+            list(read_table(table))
+        assert f"iconv -f {name} " in str(caught.value.hint)
+    table.write_bytes(b'sep=;\r\nq;a\r\n"x;y";z\r\n')
+    assert [(each.line, each.value) for each in read_table(table)] == [(3, {"q": "x;y", "a": "z"})]

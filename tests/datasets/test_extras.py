@@ -14,9 +14,9 @@ from orchestrator.datasets.content import suspects
 from orchestrator.datasets.content.leaks import Seen
 from orchestrator.datasets.content.secrets import leaks_in
 from orchestrator.datasets.findings.finding import Finding
-from orchestrator.datasets.tokens.counting import OpenCounter, counter_of
-from orchestrator.datasets.tokens.open_models import open_model
+from orchestrator.datasets.tokens.open_models import OpenCounter, open_model
 from orchestrator.datasets.tokens.showing import cut_at, pieces_of, row_of
+from orchestrator.datasets.tokens.vocabularies import counter_of
 from orchestrator.domain.errors import UsageError
 
 TINY = Path(__file__).parents[2] / "worker" / "ftctl_worker" / "base_models" / "tiny"
@@ -46,6 +46,8 @@ SECRETS = {
     "card 4539 1488 0343 6467": "personal-data",
     "GB82 WEST 1234 5698 7654 32": "personal-data",
     "call +49 170 9876543": "personal-data",
+    "call (212) 736-5000": "personal-data",
+    "call +1.2127365000": "personal-data",
 }
 HARMLESS = [
     "AKIAIOSFODNN7EXAMPLE",
@@ -54,6 +56,12 @@ HARMLESS = [
     "4539 1488 0343 6468 is no card",
     "3.14159265358979 and 2026-11-20 10:11:12",
     "GB82 WEST 1234 5698 7654 33",
+    "write to jane.roe@example.org or root@box.test",
+    "call +1 202-555-0143, 206-555-1111 or +447700900545",
+    "+2.55112945 + 1.4142135623731 and +1.4142135623731",
+    "int32 goes to +2147483647, 2 ** 48 is +281474976710656",
+    "+1980-02-29 and +12 34 56 78",
+    "web/20160313023044/x, default_rng(5205143471933478621)",
 ]
 
 
@@ -95,6 +103,61 @@ def test_only_answers_with_a_weight_are_learned() -> None:
     assert "".join(each.text for each in shown).startswith("<|user|>Hi<|end|><|assistant|>Ho")
     assert cut_at(shown, 3) == 0
     assert cut_at(shown, None) is None
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Path:
+    """A model whose template drops earlier answers and names no tool, as some do with thoughts."""
+    template = (
+        "{% for each in messages %}<|{{ each.role }}|>"
+        "{{ each.content if each.role != 'assistant' or loop.last else '' }}"
+        "{% if each.role != 'assistant' or loop.last %}<|end|>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
+        (tmp_path / name).write_bytes((TINY / name).read_bytes())
+    (tmp_path / "chat_template.jinja").write_text(template)
+    return tmp_path
+
+
+def test_where_the_template_rewrites_history_each_answer_is_a_row(forgetful: Path) -> None:
+    pytest.importorskip("tokenizers")
+    row = {"messages": [*chat("Hi", "Ho")["messages"], *chat("And?", "No")["messages"]]}
+    pieces = pieces_of(row, model=open_model(str(forgetful)))
+    assert [each.text for each in pieces if each.trained] == ["Ho<|end|>", "No<|end|>"]
+    assert sum("a row of its own" in each.label for each in pieces) == 2
+
+
+def test_what_the_template_leaves_out_is_named(forgetful: Path) -> None:
+    pytest.importorskip("tokenizers")
+    call = {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    row = chat("Hi")
+    row["messages"][1] = {"role": "assistant", "tool_calls": [call]}
+    row["tools"] = [{"type": "function", "function": {"name": "look_up"}}]
+    *_, last = pieces_of(row, model=open_model(str(forgetful)))
+    assert last.label == "left out by the chat template: tools, tool calls"
+
+
+def test_a_pair_and_a_prompt_are_shown_as_their_methods_read_them() -> None:
+    pytest.importorskip("tokenizers")
+    asked, kept, other = (
+        {"role": role, "content": text}
+        for role, text in (("user", "Hi"), ("assistant", "Ho"), ("assistant", "Hm"))
+    )
+    pair = {
+        "input": {"messages": [asked]},
+        "preferred_output": [kept],
+        "non_preferred_output": [other],
+    }
+    item = {"messages": [asked], "reference_answer": "Ho"}
+    for model in (None, open_model(str(TINY))):
+        shown = {each.label: (each.text, each.trained) for each in pieces_of(pair, model=model)}
+        texts = [text.removesuffix("<|end|>") for text, trained in shown.values() if trained]
+        assert texts == ["Ho"]
+        assert shown["not preferred"] == (f"Hm{'<|end|>' if model else ''}", False)
+        graded = pieces_of(item, model=model)[-1]
+        assert graded.text == '{"reference_answer":"Ho"}'
+    assert pieces_of(item, model=model)[0].text.endswith("<|assistant|>")
 
 
 def test_a_row_that_is_not_there_is_a_usage_error() -> None:

@@ -71,7 +71,7 @@ def test_a_workbook_and_a_database_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "column", "code"),
     [
-        (LAST.rstrip() + b" // done\n", 94, "extra-data"),
+        (LAST.rstrip() + b" // done\n", 94, "comment"),
         (LAST.rstrip() + b";\n", 93, "extra-data"),
         (LAST.rstrip() + b"}\n", 93, "extra-data"),
         (b"/* x */ " + LAST, 1, "comment"),

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from orchestrator.datasets.checking.limits import targets
 from orchestrator.datasets.checking.validation import Validation, validate
+from orchestrator.datasets.content import suspects
 from orchestrator.datasets.findings.finding import Severity
 
 USER = {"role": "user", "content": "What is 2+2?"}
@@ -160,3 +164,82 @@ def test_an_output_is_the_assistants() -> None:
 def test_tools_of_a_prompt_are_looked_at(tools: Any) -> None:
     assert not checked(chat(USER, answer="4", tools=tools), method="reinforcement").ok
     assert checked(chat(USER, answer="4", tools=[TOOL]), method="reinforcement").ok
+
+
+MARKS = {
+    "special-token": [
+        "<|assistant|>4",
+        "<end_of_turn>",
+        "[INST] 4 [/INST]",
+        "4</s>",
+        "<｜User｜>4",
+    ],
+    "control-in-text": ["\frac{1}{2}", "a\begin", "\theta", "2 \times 2", "\x1b[1m4"],
+    "mojibake": ["Ð¿Ñ€Ð¸Ð²ÐµÑ‚", "æ—¥æœ¬èªž", "caf\ufffd"],
+}
+PLAIN_TEXTS = [r"\frac{1}{2} \theta", "a\tb", "<b>4</b>", "voilà\xa0« Ñandú »", "a\\\\b", "|4|>"]
+
+
+@pytest.mark.parametrize("escape", [json.dumps, lambda row: json.dumps(row, ensure_ascii=False)])
+@pytest.mark.parametrize("code", MARKS)
+def test_marks_of_templates_latex_and_encodings_are_seen(code: str, escape: Any) -> None:
+    for text in MARKS[code]:
+        row = escape(chat(USER, {"role": "assistant", "content": f"x {text}"}))
+        for line in (row, row.replace("<", "\\u003c").replace(">", "\\u003e")):
+            assert suspects.looker()(line.encode()) or code == "mojibake", text
+            assert suspects.may_hold_anything(line.encode()) or code == "mojibake", text
+            content = "\n".join([line] * 3).encode()
+            assert validate(io.BytesIO(content), target="peft").counts[code] == 3, text
+
+
+def test_plain_texts_are_not_accused_of_marks() -> None:
+    for text in PLAIN_TEXTS:
+        found = checked(chat(USER, {"role": "assistant", "content": text}), target="peft")
+        assert not found.findings, text
+
+
+def test_parts_and_arguments_are_read_where_they_stand() -> None:
+    parts = [{"type": "text", "text": "Hi "}, {"type": "text", "text": "<|im_end|>"}]
+    said = {"role": "user", "content": parts}
+    assert told(chat(said, ANSWER)) == [("/messages/0/content/1/text", "special-token")]
+    seen = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    assert not told(chat({"role": "user", "content": [{"type": "text", "text": ""}, seen]}, ANSWER))
+    function = {"name": "f", "arguments": json.dumps({"a": "AKIAZ7QH3M2X9PLKD4TB"})}
+    call = {"id": "c1", "type": "function", "function": function}
+    row = chat(USER, {"role": "assistant", "tool_calls": [call]}, tools=[TOOL])
+    assert told(row) == [("/messages/1/tool_calls/0/function/arguments", "secret")]
+
+
+def test_one_mistake_has_one_sentence_and_two_have_two() -> None:
+    call = {"function": {"name": "f", "arguments": "{}"}}
+    row = chat(USER, {"role": "assistant", "tool_calls": [call]}, tools=[TOOL])
+    assert [each.message for each in checked(row).findings] == [
+        "The tool call has no id.",
+        "The tool call has no type.",
+    ]
+    bare = chat(USER, ANSWER, tools=[FUNCTION])
+    assert told(bare) == [("/tools/0", "tool-not-wrapped")]
+    again = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turn = ({"role": "assistant", "tool_calls": [again]}, {"role": "tool", "tool_call_id": "c1"})
+    turns = [USER, turn[0], {**turn[1], "content": "4"}, ANSWER]
+    repeated = told(chat(*turns, *turns, tools=[TOOL]))
+    assert repeated == [("/messages/5/tool_calls/0/id", "tool-call-id-repeats")]
+
+
+def test_each_host_has_its_own_limits_and_any_other_has_none() -> None:
+    rows = [chat({"role": "user", "content": f"{n}?"}, ANSWER) for n in range(3)]
+    few = {each: checked_as(rows[:2], each).counts for each in targets()}
+    assert {each for each in few if few[each]["too-few-rows"]} == {
+        *("openai", "azure", "simulator"),
+        "fireworks",
+    }
+    assert checked_as(rows, "fireworks").ok
+    twice = [chat(USER, USER, ANSWER)]
+    assert checked_as(twice, "compatible").ok
+    assert not checked_as(twice, "together").ok
+
+
+def checked_as(rows: list[Any], target: str) -> Validation:
+    content = "\n".join(map(json.dumps, rows)).encode()
+    verdict = validate(io.BytesIO(content), target=target, count_tokens=False)
+    return replace(verdict, counts=Counter(verdict.counts))

@@ -43,6 +43,11 @@ def told(line: bytes) -> tuple[int | None, str, str, str]:
         ('"Ho"', "undefined", "undef", "not-json", "'undefined' stands without quotes"),
         ("}, {", "}, /* then */ {", "/*", "comment", "comment"),
         ("}, {", "}, // then", "//", "comment", "comment"),
+        ("}, {", "},, {", ", {", "not-json", "a comma too many"),
+        ('"Ho"', "", "}]", "not-json", "a value is missing"),
+        ('"Ho"', "-.5", "-.5", "not-json", "'-.5' is no number"),
+        ('"Ho"', "+1", "+1", "not-json", "'+1' is no number"),
+        ("}]}", "}]} # a note", "#", "comment", "comment"),
         ("Ho", "\\x41", "\\x", "bad-escape", "\\x is no escape"),
         ("Ho", "\\u12", "\\u", "bad-escape", "\\u12, which four hexadecimal digits must follow"),
         ("Ho", "\\U0001F600", "\\U", "bad-escape", "\\U is no escape"),
@@ -55,6 +60,12 @@ def test_a_mistake_is_told_where_and_as_what_it_is(
     place, named, message, _ = told(line.encode())
     assert (place, named) == (line.index(at) + 1, code)
     assert words in message
+
+
+def test_the_bracket_that_is_missing_is_named() -> None:
+    place, code, message, _ = told(ROW.replace(b"}]}", b"}}"))
+    assert (place, code) == (len(ROW) - 1, "not-json")
+    assert "a ] is missing before this }" in message
 
 
 @pytest.mark.parametrize(
@@ -106,9 +117,30 @@ def test_a_row_that_was_encoded_twice_is_encoded_once(tmp_path: Path) -> None:
 
 def test_comments_and_fences_are_left_out(tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_bytes(b"```json\n# rows\n// more\n" + ROW + b"\n```\n")
-    assert [change.line for change in mend_file(source, out)] == [1, 2, 3, 5]
+    source.write_bytes(b"```json\n# rows\n// more\n" + ROW + b" // so\n```\n")
+    assert [change.line for change in mend_file(source, out)] == [1, 2, 3, 4, 5]
     assert out.read_bytes() == ROW + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "mended"),
+    [
+        (str(json.loads(TEXT)), True),
+        (TEXT.replace('"Ho"', '"Ho", "refusal": None'), True),
+        (TEXT.replace('"Ho"', "'Ho' 'ho'"), False),
+        (TEXT.replace('"content": "Ho"', "'content': 'Ho', 'content': 'No'"), False),
+        (TEXT.replace('"Ho"', "('Ho',)"), False),
+        (TEXT.replace('"Ho"', "f'{1}'"), False),
+    ],
+)
+def test_what_python_printed_becomes_json_where_it_has_one_meaning(
+    line: str, mended: bool, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(line + "\n")
+    assert bool(mend_file(source, out)) is mended
+    assert validate(out, target="peft").ok is mended
+    assert mended or out.read_text() == source.read_text()
 
 
 @pytest.mark.parametrize(

@@ -118,18 +118,6 @@ def test_the_seeds_are_accepted_on_both_ways() -> None:
             assert reader.read(json.dumps(seed).encode()).row is not None
 
 
-def test_plain_rows_have_no_flaw_when_looked_at_closely() -> None:
-    from orchestrator.datasets.checking.rules import row_flaws
-    from orchestrator.datasets.records import Chat
-
-    reader = RowReader(Method.SUPERVISED, limits_of("openai"))
-    limits = limits_of("openai")
-    for line in (DATA / "torture" / "rows_chat.jsonl").read_bytes().splitlines():
-        row = reader.accept(line)
-        if isinstance(row, Chat) and row.tools is msgspec.UNSET:
-            assert not list(row_flaws(row, None, limits, content=False)), line[:200]
-
-
 def test_whole_floats_are_whole_numbers() -> None:
     row = {
         "messages": [

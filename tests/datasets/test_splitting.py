@@ -64,6 +64,35 @@ def test_the_same_question_stays_together() -> None:
     assert made.groups == 50
 
 
+def pair(question: str, answer: str) -> dict[str, Any]:
+    *asked, better = row(question, answer)["messages"]
+    worse = {"role": "assistant", "content": "?"}
+    sides = {"preferred_output": [better], "non_preferred_output": [worse]}
+    return {"input": {"messages": asked}, **sides}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pair,
+        lambda asked, answer: {"messages": row(asked, "")["messages"][:1], "answer": answer},
+        lambda asked, answer: {"instruction": asked, "input": "", "output": answer},
+        lambda asked, answer: {"prompt": asked, "chosen": answer, "rejected": "?"},
+        lambda asked, answer: {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": asked}]},
+                {"role": "assistant", "content": answer},
+            ]
+        },
+    ],
+)
+def test_the_same_question_stays_together_in_every_dialect(made: Any) -> None:
+    rows = [made(f"question {n % 50}?", f"{n}" * 30) for n in range(200)]
+    splits = cut(rows, SHARES).splits
+    assert all(len({splits[n + 50 * m] for m in range(4)}) == 1 for n in range(50))
+    assert len(set(splits)) == 3
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_rows_that_are_alone_make_up_for_questions_that_stay_together(seed: int) -> None:
     rows = [row(f"question {max(n, 7)}?", f"{n}" * 30) for n in range(24)]

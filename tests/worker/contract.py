@@ -44,7 +44,7 @@ def check_schema(name: str, value: object) -> None:
 
 
 def _ok_schema(method: str, path: str) -> str:
-    for template, operations in _document()["paths"].items():
+    for template, operations in document()["paths"].items():
         pattern = re.sub(r"\{[^}]*\}", ".+" if template == "/models/{model}" else "[^/]+", template)
         if method.lower() in operations and re.fullmatch(pattern, path):
             content = operations[method.lower()]["responses"]["200"]["content"]
@@ -61,11 +61,12 @@ def _validator(pointer: str) -> Draft202012Validator:
 @functools.cache
 def _registry() -> Any:
     empty: Registry[Any] = Registry()
-    return empty.with_resource(_URI, DRAFT202012.create_resource(_document()))
+    return empty.with_resource(_URI, DRAFT202012.create_resource(document()))
 
 
 @functools.cache
-def _document() -> dict[str, Any]:
+def document() -> dict[str, Any]:
+    """Return the description, with what it says wrong of itself put right."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     document: dict[str, Any] = yaml.load(DESCRIPTION.read_text(encoding="utf-8"), Loader=loader)
     # The published example of pausing says "paused", which the published enumeration forgets.

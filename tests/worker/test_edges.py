@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
 import pytest
 from ftctl_worker import strictjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.worker import servers
+from tests.worker import contract, servers
 from tests.worker.servers import TOKEN, Worker, colour_rows, wait_for
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -143,8 +145,9 @@ def test_a_checkpoint_is_shared_with_nobody_and_cannot_be(worker: Worker, tuned_
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Worker]:
-    """A server that waits a second for those who stall."""
-    options = ("--models-dir", str(models_dir), "--idle-seconds", "1")
+    """A server that waits a second for those who stall, and has one chat answered, two in line."""
+    options = ["--models-dir", str(models_dir), "--idle-seconds", "1"]
+    options += ["--max-batch", "1", "--max-waiting", "2"]
     with servers.running(tmp_path_factory.mktemp("hasty"), *options) as running:
         yield running
 
@@ -221,3 +224,113 @@ def test_who_sends_and_waits_is_not_cut_off(hasty: Worker) -> None:
         model="mini", messages=[{"role": "user", "content": "a long answer"}], max_tokens=100
     )
     assert answer.choices
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\0\1 garbage\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\n\r\n",
+        HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nno size\r\n",
+    ],
+)
+def test_what_is_no_http_is_answered_in_the_envelope(hasty: Worker, sent: bytes) -> None:
+    before = hasty.log.read_text()
+    head, _, body = said(hasty, sent).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    contract.check_schema("ErrorResponse", json.loads(body))
+    assert hasty.log.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("/v1/responses", "/v1/chat/completions"),
+        ("/v1/completions", "/v1/chat/completions"),
+        ("/chat/completions", "ends with /v1"),
+        ("/v1/embeddings", "no embeddings"),
+    ],
+)
+def test_a_url_of_another_api_is_told_what_there_is(
+    worker: Worker, path: str, instead: str
+) -> None:
+    url = worker.url.removesuffix("/v1") + path
+    error = worker.http.post(url, json={}, headers=AUTH).json()["error"]
+    assert error["code"] == "unknown_url"
+    assert instead in error["message"]
+
+
+def part(name: str, value: str = "", label: str | None = None) -> str:
+    shown = "" if label is None else f'; filename="{label}"'
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"{shown}\r\n\r\n{value}\r\n'
+
+
+@pytest.mark.parametrize(
+    ("parts", "param"),
+    [
+        ([part("purpose", "fine-tune"), part("purpose", "batch")], "purpose"),
+        ([part(f"field {n}") for n in range(50)], None),
+        ([part("purpose", "x" * 20_000)], "purpose"),
+        ([part("file", "{}", "a"), part("file", "{}", "b")], "file"),
+        ([part("purpose", "evals"), part("file", "{}", "a")], "purpose"),
+    ],
+)
+def test_a_form_that_says_too_much_is_refused(
+    worker: Worker, parts: list[str], param: str | None
+) -> None:
+    response = worker.http.post(
+        f"{worker.url}/files",
+        content="".join([*parts, "--x--\r\n"]).encode(),
+        headers={**AUTH, "Content-Type": "multipart/form-data; boundary=x"},
+    )
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["param"] == param
+    assert list((worker.home / "uploads").iterdir()) == []
+
+
+def written_tokens(worker: Worker) -> int:
+    text = worker.http.get(worker.url.removesuffix("/v1") + "/metrics", headers=AUTH).text
+    (line,) = (one for one in text.splitlines() if 'tokens_total{kind="completion"}' in one)
+    return int(line.rpartition(" ")[2])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_nothing_more_is_written_for_who_hung_up(worker: Worker, stream: bool) -> None:
+    long = {
+        "model": "caller",
+        "messages": [{"role": "user", "content": "go on"}],
+        "seed": 9,
+        "max_tokens": 500,
+        "stream": stream,
+    }
+    chats: Any = worker.client.chat.completions
+    whole = chats.create(**{**long, "stream": False}).usage.completion_tokens
+    assert whole > 300
+    before, gone = written_tokens(worker), hung_up(worker)
+    body, place = json.dumps(long).encode(), urlsplit(worker.url)
+    head = HEAD.replace(b"fine_tuning/jobs", b"chat/completions")
+    with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
+        connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        if stream:
+            assert connection.recv(1000)
+    if not stream:
+        wait_for(lambda: hung_up(worker) == gone + 1)
+    chats.create(model="caller", messages=long["messages"], max_tokens=1)
+    assert written_tokens(worker) - before < whole
+
+
+def test_who_finds_the_line_full_is_told_to_come_again(hasty: Worker) -> None:
+    def ask(_: int) -> httpx2.Response:
+        body = {"model": "mini", "messages": [{"role": "user", "content": "a"}], "seed": 1}
+        return hasty.http.post(f"{hasty.url}/chat/completions", json=body, headers=AUTH)
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, range(12)))
+    assert ask(0).status_code == 200
+    full = [one for one in answers if one.status_code != 200]
+    assert 0 < len(full) < len(answers)
+    for one in full:
+        assert (one.status_code, one.json()["error"]["code"]) == (429, "queue_full")
+        assert 0 < int(one.headers["retry-after"]) <= 60

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import csv
+import json
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+import torch
+from ftctl_worker.models.bases import Catalog
+from ftctl_worker.models.loading import load_base
+from ftctl_worker.queue.dataset import Item
+from ftctl_worker.training.forms import form_of
+from ftctl_worker.training.sampling import Sampler
 
 from tests.worker.servers import Worker
 
@@ -240,3 +248,69 @@ def test_the_operator_allows_python_by_name(tmp_path: Any) -> None:
     with servers.running(tmp_path, "--allow-python-graders") as worker:
         run = worker.client.fine_tuning.alpha.graders.run
         assert run(grader=grader, model_sample="a", item={"reference": "a"}).reward == 0.5
+
+
+WORD = {
+    "type": "object",
+    "properties": {"word": {"enum": ["circle", "square"]}},
+    "required": ["word"],
+    "additionalProperties": False,
+}
+FORM = {"type": "json_schema", "json_schema": {"name": "a", "schema": WORD, "strict": True}}
+
+
+def test_answers_are_drawn_in_the_form_that_was_asked_for(worker: Worker) -> None:
+    """Without it no answer of a random model is JSON, so that the job would end as ungraded."""
+    grader = {**CHECK, "input": "{{ sample.output_json.word }}", "operation": "eq"}
+    method = reinforcement(
+        grader, n_epochs=1, batch_size=4, compute_multiplier=0.25, max_completion_tokens=24
+    )
+    method["reinforcement"]["response_format"] = FORM
+    job = worker.client.fine_tuning.jobs.create(
+        model="mini", training_file=worker.upload(prompts(4)), seed=3, method=method
+    )
+    job = worker.wait_job(job.id)
+    assert job.status == "succeeded", job.error
+    assert job.to_dict()["method"]["reinforcement"]["response_format"] == FORM  # type: ignore[index]
+    (file_id,) = job.result_files
+    rows = list(csv.DictReader(worker.client.files.content(file_id).text.splitlines()))
+    assert [row["ungraded_share"] for row in rows] == ["0.0"]
+
+
+def test_what_the_form_alone_decides_is_no_choice(models_dir: Path, tmp_path: Path) -> None:
+    base = Catalog(models_dirs=[models_dir]).resolve("mini")
+    loaded = load_base(base, precision="fp32", cache=tmp_path)
+    sampler = Sampler(model=loaded.model, loaded=loaded, most=30, tokens=4096)
+    item = Item(line=1, messages=[], tools=None, row={})
+    form = form_of(item, FORM, loaded)
+    torch.manual_seed(1)
+    answers = sampler([[9, 8, 7], [9, 8], [9] * 5], [form, None, form])
+    for text, answer in zip(sampler.texts(answers), answers, strict=True):
+        if answer is answers[1]:
+            assert all(answer.chosen)
+            continue
+        assert json.loads(text)["word"] in {"circle", "square"}
+        assert answer.ids[-1] in loaded.eos_ids
+        letters = loaded.tokenizer.convert_ids_to_tokens(answer.ids)
+        chosen = [one for one, choice in zip(letters, answer.chosen, strict=True) if choice]
+        # Blanks, the first letter of the word, and nothing else.
+        assert {"c", "s"} & set(chosen)
+        assert len(chosen) < len(letters) / 2
+
+
+@pytest.mark.parametrize(
+    ("form", "engine", "said"),
+    [
+        ({"type": "xml"}, "peft", "must have the type"),
+        ({"type": "json_object"}, "trl", "cannot hold answers to a form; use the engine peft"),
+    ],
+)
+def test_a_form_that_cannot_be_held_is_refused(
+    worker: Worker, form: Any, engine: str, said: str
+) -> None:
+    method = reinforcement(CHECK, engine=engine)
+    method["reinforcement"]["response_format"] = form
+    with pytest.raises(openai.BadRequestError, match=said):
+        worker.client.fine_tuning.jobs.create(
+            model="mini", training_file=worker.upload(prompts()), method=method
+        )

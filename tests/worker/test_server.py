@@ -214,7 +214,7 @@ def test_a_bad_form_is_refused(worker: Worker) -> None:
     for body in (b"", b"--x\r\nbroken", b"--x--\r\n", b"no boundary at all"):
         assert worker.http.post(url, content=body, headers=multipart).status_code == 400
     assert worker.http.post(url, content=b"{}", headers=AUTH).status_code == 400
-    for purpose in ("fine_tune", "evals", ""):
+    for purpose in ("fine_tune", ""):
         form = worker.http.post(
             url, files={"file": ("a", b"x")}, data={"purpose": purpose}, headers=AUTH
         )

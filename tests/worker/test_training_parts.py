@@ -15,8 +15,10 @@ from ftctl_worker.models import adapters
 from ftctl_worker.queue.dataset import Example, count_examples, read_examples
 from ftctl_worker.serving.tool_calls import split_calls
 from ftctl_worker.training.batches import epoch_order, in_passes
+from ftctl_worker.training.early_stopping import BestEpoch
 from ftctl_worker.training.forward import Forward, Sums
 from ftctl_worker.training.rendering import Row, render_rows
+from ftctl_worker.training.resume import Progress
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -228,3 +230,11 @@ def test_tools_that_the_template_does_not_show_are_counted(tmp_path: Path) -> No
     example = calling(tmp_path, answer={"content": "1.08"}, functions=[LEGACY])
     _, counts = render_rows([example], mini_tokenizer(), max_length=200, eos_ids=set())
     assert counts.toolless == 1
+
+
+def test_a_resumed_job_goes_back_to_an_epoch_not_into_one() -> None:
+    """Within an epoch there may be evaluations, but no adapter is kept."""
+    losses = {2: 0.9, 4: 0.8, 6: 0.1, 8: 0.7}
+    seen: list[dict[str, float]] = [{"step": n, "valid_loss": x} for n, x in losses.items()]
+    best = BestEpoch(2, Progress(metrics=seen), every=4)
+    assert best.step == 8

@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepare_for_torch()
         return _run(lambda: run_export(options, options.home or default_home()))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    # A form that cannot be read is answered to its sender; in our log it would only take room.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     return _run(lambda: _serve(options))
 
 
@@ -89,6 +91,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         max_batch=options.max_batch,
         max_upload_bytes=options.max_upload_mib * MIB,
         max_queue=options.max_queue,
+        max_waiting=options.max_waiting,
+        project_jobs=options.project_jobs,
+        project_bytes=options.project_mib * MIB,
         idle_seconds=options.idle_seconds,
         disk_floor_bytes=options.disk_floor_mib * MIB,
         models_dirs=tuple(options.models_dir),
@@ -161,6 +166,8 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-upload-mib", type=_positive, default=512, help="largest upload (default: 512)")
     add("--max-queue", type=_count, default=1000, help="most open jobs; 0: any (default: 1000)")
+    add("--project-jobs", type=_count, default=0, help="most open jobs of a project (default: any)")
+    add("--project-mib", type=_count, default=0, help="most a project's files hold (default: any)")
     add(
         "--idle-seconds",
         type=_positive,
@@ -213,6 +220,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="run graders that are code of the client, under limits but in no sandbox",
     )
     add("--max-batch", type=_positive, default=16, help="chats answered together (default: 16)")
+    add("--max-waiting", type=_count, default=256, help="most chats in line; 0: any (default: 256)")
     add(
         "--models-dir",
         type=Path,

@@ -1,11 +1,14 @@
-"""Connections that say nothing are closed, so that nobody can hold all of them for nothing."""
+"""Connections: those that say nothing are closed, what is no HTTP is answered in the envelope."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ftctl_worker.errors import BadRequestError
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,6 +38,22 @@ def patient(seconds: float) -> type[asyncio.Protocol]:
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             self._watch()
+
+        def send_400_response(self, msg: str) -> None:
+            if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:  # an answer has begun
+                self.transport.close()
+                return
+            error = BadRequestError(msg, code="invalid_http")
+            body = json.dumps(error.envelope()).encode()
+            head = [
+                ("content-type", "application/json"),
+                ("content-length", str(len(body))),
+                ("connection", "close"),
+            ]
+            answer = h11.Response(status_code=error.status, headers=head, reason=b"Bad Request")
+            for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event))
+            self.transport.close()
 
         def _watch(self) -> None:
             """Count from the first byte of a head, or from the connection, to the end of the head."""

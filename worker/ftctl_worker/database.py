@@ -111,8 +111,15 @@ CREATE TABLE upload_parts (
 );
 CREATE INDEX upload_parts_by_upload ON upload_parts (upload_id);
 """
+_THIRD = """
+ALTER TABLE files ADD COLUMN project TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE uploads ADD COLUMN project TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE jobs ADD COLUMN project TEXT NOT NULL DEFAULT 'default';
+CREATE INDEX jobs_by_start ON jobs (project, started_at);
+UPDATE idempotency SET key = 'default/' || key;
+"""
 # Append only: a migration that was shipped is never changed.
-_MIGRATIONS = (_FIRST, _SECOND)
+_MIGRATIONS = (_FIRST, _SECOND, _THIRD)
 SCHEMA_VERSION = len(_MIGRATIONS)
 
 

@@ -11,6 +11,7 @@ WorkerError
 └── ApiError                  an answer in OpenAI's error envelope
     ├── BadRequestError       400
     ├── UnauthorizedError     401
+    ├── QuotaError            403
     ├── NotFoundError         404
     ├── MethodNotAllowedError 405
     ├── RequestTimeoutError   408
@@ -76,6 +77,7 @@ class ApiError(WorkerError):
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "invalid_request_error"
+    headers: ClassVar[dict[str, str]] = {}
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         """Keep what the envelope shows: a message, the parameter to mend and a stable code."""
@@ -106,6 +108,12 @@ class UnauthorizedError(ApiError):
     """The bearer token is missing or wrong."""
 
     status = 401
+
+
+class QuotaError(ApiError):
+    """The project keeps as much as it may. Delete something first."""
+
+    status = 403
 
 
 class NotFoundError(ApiError):
@@ -145,10 +153,12 @@ class ReusedKeyError(ApiError):
 
 
 class QueueFullError(ApiError):
-    """As many jobs are open as this server takes. Try again later."""
+    """As many jobs are open, or chats wait, as this server takes. Try again later."""
 
     status = 429
     type = "rate_limit_error"
+    # Clients of the API wait as long before they try again, where it is a minute at most.
+    headers = {"retry-after": "5"}
 
 
 class DiskFullError(ApiError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ftctl_worker.ids import new_id
+from ftctl_worker.project import DEFAULT_PROJECT
 
 if TYPE_CHECKING:
     import sqlite3
@@ -69,6 +70,7 @@ class JobDraft:
     requested: Mapping[str, float | str]
     method: Method = "supervised"
     options: Mapping[str, Any] = field(default_factory=dict)
+    project: str = DEFAULT_PROJECT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,7 @@ class Job:
     trained_tokens: int | None
     result_file: str | None
     error: JobError | None
+    project: str = DEFAULT_PROJECT
 
 
 def insert_job(connection: sqlite3.Connection, draft: JobDraft, now: float) -> str:
@@ -112,8 +115,8 @@ def insert_job(connection: sqlite3.Connection, draft: JobDraft, now: float) -> s
     job_id = new_id("ftjob-")
     connection.execute(
         "INSERT INTO jobs (id, status, model, training_file, validation_file, suffix, seed,"
-        " metadata, requested, method, options, created_at, updated_at)"
-        " VALUES (?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " metadata, requested, method, options, project, created_at, updated_at)"
+        " VALUES (?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
         " MAX(?, COALESCE((SELECT MAX(updated_at) FROM jobs), 0)))",
         (
             job_id,
@@ -126,6 +129,7 @@ def insert_job(connection: sqlite3.Connection, draft: JobDraft, now: float) -> s
             json.dumps(draft.requested),
             draft.method,
             json.dumps(draft.options),
+            draft.project,
             int(now),
             now,
         ),

@@ -72,8 +72,10 @@ class _Server:
 
     def __init__(self, settings: Settings, home: Home, database: Database) -> None:
         self._settings = settings
-        self._files = FileStore(database, home)
-        self._jobs = JobStore(database, most_open=settings.max_queue)
+        self._files = FileStore(database, home, most_bytes=settings.project_bytes)
+        self._jobs = JobStore(
+            database, most_open=settings.max_queue, most_of_project=settings.project_jobs
+        )
         self._uploads = Uploads(database, home, self._files)
         self._leftovers = Leftovers(self._jobs, home)
         self._tokens = Tokens(home.tokens, settings.token_hashes)
@@ -90,6 +92,7 @@ class _Server:
             threads=settings.threads,
             precision=settings.precision,
             max_batch=settings.max_batch,
+            max_waiting=settings.max_waiting,
         )
         self._supervisor = Supervisor(
             jobs=self._jobs,
@@ -120,7 +123,9 @@ class _Server:
                 build_app(services, settings, self._open_requests),
                 http=patient(settings.idle_seconds),
                 lifespan="off",
-                log_level="warning",
+                # What strangers send is no event of ours: it would fill the log.
+                log_level="error",
+                ws="none",
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -19,6 +19,8 @@ __all__ = [
     "Settings",
     "child_environment",
     "default_home",
+    "is_sharded",
+    "local_rank",
     "prepare_for_torch",
     "process_count",
     "process_rank",
@@ -56,6 +58,9 @@ class Settings:
     max_upload_bytes: int = 512 * MIB
     max_body_bytes: int = 10 * MIB
     max_queue: int = 1000
+    max_waiting: int = 256
+    project_jobs: int = 0
+    project_bytes: int = 0
     idle_seconds: float = 60.0
     disk_floor_bytes: int = 64 * MIB
     models_dirs: tuple[Path, ...] = ()
@@ -103,6 +108,16 @@ def process_rank(environment: Mapping[str, str] = os.environ) -> int | None:
     """Return which of a job's processes this is, where it has one for each of several cards."""
     rank = environment.get("RANK")
     return None if rank is None else int(rank)
+
+
+def local_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """Return which of its machine's cards this process has."""
+    return int(environment.get("LOCAL_RANK", "0"))
+
+
+def is_sharded(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether each of a job's processes gets a part of the model, once it is loaded."""
+    return environment.get("ACCELERATE_USE_FSDP", "").lower() == "true"
 
 
 def process_count(environment: Mapping[str, str] = os.environ) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.home import Home
+from ftctl_worker.project import DEFAULT_PROJECT
 from ftctl_worker.tokens import TokenFile
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = ["add_token_commands", "run_token"]
 _EXAMPLE = """\
 example:
   ftctl-worker token add alice
+  ftctl-worker token add bob --project shop     # sees nothing of other projects
   ftctl-worker token revoke alice
 
 A running server knows of it with the next request.
@@ -40,6 +42,10 @@ def add_token_commands(commands: Any) -> None:
         named = verbs.add_parser(verb, help=text, allow_abbrev=False)
         named.add_argument("name", help="who holds it")
         named.add_argument("--home", type=Path, help="the worker's home")
+        if verb == "add":
+            named.add_argument(
+                "--project", default=DEFAULT_PROJECT, help="what it opens (default: %(default)s)"
+            )
     listing = verbs.add_parser("list", help="list names", allow_abbrev=False)
     listing.add_argument("--home", type=Path, help="the worker's home")
 
@@ -54,7 +60,7 @@ def run_token(options: argparse.Namespace, folder: Path) -> None:
     home.prepare()
     tokens = TokenFile(home.tokens)
     if options.verb == "add":
-        sys.stdout.write(f"{tokens.add(options.name)}\n")
+        sys.stdout.write(f"{tokens.add(options.name, options.project)}\n")
         sys.stderr.write("This token is not shown again; the worker keeps its digest only.\n")
     elif options.verb == "revoke":
         tokens.revoke(options.name)
@@ -62,4 +68,4 @@ def run_token(options: argparse.Namespace, folder: Path) -> None:
     else:
         for one in tokens.all():
             made = datetime.fromtimestamp(one.created_at, UTC)
-            sys.stdout.write(f"{one.name}\t{made:%Y-%m-%d %H:%M} UTC\n")
+            sys.stdout.write(f"{one.name}\t{one.project}\t{made:%Y-%m-%d %H:%M} UTC\n")

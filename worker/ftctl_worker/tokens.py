@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ftctl_worker.errors import ConfigurationError
+from ftctl_worker.project import DEFAULT_PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ class NamedToken:
     name: str
     sha256: str
     created_at: int
+    project: str = DEFAULT_PROJECT
 
 
 class TokenFile:
@@ -56,22 +58,23 @@ class TokenFile:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ConfigurationError(f"{self._path} cannot be read: {error}") from error
 
-    def add(self, name: str) -> str:
-        """Make a token, and return it: this is the only time it can be seen.
+    def add(self, name: str, project: str = DEFAULT_PROJECT) -> str:
+        """Make a token of a project, and return it: this is the only time it can be seen.
 
         Raises:
             ConfigurationError: the name is taken, or is none.
         """
-        if not _NAME.fullmatch(name):
-            raise ConfigurationError(
-                "A token's name takes up to 64 letters, digits and any of . _ @ -"
-            )
+        for what, given in (("token", name), ("project", project)):
+            if not _NAME.fullmatch(given):
+                raise ConfigurationError(
+                    f"A {what}'s name takes up to 64 letters, digits and any of . _ @ -"
+                )
         tokens = self.all()
         if any(token.name == name for token in tokens):
             raise ConfigurationError(f"There is a token {name!r} already; revoke it first.")
         token = f"ftw-{secrets.token_urlsafe(32)}"
         digest = hashlib.sha256(token.encode()).hexdigest()
-        made = NamedToken(name=name, sha256=digest, created_at=int(time.time()))
+        made = NamedToken(name=name, sha256=digest, created_at=int(time.time()), project=project)
         self._write([*tokens, made])
         return token
 
@@ -108,17 +111,22 @@ class Tokens:
     """Knows who may ask."""
 
     def __init__(self, path: Path, fixed: Sequence[bytes]) -> None:
-        """Take the tokens with the digests ``fixed``, and those of the file ``path``."""
+        """Take those with the digests ``fixed``, of the default project, and those of ``path``."""
         self._file = TokenFile(path)
-        self._fixed = list(fixed)
+        self._fixed = [(one, DEFAULT_PROJECT) for one in fixed]
         self._version = (-1, -1)
-        self._named: list[bytes] = []
+        self._named: list[tuple[bytes, str]] = []
 
-    def know(self, token: bytes) -> bool:
-        """Tell whether ``token`` is valid now."""
+    def project_of(self, token: bytes) -> str | None:
+        """Return the project that ``token`` opens now; None where it opens nothing."""
         if (version := self._file.version()) != self._version:
-            self._named = [bytes.fromhex(one.sha256) for one in self._file.all()]
+            self._named = [(bytes.fromhex(one.sha256), one.project) for one in self._file.all()]
             self._version = version
         digest = hashlib.sha256(token).digest()
-        matches = [hmac.compare_digest(digest, one) for one in (*self._fixed, *self._named)]
-        return any(matches)
+        # All are compared, whichever fits: how long it takes tells nothing.
+        fitting = [
+            project
+            for one, project in (*self._fixed, *self._named)
+            if hmac.compare_digest(digest, one)
+        ]
+        return fitting[0] if fitting else None

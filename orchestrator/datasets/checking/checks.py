@@ -27,7 +27,7 @@ class Checks:
         count_tokens: also count tokens.
         content: also look into the texts, and for rows that repeat.
         again: the source can be read again, to compare rows that share a question.
-        size: bytes of the file, as far as is known.
+        size: bytes that one process reads, as far as is known.
         task: classification tells how often each answer is given.
         near: also look for rows that nearly repeat, with the extra `near`.
         partial: an interruption ends the reading, and what was found is kept.

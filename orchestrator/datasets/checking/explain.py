@@ -6,6 +6,7 @@ import difflib
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.datasets.dialects.from_messages import REPLY_SPEAKERS, SPEAKERS
 from orchestrator.datasets.files.strict import kind_of
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.findings.pointers import pointer_to
@@ -72,12 +73,12 @@ def _fault(error: ValidationError) -> _Fault:
 def _without_echoes(flaws: list[Flaw]) -> list[Flaw]:
     """A key that is unknown because another is missing is one mistake, told once."""
     incomplete = {flaw.pointer for flaw in flaws if flaw.code in _INCOMPLETE}
-    unique: dict[tuple[str, str], Flaw] = {}
+    unique: dict[tuple[str, str, object], Flaw] = {}
     for flaw in flaws:
         parent = flaw.pointer.rpartition("/")[0]
         if flaw.code == "unknown-key" and parent in incomplete and parent:
             continue
-        unique.setdefault((flaw.code, flaw.pointer), flaw)
+        unique.setdefault((flaw.code, flaw.pointer, flaw.fields.get("key")), flaw)
     return list(unique.values())
 
 
@@ -111,8 +112,11 @@ def _missing(path: list[str | int], fault: _Fault) -> Iterator[Flaw]:
         elif _is_tool_call(path):
             yield Flaw("tool-call-incomplete", pointer, fields)
         elif "tools" in path[:2]:
-            yield Flaw(
-                "tool-not-wrapped" if "function" not in path else "missing-key", pointer, fields
+            wrapped = "function" in path
+            yield (
+                Flaw("missing-key", pointer, fields)
+                if wrapped
+                else Flaw("tool-not-wrapped", pointer)
             )
         elif _is_part(path):
             yield Flaw("part-incomplete", pointer, fields)
@@ -145,8 +149,18 @@ def _unknown_keys(path: list[str | int], fault: _Fault) -> Iterator[Flaw]:
             yield Flaw("weight-not-on-assistant", pointer)
             continue
         near = difflib.get_close_matches(key, [k for k in known if k not in fault.found], n=1)
-        meant = f", or write {near[0]}" if near else ""
-        yield Flaw("unknown-key", pointer, {"key": repr(key), "near": meant})
+        if near:
+            mend = f"Write {near[0]}, or remove it"
+        elif not path and "input" in known and key in _OF_INPUT:
+            mend = "Move it into input"
+        elif not path and "messages" in known:
+            mend = "Remove it; ftctl convert FILE --allow-loss -o OUT.jsonl leaves such keys out"
+        else:
+            mend = "Remove it"
+        yield Flaw("unknown-key", pointer, {"key": repr(key), "mend": mend})
+
+
+_OF_INPUT = frozenset({"messages", "tools", "parallel_tool_calls"})
 
 
 def _wrong_type(path: list[str | int], fault: _Fault) -> Flaw:
@@ -227,19 +241,7 @@ def _role_for(fault: _Fault) -> str:
     return _ROLES if len(allowed) > 1 else str(allowed[0])
 
 
-_ROLES_MEANT = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "ai": "assistant",
-    "assistant": "assistant",
-    "system": "system",
-    "developer": "developer",
-    "tool": "tool",
-    "observation": "tool",
-}
+_ROLES_MEANT = {**SPEAKERS, **dict.fromkeys(REPLY_SPEAKERS, "tool")}
 
 
 def _choices(fault: _Fault) -> str:

@@ -51,26 +51,25 @@ def limits_of(target: str, method: Method = Method.SUPERVISED) -> Limits:
     """The limits of a target.
 
     Args:
-        target: openai, azure, peft or simulator.
+        target: one of `targets()`.
         method: reinforcement has limits of its own.
 
     Raises:
         UsageError: no such target.
     """
-    known = _load()["targets"]
-    if target not in known:
+    if target not in targets():
         raise UsageError(
             f"There are no rules for the target {target!r}.",
-            hint=f"--for {'|'.join(known)}",
+            hint=f"--for {'|'.join(targets())}; compatible is for any other host",
         )
-    numbers: dict[str, Any] = known[target]
+    numbers = _numbers(target)
     reinforcement = method is Method.REINFORCEMENT
     images = "max_images_per_row" + ("_dpo" if method is Method.DPO else "")
     roles = numbers["roles"]["value"]
     return Limits(
         target=target,
         min_rows=numbers["min_rows"]["value"],
-        max_rows=numbers["max_rows_reinforcement"]["value"] if reinforcement else None,
+        max_rows=numbers["max_rows_reinforcement" if reinforcement else "max_rows"]["value"],
         max_validation_rows=(
             numbers["max_validation_rows_reinforcement"]["value"] if reinforcement else None
         ),
@@ -86,6 +85,12 @@ def limits_of(target: str, method: Method = Method.SUPERVISED) -> Limits:
 def targets() -> list[str]:
     """Every target there are rules for."""
     return list(_load()["targets"])
+
+
+def _numbers(target: str) -> dict[str, Any]:
+    """What is known of a target, and for the rest of the one it is like."""
+    own: dict[str, Any] = _load()["targets"][target]
+    return {**_numbers(own["like"]), **own} if "like" in own else own
 
 
 @functools.cache

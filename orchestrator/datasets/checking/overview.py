@@ -44,7 +44,9 @@ class Overview:
             for end in ends
             if isinstance(end, Assistant) and isinstance(end.content, str)
         ]
-        self._scripts.update(map(script_of, answers))
+        odd = [text for text in answers if not (text[:1].isalpha() and text.isascii())]
+        self._scripts["Latin"] += len(answers) - len(odd)
+        self._scripts.update(map(script_of, odd))
         if self._task == "classification" and len(self._answers) <= _MOST_COUNTED:
             self._answers.update(text.strip()[: _LONGEST_CLASS + 1] for text in answers)
 
@@ -84,9 +86,9 @@ def script_of(text: str) -> str:
     start = text[:_LOOKED_AT]
     if start.isascii():
         return "Latin" if start[:1].isalpha() or any(map(str.isalpha, start)) else ""
-    scripts = Counter(map(_SCRIPTS.__getitem__, start))
-    scripts.pop("", None)
-    return scripts.most_common(1)[0][0] if scripts else ""
+    written = list(map(_SCRIPTS.__getitem__, start))
+    scripts = sorted({*written} - {""})
+    return max(scripts, key=written.count, default="")
 
 
 class _Scripts(dict[str, str]):

@@ -87,7 +87,7 @@ def prepare(
 
     Args:
         path: the dataset; gzip is unpacked.
-        target: whose rules: openai, azure, peft or simulator.
+        target: whose rules: openai, azure, peft, together, ...; compatible for any other host.
         method: what the rows are for.
         model: chooses the vocabulary that tokens are counted with.
         split: train or validation.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.datasets.checking.toolbox import Declared
     from orchestrator.datasets.records import Message, Reinforcement, Row
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def row_flaws(
@@ -199,7 +199,7 @@ def _messages(
             code = "developer-role" if (base, role) == ("/messages", "developer") else None
             yield Flaw(code or "role-not-taken", f"{where}/role", fields)
         name = message.name
-        if name is not UNSET and not isinstance(message, Function) and not _NAME.fullmatch(name):
+        if name is not UNSET and not isinstance(message, Function) and not NAME.fullmatch(name):
             yield Flaw("name-characters", f"{where}/name")
     yield from _images(images, base, limits)
     yield from _calls(messages, declared, base)
@@ -266,8 +266,7 @@ def _calls(
                 at = f"{where}/tool_calls/{number}"
                 if call.id in seen:
                     yield Flaw("tool-call-id-repeats", f"{at}/id", {"id": call.id})
-                else:
-                    waiting[call.id] = f"{at}/id"
+                waiting.setdefault(call.id, f"{at}/id")
                 seen.add(call.id)
                 parameters = declared.parameters if declared else None
                 yield from call_flaws(call.function, parameters, f"{at}/function")
@@ -285,7 +284,9 @@ def _reply(message: Tool, where: str, waiting: dict[str, str], *, asked: bool) -
     elif not asked:
         yield Flaw("tool-reply-unasked", where)
     else:
-        fields = {"id": message.tool_call_id, "open": ", ".join(waiting) or "all are answered"}
+        is_open = f"Use the id of an open call ({', '.join(waiting)})"
+        mend = is_open if waiting else "Remove the message: every call is answered"
+        fields = {"id": message.tool_call_id, "mend": mend}
         yield Flaw("tool-reply-unknown", f"{where}/tool_call_id", fields)
 
 

@@ -59,6 +59,11 @@ class Scan:
         self._limits = limits_of(checks.target, checks.method)
         self._reader = RowReader(checks.method, self._limits, content=checks.content)
         self._read = self.uncompared = 0
+        heard = self.listeners
+        self._tells = bool(heard.training or heard.remember or heard.on_typed or checks.near)
+        self._counts_alone = not (
+            self._tells or heard.on_row or checks.content or checks.count_tokens
+        )
         self.questions = Questions()
         self.done = Tallied(
             overview=Overview(checks.task),
@@ -119,37 +124,54 @@ class Scan:
             )
 
     def _read_lines(self, stream: io.BufferedReader[Any]) -> None:
-        """Rows without a flaw are taken many at once, the others one by one; all in order."""
+        """Rows without a flaw of form are taken many at once, the others one by one; all in order."""
         for block in blocks(stream):
-            first, lines = self._read + 1, block.split(b"\n")
-            if not lines[-1]:
-                lines.pop()
-            self._read += len(lines)
-            rows = self._accepted(block, lines)
-            start = 0
-            for at, row in enumerate(rows):
-                if row is None:
-                    self._take_all(first + start, lines[start:at], rows[start:at])
-                    is_last = at + 1 == len(lines) and block[-1] != _LF
-                    self._read_line(stream, first + at, lines[at] + (b"" if is_last else b"\n"))
-                    start = at + 1
-            self._take_all(first + start, lines[start:], rows[start:])
+            first, is_whole = self._read + 1, block[-1] == _LF
+            if is_whole and len(block) <= _LONG:
+                good = self._reader.good(block)
+            else:
+                good = [False] * (block.count(b"\n") + (not is_whole))
+            self._read += len(good)
+            if self._counts_alone and all(good):
+                self.done.rows += len(good)
+                self._count(self._read, len(good), block)
+                continue
+            lines, start = block.split(b"\n"), 0
+            for at in (at for at, is_good in enumerate(good) if not is_good):
+                self._take_all(first + start, lines[start:at])
+                self._read_line(stream, first + at, lines[at] + b"\n" * (at + 1 < len(lines)))
+                start = at + 1
+            self._take_all(first + start, lines[start : len(good)])
 
-    def _accepted(self, block: bytes, lines: list[bytes]) -> Sequence[Row | None]:
-        """The rows that surely have no flaw; the last line of a file needs a closer look."""
-        if b"\r" in block or len(block) > _LONG:
-            return [None] * len(lines)
-        rows = self._reader.accept_all(block, lines)
-        return rows if block[-1] == _LF else [*rows[:-1], None]
+    def _count(self, last: int, many: int, lines: bytes) -> None:
+        """Lines that end with a line feed each, up to a number, were read."""
+        crlf = lines.count(b"\r\n") if b"\r" in lines else 0
+        self.done.lines = last
+        self.done.crlf += crlf
+        self.done.lf += many - crlf
 
-    def _take_all(self, first: int, lines: Sequence[bytes], accepted: Sequence[Row | None]) -> None:
-        """Rows without a flaw, each in a line that ends with a line feed."""
+    def _take_all(self, first: int, lines: Sequence[bytes]) -> None:
+        """Rows without a flaw of form, each in a line that ended with a line feed."""
         if not lines:
             return
-        rows = cast("Sequence[Row]", accepted)
-        self.done.lines = first + len(rows) - 1
+        self._count(first + len(lines) - 1, len(lines), b"\n".join([*lines, b""]))
+        if self._counts_alone:
+            self.done.rows += len(lines)
+            return
+        readings = self._reader.readings(lines)
+        start = 0
+        for at in (at for at, reading in enumerate(readings) if reading.flaws):
+            self._take_clean(first + start, lines[start:at], readings[start:at])
+            self._take(first + at, lines[at], readings[at])
+            start = at + 1
+        self._take_clean(first + start, lines[start:], readings[start:])
+
+    def _take_clean(self, first: int, lines: Sequence[bytes], readings: Sequence[Reading]) -> None:
+        """Rows without any flaw, in lines that follow each other."""
+        if not lines:
+            return
+        rows = [cast("Row", reading.row) for reading in readings]
         self.done.rows += len(rows)
-        self.done.lf += len(rows)
         if self.listeners.on_row:
             for line in lines:
                 self.listeners.on_row(line.strip(_SPACE))
@@ -171,10 +193,7 @@ class Scan:
                 self.done.crlf += 1
             else:
                 self.done.lf += 1
-        row = self._reader.accept(line)
-        if row is not None:
-            self._take(number, line, Reading(row, ()))
-        elif number == 1 and line.startswith(BOM):
+        if number == 1 and line.startswith(BOM):
             self.add("byte-order-mark", line=1, column=1)
             self._take(number, line[3:], self._reader.read(line[3:]), shift=3)
         else:
@@ -206,8 +225,7 @@ class Scan:
             self.done.overview.extend(rows)
             if not flaws:
                 self._compare(first, rows)
-        heard = self.listeners
-        if heard.training or heard.remember or heard.on_typed or self.done.near:
+        if self._tells:
             for number, row in enumerate(rows, first):
                 self._tell(number, row, flaws)
 

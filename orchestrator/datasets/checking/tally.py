@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.records import Preference
-from orchestrator.datasets.tokens.counting import NoTokenizer, counter_of
+from orchestrator.datasets.tokens.vocabularies import NoTokenizer, counter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.datasets.checking.limits import Limits
     from orchestrator.datasets.records import Row
@@ -52,7 +52,7 @@ class TokenTally:
         Args:
             model: chooses the vocabulary.
             limits: tell how long an example may be.
-            size: bytes that will be read, as far as is known.
+            size: bytes that one process reads, as far as is known.
         """
         self.trouble: str | None = None
         self._limits = limits
@@ -93,10 +93,16 @@ class TokenTally:
         """Count a row; the flaw of one that is too long."""
         if self._counter is None:
             return None
-        tokens = self._counted(line, self._counter.count_row, row)
-        if isinstance(row, Preference):
-            self._add_other(line, row)
-        return None if tokens is None else self._enter(line, tokens)
+        try:
+            (tokens,) = self._counter.count_rows([row])
+            others = self._counter.count_others([row]) if isinstance(row, Preference) else ()
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of the tokenizer is no Exception
+            self._counter, self.trouble = None, f"the tokenizer failed on line {line} ({error})"
+            return None
+        self._add_others(others)
+        return self._enter(line, tokens)
 
     def add_all(self, first: int, rows: Sequence[Row]) -> list[tuple[int, Flaw]]:
         """Count the rows of lines that follow each other; lines and flaws of those too long.
@@ -109,23 +115,26 @@ class TokenTally:
         if counts is None:  # One by one, to tell the line.
             flaws = [(line, self.add(line, row)) for line, row in enumerate(rows, first)]
         elif self._are_usual(counts):
-            for tokens in counts:
-                self._lengths[tokens] += 1
+            self._lengths.update(counts)
             self._total += sum(counts)
             return []
         else:
             flaws = [(line, self._enter(line, tokens)) for line, tokens in enumerate(counts, first)]
         return [(line, flaw) for line, flaw in flaws if flaw is not None]
 
-    def _counts(self, rows: Sequence[Row]) -> Sequence[int] | None:
-        if self._counter is None or isinstance(rows[0], Preference):
+    def _counts(self, rows: Sequence[Any]) -> Sequence[int] | None:
+        """The tokens of each row; the other answers of pairs are added up already."""
+        if self._counter is None:
             return None
         try:
-            return self._counter.count_rows(rows)
+            counts = self._counter.count_rows(rows)
+            others = self._counter.count_others(rows) if isinstance(rows[0], Preference) else ()
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException:  # noqa: BLE001 - a panic of the tokenizer is no Exception
             return None
+        self._add_others(others)
+        return counts
 
     def _are_usual(self, counts: Sequence[int]) -> bool:
         """Whether none is among the longest so far, and none is cut."""
@@ -146,20 +155,10 @@ class TokenTally:
         fields = {"found": tokens, "most": most, "target": self._limits.target}
         return Flaw("example-too-long", "/messages", fields)
 
-    def _add_other(self, line: int, row: Preference) -> None:
-        """Hosts bill the file, and so the answer that is not preferred, too."""
-        if self._counter is not None:
-            tokens = self._counted(line, self._counter.count_other, row) or 0
-            self._total += tokens if self._most is None else min(tokens, self._most)
-
-    def _counted(self, line: int, count: Callable[[Any], int], counted: object) -> int | None:
-        try:
-            return count(counted)
-        except (KeyboardInterrupt, SystemExit, MemoryError):
-            raise
-        except BaseException as error:  # noqa: BLE001 - a panic of the tokenizer is no Exception
-            self._counter, self.trouble = None, f"the tokenizer failed on line {line} ({error})"
-            return None
+    def _add_others(self, others: Sequence[int]) -> None:
+        """Hosts bill the file, and so the answers that are not preferred, too."""
+        most = self._most
+        self._total += sum(others if most is None else (min(each, most) for each in others))
 
     def lengths(self) -> Lengths | None:
         """The distribution of lengths; None when nothing was counted."""

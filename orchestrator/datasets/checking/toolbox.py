@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from orchestrator.datasets.checking.outlines import colons_of
 from orchestrator.datasets.checking.tool_schemas import misfit
-from orchestrator.datasets.files.strict import holds_object, kind_of, read_strictly
+from orchestrator.datasets.files.strict import Parsed, holds_object, kind_of, read_strictly
+from orchestrator.datasets.findings.codes_of_lines import LINE_KINDS
 from orchestrator.datasets.findings.finding import Flaw
 from orchestrator.datasets.findings.pointers import pointer_to
 from orchestrator.datasets.records import DeclaredFunction, DeclaredTool
@@ -44,10 +46,12 @@ class Rule(NamedTuple):
     Attributes:
         required: keys that must be there.
         types: key → Python types its value may have; None where only the schema knows.
+        known: keys, then types of values, of arguments that agree.
     """
 
     required: frozenset[str]
     types: Mapping[str, frozenset[type] | None]
+    known: set[tuple[object, ...]]
 
 
 class Toolbox:
@@ -107,24 +111,31 @@ def call_flaws(
         meant = f", or call {near[0]}" if near else ""
         yield Flaw("tool-not-declared", f"{pointer}/name", {"name": called.name, "near": meant})
     where = f"{pointer}/arguments"
-    arguments = flat_object(called.arguments)
+    arguments = plain_object(called.arguments)
     if arguments is None:
         yield from _arguments(called, declared, where)
     elif declared and (reason := disagreement(arguments, declared.get(called.name, {}))):
         yield Flaw("arguments-against-schema", where, {"reason": reason})
 
 
-def flat_object(text: str) -> dict[str, Any] | None:
+def plain_object(text: str) -> dict[str, Any] | None:
     """Arguments that surely are an object without a repeated key; None says nothing."""
     try:
         value = msgspec.json.decode(text)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and text.count(":") == len(value) else None
+    if not isinstance(value, dict):
+        return None
+    colons = text.count(":")
+    is_flat = colons == len(value)
+    return value if is_flat or (colons == colons_of(value) and "\\u003" not in text) else None
 
 
 def agrees(arguments: dict[str, Any], rule: Rule) -> bool:
     """Whether arguments surely agree with their schema; False says nothing."""
+    form: tuple[object, ...] = (*arguments, *map(type, arguments.values()))
+    if form in rule.known:
+        return True
     if not rule.required <= arguments.keys():
         return False
     types = rule.types
@@ -132,6 +143,8 @@ def agrees(arguments: dict[str, Any], rule: Rule) -> bool:
         allowed = types.get(key)
         if allowed is None or type(value) not in allowed:
             return False
+    if len(rule.known) < _REMEMBERED:
+        rule.known.add(form)
     return True
 
 
@@ -139,7 +152,7 @@ def _rule(schema: Mapping[str, Any]) -> Rule:
     properties, required = schema.get("properties"), schema.get("required")
     listed = properties.items() if isinstance(properties, dict) else ()
     keys = [key for key in required if isinstance(key, str)] if isinstance(required, list) else []
-    return Rule(frozenset(keys), {key: _quick_types(rule) for key, rule in listed})
+    return Rule(frozenset(keys), {key: _quick_types(rule) for key, rule in listed}, set())
 
 
 def _quick_types(rule: object) -> frozenset[type] | None:
@@ -154,14 +167,26 @@ def _arguments(
 ) -> Iterator[Flaw]:
     parsed = read_strictly(called.arguments.encode("utf-8", "surrogatepass"))
     if parsed.flaws or not parsed.text:
-        why = parsed.flaws[0].code.replace("-", " ") if parsed.flaws else "it is empty"
-        yield Flaw("arguments-not-json", where, {"reason": why})
+        yield Flaw("arguments-not-json", where, {"reason": _reason(parsed)})
     elif holds_object(parsed.value):
         yield Flaw("arguments-encoded-twice", where)
     elif not isinstance(parsed.value, dict):
         yield Flaw("arguments-not-object", where, {"found": kind_of(parsed.value)})
     elif declared and (reason := disagreement(parsed.value, declared.get(called.name, {}))):
         yield Flaw("arguments-against-schema", where, {"reason": reason})
+
+
+def _reason(parsed: Parsed) -> str:
+    """Why the reader refused a text, as part of a sentence."""
+    if not parsed.text.strip():
+        return 'it is empty; a call without arguments has "{}"'
+    if not parsed.flaws:
+        return "it holds nothing"
+    code, fields = parsed.flaws[0].code, parsed.flaws[0].fields
+    if code == "not-json":
+        return str(fields["reason"])
+    message = LINE_KINDS[code].message.removesuffix(".")
+    return (message[0].lower() + message[1:]).format_map(fields)
 
 
 def _has_no_repeated_key(raw: bytes) -> bool:

@@ -12,6 +12,7 @@ from orchestrator.datasets.checking.limits import limits_of
 from orchestrator.datasets.checking.relations import relations
 from orchestrator.datasets.checking.scanning import Scan
 from orchestrator.datasets.files.reading import opened
+from orchestrator.datasets.tokens.vocabularies import doubt_of
 from orchestrator.domain.jobs.job import Method
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 KEPT_PER_CODE = 1000
 #: Bytes of a file below which a second process costs more than it saves.
-WORTH_A_PROCESS = 32 << 20
+WORTH_A_PROCESS = 8 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ def validate(
 
     Args:
         source: a path (gzip is unpacked), or a binary stream.
-        target: whose rules: openai, azure, peft or simulator.
+        target: whose rules: openai, azure, peft, together, ...; compatible for any other host.
         method: what the rows are for.
         model: chooses the vocabulary that tokens are counted with.
         split: train or validation; a validation file may be small.
@@ -123,7 +124,7 @@ def validate(
         content=content,
         near=near,
         task=task,
-        size=source.stat().st_size if isinstance(source, Path) and source.is_file() else 0,
+        size=_share_of(source, workers),
         again=isinstance(source, Path) and source.is_file(),
         partial=partial,
     )
@@ -149,6 +150,12 @@ def validate(
                 scan.add(flaw.code, **flaw.fields)
             _judge_the_file(scan, opened_source, limits_of(target, checks.method), split)
         return _verdict(opened_source.name, checks, scan)
+
+
+def _share_of(source: Path | BinaryIO, workers: int) -> int:
+    """The bytes that one process will read."""
+    size = source.stat().st_size if isinstance(source, Path) and source.is_file() else 0
+    return size // workers if size >= WORTH_A_PROCESS else size
 
 
 def _read(scan: Scan, opened_source: Source, source: Path | BinaryIO, workers: int) -> None:
@@ -194,6 +201,8 @@ def _judge_the_file(scan: Scan, source: Source, limits: Limits, split: str) -> N
         scan.add("file-too-large", bytes=size, target=limits.target, most=largest)
     if done.tally and done.tally.trouble:
         scan.add("tokens-not-counted", reason=done.tally.trouble)
+    elif done.tally and done.tally.tokens and (doubt := doubt_of(scan.checks.model, limits.target)):
+        scan.add("tokens-estimated", doubt=doubt, encoding=done.tally.encoding)
 
 
 def _judge_rows(scan: Scan, limits: Limits, split: str) -> None:

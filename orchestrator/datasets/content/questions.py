@@ -57,18 +57,13 @@ def asked_in(rows: Sequence[Row]) -> list[int]:
 
 def _asked(row: Chat) -> int:
     """Of everything before the last message, without case."""
-    *said, _ = map(_contents, row.messages)
     try:
-        return hash(tuple(map(_folded, said)))
-    except AttributeError:  # Parts, or no content at all.
-        return hash(tuple(_folded("\0".join(said_in(each))) for each in row.messages[:-1]))
-
-
-def _folded(text: str) -> str | bytes:
-    """Without case; of long texts beyond ASCII, without that of ASCII letters: a tenth of the time."""
-    if text.isascii() or len(text) < _LONG:
-        return text.casefold()
-    return text.encode().lower()
+        said = "\0".join(map(_contents, row.messages[:-1]))
+    except TypeError:  # Parts, or no content at all.
+        said = "\0".join("\0".join(said_in(each)) for each in row.messages[:-1])
+    if said.isascii() or len(said) < _LONG:
+        return hash(said.casefold())
+    return hash(said.encode().lower())  # Of ASCII letters alone: a tenth of the time.
 
 
 _LONG = 1000

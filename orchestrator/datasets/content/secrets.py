@@ -109,18 +109,32 @@ _IN_ADDRESS = re.compile(r"://[^\s/@]*:$")
 
 
 def _is_mail(match: re.Match[str]) -> bool:
-    """Addresses that no mail reaches are nobody's, and a password before a host is no address."""
+    """Names kept for examples (RFC 2606) are nobody's; a password before a host is no address."""
     if _IN_ADDRESS.search(match.string, max(0, match.start() - 100), match.start()):
         return False
-    return not match.group(1).lower().endswith((".invalid", ".localhost", ".local"))
+    return not _NOBODYS.search(match.group(1).lower())
+
+
+_NOBODYS = re.compile(
+    r"(?:^|\.)example\.(?:com|net|org)$|\.(?:example|invalid|local|localhost|test)$"
+)
 
 
 def _is_card(match: re.Match[str]) -> bool:
-    digits = [int(character) for character in match.group() if character.isdigit()]
-    if digits[0] not in range(2, 7) or len(set(digits)) < 2:
+    """Of an issuer's range and length (ISO/IEC 7812), in the groups cards have, with its check digit."""
+    digits = "".join(filter(str.isdigit, match.group()))
+    if not _ISSUED.fullmatch(digits) or len(set(digits)) < 2:
         return False
-    doubled = [digit * 2 - 9 * (digit > 4) for digit in digits[-2::-2]]
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+    numbers = list(map(int, digits))
+    doubled = [number * 2 - 9 * (number > 4) for number in numbers[-2::-2]]
+    return (sum(numbers[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+# Visa, Mastercard, American Express, Diners, Discover, JCB, UnionPay.
+_ISSUED = re.compile(
+    r"4\d{15}|(?:5[1-5]\d\d|2(?:2[2-9]|[3-6]\d|7[01])\d|2720)\d{12}|3[47]\d{13}"
+    r"|3(?:0[0-5]|[689]\d)\d{11}|6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|62\d{14}(?:\d{3})?"
+)
 
 
 def _is_iban(match: re.Match[str]) -> bool:
@@ -131,14 +145,28 @@ def _is_iban(match: re.Match[str]) -> bool:
 
 
 def _is_phone(match: re.Match[str]) -> bool:
-    """Numbers of 8 to 15 digits; 555-01xx is kept for films and examples."""
-    digits = "".join(filter(str.isdigit, match.group()))
-    if not 8 <= len(digits) <= 15 or len(set(digits)) < 3:
-        return False
-    return "5550" not in digits[-8:] and digits[-10:] not in _EXAMPLE_PHONES
+    """A number that a plan of numbers allows, and that is not kept for films and examples."""
+    found = match.group()
+    digits = "".join(filter(str.isdigit, found.replace("(0)", "")))
+    if not found.startswith("+"):
+        digits = f"1{digits}"
+    elif "." in found and not _COUNTRY.fullmatch(found[1:].split(".")[0]):
+        return False  # +2.55112945 is a number with a fraction.
+    return bool(_PLANNED.fullmatch(digits)) and not _FICTIONAL.match(digits)
 
 
-_EXAMPLE_PHONES = frozenset({"1234567890", "2345678901", "5551234567"})
+# Country codes that are given out (ITU-T E.164), longest first.
+_COUNTRY = re.compile(
+    r"2(?:1[12368]|[2-4]\d|5[0-8]|6\d|9[01789])|3(?:5\d|7[0-8]|8[0-35-79])|42[013]|5(?:0\d|9\d)"
+    r"|6(?:7[02-9]|8[0-35-9]|9[0-2])|8(?:00|08|5[02356]|7[08]|8[0136])|9(?:6[0-8]|7[0-79]|9[2-68])"
+    r"|20|27|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[17]"
+)
+# North America and Russia say where each digit may stand; others have nine to fifteen in all.
+_PLANNED = re.compile(
+    rf"1[2-9]\d\d[2-9]\d{{6}}|7[3-9]\d{{9}}|(?![17])(?=\d{{9,15}}$)(?:{_COUNTRY.pattern})[1-9]\d*|390\d{{6,11}}"
+)
+# Kept for films and examples: North America's 555, and the ranges of Ofcom.
+_FICTIONAL = re.compile(r"1\d{3}555|12345678901|447700900|442079460|441632960")
 
 _PERSONAL: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], bool]], ...] = (
     (
@@ -151,7 +179,10 @@ _PERSONAL: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], bool]], .
     ),
     (
         "a payment card number",
-        re.compile(r"(?<![\w.+-])\d(?:[ -]?\d){12,18}(?![\w-])"),
+        re.compile(
+            r"(?<![\w.+*/-])(?:\d{13,19}|\d{4}(?:([ -])\d{4}(?:\1\d{4}){2}|([ -])\d{6}\2\d{4,5}))"
+            r"(?![\w*/-]|\.\d)"
+        ),
         _is_card,
     ),
     (
@@ -163,7 +194,7 @@ _PERSONAL: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], bool]], .
         "a telephone number",
         re.compile(
             r"(?<![\w+.])(?:\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,6}"
-            r"|\(\d{3}\) \d{3}-\d{4}|\d{3}-\d{3}-\d{4})(?![\w-])"
+            r"|(?<!-)(?:\(\d{3}\) |\d{3}-)\d{3}-\d{4})(?![\w-]|\.\d)"
         ),
         _is_phone,
     ),

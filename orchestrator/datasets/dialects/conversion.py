@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.datasets.dialects.detecting import detect
 from orchestrator.datasets.dialects.dialects import DIALECTS
 from orchestrator.datasets.dialects.from_datasets import DATASET_DIALECTS
+from orchestrator.datasets.dialects.from_exports import EXPORT_DIALECTS
 from orchestrator.datasets.dialects.from_messages import MESSAGE_DIALECTS
 from orchestrator.datasets.dialects.from_pairs import PAIR_DIALECTS
 from orchestrator.datasets.dialects.from_preferences import PREFERENCE_DIALECTS
+from orchestrator.datasets.dialects.from_rendered import RENDERED_DIALECTS
+from orchestrator.datasets.dialects.from_traces import TRACE_DIALECTS
 from orchestrator.datasets.dialects.from_transcripts import TRANSCRIPT_DIALECTS
 from orchestrator.datasets.dialects.from_vendors import VENDOR_DIALECTS
 from orchestrator.datasets.dialects.to_dialects import TARGETS
@@ -89,7 +92,7 @@ def convert_record(record: object, options: Options) -> Converted:
     dialect = options.dialect or detect(record)
     if dialect is None:
         keys = ", ".join(map(str, list(record)[:8]))
-        how = 'name them: --map "user={KEY}" --map "assistant={KEY}"'
+        how = 'name them: --map "user={KEY}" --map "assistant={KEY.INNER}"'
         return Converted(refusal=f"its shape is unknown (keys: {keys}); {how}")
     if record.get("kto_tag") is False or (dialect in _LABELLED and record.get("label") is False):
         return Converted(dialect=dialect, refusal="the answer is labelled as not wanted")
@@ -120,6 +123,9 @@ _CHAT: dict[str, Callable[[dict[str, Any]], Turned]] = {
     **VENDOR_DIALECTS,
     **TRANSCRIPT_DIALECTS,
     **DATASET_DIALECTS,
+    **EXPORT_DIALECTS,
+    **RENDERED_DIALECTS,
+    **TRACE_DIALECTS,
 }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.datasets.dialects.dialects import ALTERNATING, PAIR_KEYS
+from orchestrator.datasets.dialects.dialects import ALTERNATING, EXCHANGE_KEYS, PAIR_KEYS
+from orchestrator.datasets.dialects.from_rendered import turns_of_rendered
+from orchestrator.datasets.dialects.traces import answer_in, trace_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +19,8 @@ def detect(row: Mapping[str, Any]) -> str | None:
         if name := recognise(row):
             return name
     if isinstance(row.get("text"), str):
+        if turns_of_rendered(row["text"]):
+            return "text.rendered"
         return "text.label" if isinstance(row.get("label"), str | int | list) else "text"
     return None
 
@@ -25,6 +29,10 @@ def _by_marker(row: Mapping[str, Any]) -> str | None:
     """Dialects with a key that no other has."""
     if str(row.get("schemaVersion", "")).startswith("bedrock-conversation"):
         return "bedrock.conversation"
+    if trace_in(row):
+        return "input_output"
+    if ("choices" in row or "candidates" in row) and answer_in(row):
+        return "openai.answer"
     if dialect := _by_turns(row):
         return dialect
     if isinstance(row.get("contents"), list):
@@ -45,6 +53,12 @@ _MARKS: Sequence[tuple[str, frozenset[str]]] = (
     ("arena", frozenset({"conversation_a", "conversation_b", "winner"})),
     ("cohere.chat", frozenset({"chat_history", "message"})),
     ("axolotl.segments", frozenset({"segments"})),
+    ("chatgpt.export", frozenset({"mapping", "title"})),
+    ("claude.export", frozenset({"chat_messages", "uuid"})),
+    ("messenger", frozenset({"guild", "channel", "messages"})),
+    ("messenger", frozenset({"ts", "user", "text", "type"})),
+    ("openai.answer", frozenset({"custom_id", "response"})),
+    ("openai.evals_ideal", frozenset({"input", "ideal"})),
     ("oasst.tree", frozenset({"message_tree_id", "prompt"})),
     ("oasst.message", frozenset({"message_id", "parent_id", "text"})),
     ("openai.batch", frozenset({"custom_id", "body"})),
@@ -52,6 +66,7 @@ _MARKS: Sequence[tuple[str, frozenset[str]]] = (
     ("messages.rejected", frozenset({"messages", "rejected_response"})),
     ("xlam", frozenset({"query", "tools", "answers"})),
     ("compared", frozenset({"response_0", "response_1", "better_response_id"})),
+    ("compared", frozenset({"response1", "response2", "overall_preference"})),
     ("compared", frozenset({"human_ref_A", "human_ref_B", "labels"})),
 )
 
@@ -62,6 +77,9 @@ def _by_turns(row: Mapping[str, Any]) -> str | None:
         listed = row.get(key)
         if isinstance(listed, list) and listed and all(isinstance(each, str) for each in listed):
             return "alternating"
+    for key in ("conversations", "conversation"):
+        if isinstance(row.get(key), list) and row[key] and all(map(_is_exchange, row[key])):
+            return "exchanges"
     if isinstance(row.get("conversations"), list):
         return _sharegpt(row)
     for key in ("conversation", "items"):
@@ -74,6 +92,15 @@ def _by_turns(row: Mapping[str, Any]) -> str | None:
 def _is_turn(value: object) -> bool:
     return isinstance(value, dict) and (
         {"from", "value"} <= value.keys() or {"role", "content"} <= value.keys()
+    )
+
+
+def _is_exchange(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return any(
+        isinstance(value.get(asked), str) and isinstance(value.get(answered), str)
+        for asked, answered in EXCHANGE_KEYS
     )
 
 
@@ -113,6 +140,8 @@ def _by_message_keys(
     keys: set[str],
     parts: list[dict[str, Any]],
 ) -> str | None:
+    if any("type" in each and "role" not in each for each in messages):
+        return _by_types(messages)
     kinds = {str(part.get("type")) for part in parts}
     if "loss_weight" in keys or any(
         "value" in part and "text" not in part
@@ -139,6 +168,16 @@ def _by_message_keys(
     if isinstance(row.get("label"), bool) or isinstance(row.get("kto_tag"), bool):
         return "kto"
     return None
+
+
+def _by_types(messages: list[dict[str, Any]]) -> str | None:
+    """LangChain's messages have a type; so have a messenger's, with a person each."""
+    if all(_LANGCHAIN.issuperset({str(each.get("type"))}) for each in messages):
+        return "langchain"
+    return "messenger" if all("from" in each or "author" in each for each in messages) else None
+
+
+_LANGCHAIN = frozenset({"human", "ai", "system", "tool", "function", "constructor"})
 
 
 def _is_bedrock(messages: list[dict[str, Any]], parts: list[dict[str, Any]]) -> bool:
@@ -193,8 +232,6 @@ def _by_prompt(row: Mapping[str, Any]) -> str | None:
         return "ranked"
     if isinstance(row.get("system"), str) and "USER:" in str(row.get("chat")):
         return "glaive"
-    if isinstance(row.get("input"), list) and isinstance(row.get("output"), list | dict):
-        return "input_output"
     if "instruction" in row and isinstance(row.get("instances"), list):
         return "self_instruct"
     if isinstance(row.get("instruction"), str) and ("output" in row or "response" in row):
@@ -211,11 +248,18 @@ _HUMAN = "\n\nHuman:"
 
 
 def _is_ranked(row: Mapping[str, Any]) -> bool:
-    for key, score in (("answers", "rank"), ("completions", "overall_score")):
-        listed = row.get(key)
-        if isinstance(listed, list) and listed and ("prompt" in row or "instruction" in row):
-            return all(isinstance(each, dict) and score in each for each in listed)
-    return False
+    if not row.keys() & {"prompt", "instruction", "question"}:
+        return False
+    lists = ((row.get(key), score) for key, score in _RANKED)
+    return any(
+        isinstance(listed, list)
+        and listed
+        and all(isinstance(each, dict) and score in each for each in listed)
+        for listed, score in lists
+    )
+
+
+_RANKED = (("answers", "rank"), ("answers", "pm_score"), ("completions", "overall_score"))
 
 
 def _prompt_and_completion(row: Mapping[str, Any]) -> str:

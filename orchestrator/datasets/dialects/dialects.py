@@ -41,7 +41,15 @@ DIALECTS: Mapping[str, str] = {
     "glaive": "Glaive function calling: system and chat as two texts",
     "xlam": "xLAM and APIGen: query, tools, answers",
     "cohere.chat": "Cohere: preamble, chat_history, message, response",
-    "input_output": "traces of calls: messages as input and as output",
+    "input_output": "a request and its answer, as hosts, gateways and tracers log them",
+    "exchanges": "a list of questions, each with its answer",
+    "openai.evals_ideal": "OpenAI evals: messages and the ideal answer",
+    "openai.answer": "answers of an OpenAI host or batch, without their requests",
+    "chatgpt.export": "ChatGPT's export of conversations",
+    "claude.export": "Claude's export of conversations",
+    "langchain": "LangChain messages: human, ai, system, tool",
+    "messenger": "exports of messengers (Slack, Discord, Telegram)",
+    "text.rendered": "a text written out with a chat template (ChatML, Llama, Gemma, ### marks)",
     "alternating": "texts alone, a user's and the assistant's in turn (LIMA, UltraChat)",
     "transcript.completion": "a prompt that is a transcript of Human and Assistant",
     "transcript.preference": "chosen and rejected transcripts (HH-RLHF)",
@@ -58,6 +66,17 @@ DIALECTS: Mapping[str, str] = {
 
 #: Under which keys texts alone take turns.
 ALTERNATING = ("conversations", "data", "dialog")
+
+#: Names of a question and its answer where a list holds both in one object.
+EXCHANGE_KEYS = (
+    ("input", "output"),
+    ("question", "answer"),
+    ("prompt", "response"),
+    ("instruction", "output"),
+    ("human", "assistant"),
+    ("user", "assistant"),
+    ("user", "bot"),
+)
 
 #: Names under which one text is asked and one answered, in the order they are looked for.
 PAIR_KEYS: tuple[tuple[str, str], ...] = tuple(

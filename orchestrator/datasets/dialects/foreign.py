@@ -79,6 +79,8 @@ _NOT_CONVERTIBLE = {
     "trl.stepwise": "labels of single steps have no place in such a row",
     "openai.evals_item": "its item has to become messages, and keys beside them",
     "openai.batch": "a request has no answer to learn",
+    "openai.answer": "an answer alone does not say what was asked",
+    "messenger": "nothing says whose answers are to be learned",
     "oasst.message": "the export by trees has whole conversations",
     "axolotl.segments": "its texts hold a chat template's own marks",
 }

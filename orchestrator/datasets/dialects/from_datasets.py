@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.datasets.dialects.from_messages import turns_of
+from orchestrator.datasets.dialects.dialects import EXCHANGE_KEYS
+from orchestrator.datasets.dialects.from_messages import CONVERSATIONS, turns_of
 from orchestrator.datasets.dialects.turns import (
     CallIds,
     Turned,
@@ -46,11 +47,30 @@ def from_cohere(record: dict[str, Any]) -> Turned:
     return turned
 
 
-def from_input_output(record: dict[str, Any]) -> Turned:
-    """Messages as input and messages as output, as traces of calls hold them."""
-    output = record["output"]
-    turned = turns_of([*record["input"], *(output if isinstance(output, list) else [output])])
-    turned.losses += others_of(record, {"input", "output"})
+def from_exchanges(record: dict[str, Any]) -> Turned:
+    """A list of objects, each with what was asked and what was answered."""
+    turned, lost = Turned(row={"messages": []}), []
+    key = next(key for key in CONVERSATIONS if record.get(key))
+    for each in record[key]:
+        asked, answered = next(pair for pair in EXCHANGE_KEYS if set(pair) <= each.keys())
+        turned.row["messages"] += exchange(each[asked], each[answered])
+        lost += others_of(each, {asked, answered})
+    system = next((record[name] for name in ("system", "system_prompt") if record.get(name)), None)
+    if system:
+        turned.row["messages"].insert(0, {"role": "system", "content": system})
+    turned.losses += [f"{loss} of an exchange" for loss in dict.fromkeys(lost)]
+    turned.losses += others_of(record, {key, "system", "system_prompt"})
+    return turned
+
+
+def from_ideal(record: dict[str, Any]) -> Turned:
+    """Messages as input and the ideal answer, as OpenAI's evals have them."""
+    ideal = record["ideal"]
+    ideal = ideal[0] if isinstance(ideal, list) and len(ideal) == 1 else ideal
+    if not isinstance(ideal, str):
+        raise Unconvertible("it has several ideal answers; nothing says which to learn")
+    turned = turns_of([*record["input"], {"role": "assistant", "content": ideal}])
+    turned.losses += others_of(record, {"input", "ideal"})
     return turned
 
 
@@ -83,7 +103,8 @@ def _refused(reason: str) -> Callable[[dict[str, Any]], Turned]:
 DATASET_DIALECTS: Mapping[str, Callable[[dict[str, Any]], Turned]] = {
     "xlam": from_xlam,
     "cohere.chat": from_cohere,
-    "input_output": from_input_output,
+    "exchanges": from_exchanges,
+    "openai.evals_ideal": from_ideal,
     "oasst.tree": from_tree,
     "oasst.message": _refused(
         "it is one message of a tree; the export by trees has whole conversations"
@@ -92,6 +113,9 @@ DATASET_DIALECTS: Mapping[str, Callable[[dict[str, Any]], Turned]] = {
         "its texts hold a chat template's own marks: nothing says who speaks"
     ),
     "openai.batch": _refused("it is a request without its answer"),
+    "openai.answer": _refused(
+        "it is an answer without its request: put both into one row, as request and response"
+    ),
 }
 
 

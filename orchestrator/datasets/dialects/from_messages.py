@@ -35,8 +35,8 @@ SPEAKERS = {
     "developer": "developer",
 }
 _CALL_SPEAKERS = frozenset({"function_call", "tool_call", "function-call"})
-_REPLY_SPEAKERS = frozenset(
-    {"observation", "tool", "function_response", "function-response", "ipython"}
+REPLY_SPEAKERS = frozenset(
+    {"observation", "tool", "function", "function_response", "function-response", "ipython"}
 )
 _MADE_UP_IDS = "tool call ids were made up"
 
@@ -66,7 +66,7 @@ def from_legacy(record: dict[str, Any]) -> Turned:
             messages.append({"role": "tool", "tool_call_id": identifier, "content": content})
         else:
             messages.append(_without_nulls(message))
-    row = _with_tools(messages, record.get("functions") or record.get("tools"))
+    row = _with_tools(messages, [*(record.get("functions") or ()), *(record.get("tools") or ())])
     losses = others_of(record, {"messages", "functions", "tools"})
     return Turned(row=row, notes=[_MADE_UP_IDS] if ids.made else [], losses=losses)
 
@@ -75,10 +75,11 @@ def from_sharegpt(record: dict[str, Any]) -> Turned:
     """Conversations of from and value; function_call and observation become tool turns."""
     turned = turns_of(next(record[key] for key in CONVERSATIONS if record.get(key)))
     messages = turned.row["messages"]
-    if isinstance(record.get("system"), str) and record["system"]:
-        messages.insert(0, {"role": "system", "content": record["system"]})
+    system = record.get("system") or record.get("system_prompt")
+    if isinstance(system, str) and system:
+        messages.insert(0, {"role": "system", "content": system})
     turned.row = _with_tools(messages, _listed(record.get("tools")))
-    known = {*CONVERSATIONS, "system", "tools", "chosen", "rejected"}
+    known = {*CONVERSATIONS, "system", "system_prompt", "tools", "chosen", "rejected"}
     turned.losses += others_of(record, known)
     return turned
 
@@ -226,7 +227,7 @@ def _turn(speaker: str, value: Any, ids: CallIds) -> dict[str, Any]:
         return calling(
             [call_of(call["name"], call["arguments"], ids.make(call["name"])) for call in listed]
         )
-    if speaker in _REPLY_SPEAKERS:
+    if speaker in REPLY_SPEAKERS:
         return {"role": "tool", "tool_call_id": ids.answered(), "content": text_of(value)}
     if speaker not in SPEAKERS:
         raise Unconvertible(f"the speaker {speaker!r} is unknown")

@@ -110,13 +110,13 @@ PAIR_DIALECTS: Mapping[str, Callable[[dict[str, Any]], Turned]] = {
 }
 
 
-_AROUND = ("system", "history")
+_AROUND = ("system", "system_prompt", "history")
 
 
 def _before(record: dict[str, Any]) -> list[dict[str, Any]]:
     """What stands before the question: instructions, and earlier turns."""
-    system = record.get("system")
-    messages = [{"role": "system", "content": _text(record, "system")}] if system else []
+    key = "system" if record.get("system") else "system_prompt"
+    messages = [{"role": "system", "content": _text(record, key)}] if record.get(key) else []
     for question, answer in record.get("history") or ():
         messages += exchange(question, answer)
     return messages

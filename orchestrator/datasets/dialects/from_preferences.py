@@ -48,21 +48,21 @@ def from_trl_pair(record: dict[str, Any]) -> Turned:
     prompt = both or given
     if both:
         notes.append("the prompt is what both sides start with")
-    if record.get("system"):
-        prompt = [{"role": "system", "content": record["system"]}, *prompt]
+    if system := record.get("system") or record.get("system_prompt"):
+        prompt = [{"role": "system", "content": system}, *prompt]
     tools = [tool_of(tool) for tool in record.get("tools") or ()]
-    known = {str(key), "input", "chosen", "rejected", "tools", "system"}
+    known = {str(key), "input", "chosen", "rejected", "tools", "system", "system_prompt"}
     if record.get("messages") == record["chosen"]:
         known.add("messages")
     losses = others_of(record, known)
     return Turned(row=_pair(prompt, chosen, rejected, tools), notes=notes, losses=losses)
 
 
-_PROMPTS = ("prompt", "instruction", "question", "query")
+_PROMPTS = ("prompt", "instruction", "question", "query", "input")
 
 
 def _prompt(record: dict[str, Any], key: str) -> Any:
-    if record.get("input") and isinstance(record[key], str):
+    if key != "input" and record.get("input") and isinstance(record[key], str):
         return f"{record[key]}\n{record['input']}"
     return record[key]
 

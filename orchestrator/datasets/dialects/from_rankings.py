@@ -37,18 +37,25 @@ def from_ranked(record: dict[str, Any]) -> Turned:
     ranked = sorted(listed, key=_place)
     if len(ranked) < 2 or _place(ranked[0]) == _place(ranked[-1]):
         raise Unconvertible("no answer is better than another")
-    texts = [each.get("answer", each.get("response")) for each in (ranked[0], ranked[-1])]
+    texts = [
+        next(each[key] for key in ("answer", "response", "text") if key in each)
+        for each in (ranked[0], ranked[-1])
+    ]
     turned = pair_of(*(_asked(record, text) for text in texts))
     if len(ranked) > 2:
         turned.losses.append("the answers between the best and the worst")
-    known = {"prompt", "instruction", "answers", "completions"}
+    known = {"prompt", "instruction", "question", "answers", "completions"}
     turned.losses += others_of(record, known)
     return turned
 
 
 def from_compared(record: dict[str, Any]) -> Turned:
     """Two responses side by side, and which was better."""
-    if "better_response_id" in record:
+    if "overall_preference" in record:
+        keys, better = ("response1", "response2"), int(record["overall_preference"] > 0)
+        better = better if record["overall_preference"] else -1
+        used = {"context", *keys, "overall_preference"}
+    elif "better_response_id" in record:
         keys, better = ("response_0", "response_1"), record["better_response_id"]
         used = {"prompt", *keys, "better_response_id"}
     else:
@@ -56,7 +63,10 @@ def from_compared(record: dict[str, Any]) -> Turned:
         used = {"history", *keys, "labels"}
     if better not in (0, 1):
         raise Unconvertible("nothing says which response was better")
-    asked = {**record, "prompt": record.get("prompt", record.get("history"))}
+    asked = {
+        **record,
+        "prompt": next(record[k] for k in ("prompt", "history", "context") if k in record),
+    }
     turned = pair_of(_asked(asked, record[keys[better]]), _asked(asked, record[keys[1 - better]]))
     turned.losses += others_of(record, used)
     return turned
@@ -93,12 +103,14 @@ def _place(answer: dict[str, Any]) -> float:
     """Where an answer stands; the least is the best."""
     if "rank" in answer:
         return float(answer["rank"])
-    return -float(answer["overall_score"])
+    return -float(answer["pm_score"] if "pm_score" in answer else answer["overall_score"])
 
 
 def _asked(record: dict[str, Any], answered: str) -> list[dict[str, Any]]:
-    prompt = record.get("prompt") or record["instruction"]
+    prompt = record.get("prompt") or record.get("instruction") or record["question"]
     answer = {"role": "assistant", "content": answered}
+    if isinstance(prompt, list):
+        return [*turns_of(prompt).row["messages"], answer]
     if prompt.startswith("\n\nHuman:"):
         turns = turns_of_transcript(prompt)
         return [*(turn for turn in turns if turn["content"]), answer]

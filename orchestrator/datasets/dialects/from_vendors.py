@@ -169,6 +169,8 @@ def _from_blocks(role: str, blocks: list[dict[str, Any]], turned: Turned) -> lis
                 calls.append(call_of(block["name"], block["input"], block["id"]))
             case "tool_result":
                 content = text_of(block.get("content") or "")
+                if block.get("is_error"):
+                    turned.losses.append("that a tool failed")
                 identifier = block["tool_use_id"]
                 made.append({"role": "tool", "tool_call_id": identifier, "content": content})
             case other:

@@ -54,12 +54,12 @@ def first_rows(path: Path, many: int) -> list[Any]:
 
 
 def _only(path: Path, left: Counter[bytes]) -> list[tuple[int, str]]:
-    """The last rows of each kind that the other file lacks."""
+    """The first rows of each kind, as many as the other file lacks."""
     found = []
     for line, row, digest in _rows(path):
         if left[digest] > 0:
             left[digest] -= 1
-            found.append((line, row[:_SHOWN].decode("utf-8", "replace")))
+            found.append((line, row[:_SHOWN].decode("utf-8", "ignore")))
     return found
 
 

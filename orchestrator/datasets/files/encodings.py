@@ -41,6 +41,13 @@ _CHINESE = {
 _ALL = _JAPANESE | _KOREAN | _CHINESE
 
 
+def encoding_of(content: bytes) -> Encoding:
+    """The encoding of text that is not UTF-8, perhaps of two bytes a character."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return Encoding("UTF-16", "UTF-16, as Excel writes Unicode text")
+    return likely_encoding(content)
+
+
 def likely_encoding(line: bytes) -> Encoding:
     """The encoding of a line that is not UTF-8.
 

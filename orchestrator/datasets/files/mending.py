@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from orchestrator.datasets.files.printed import printed_by_python
 from orchestrator.datasets.files.reading import is_cut, opened, physical_lines, rest_of_line
 from orchestrator.datasets.files.sniffing import BOM
 from orchestrator.datasets.files.strict import holds_object, read_strictly
@@ -31,7 +32,7 @@ def mend_file(source: Path, out: Path, *, force: bool = False) -> list[Change]:
 
     What is mended: the byte-order mark, line ends, blank lines, comments, Markdown fences, NUL
     padding, commas after rows and before closing brackets, invisible characters between values,
-    several objects on a line, rows that were encoded twice, role names of other tools, weights of
+    several objects on a line, rows that Python printed or that were encoded twice, role names of other tools, weights of
     other roles, null where a key should be absent, arguments that are objects or encoded twice.
     All else is copied, and remains a finding.
 
@@ -94,13 +95,13 @@ def _objects(number: int, bare: bytes, changes: list[Change]) -> Iterator[bytes]
     if code == "comma-after-row":
         changes.append(Change(number, "the comma after the row was removed"))
         bare = bare.rstrip(b", \t")
-    elif code == "trailing-comma":
-        bare = _without_trailing_commas(bare)
-        changes.append(Change(number, "a comma before a closing bracket was removed"))
-    elif code == "stray-character" and (seen := _STRING_OR_STRAY.sub(_seen, bare)) != bare:
-        changes.append(Change(number, "characters that cannot be seen were removed"))
-        yield from _objects(number, seen.strip(), changes)  # They may have parted two rows.
+    elif code in _BETWEEN and (left := _between(bare, *_BETWEEN[code][:2])) != bare:
+        changes.append(Change(number, _BETWEEN[code][2]))
+        yield from _objects(number, left.strip(), changes)  # Others may follow.
         return
+    elif code in {"single-quotes", "python-literal"} and (row := printed_by_python(bare)):
+        changes.append(Change(number, "a row as Python prints it became JSON"))
+        bare = row
     elif code in {"two-objects-on-a-line", "cr-line-ends"}:
         rows = _apart(bare.decode("utf-8"))
         if rows is not None:
@@ -108,6 +109,26 @@ def _objects(number: int, bare: bytes, changes: list[Change]) -> Iterator[bytes]
             yield from rows
             return
     yield bare
+
+
+# What stands between values and texts, what takes its place, and what is told of it: commas before
+# a bracket; spaces that JSON does not know, control characters and what has no width; comments.
+_BETWEEN = {
+    "trailing-comma": (rb",(?=\s*[\]}])", b"", "a comma before a closing bracket was removed"),
+    "stray-character": (
+        rb"\xc2[\x85\xa0]|\xe2\x80[\x8b-\x8d\xa8\xa9]|\xe2\x81\xa0|\xe3\x80\x80|\xef\xbb\xbf"
+        rb"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]",
+        b" ",
+        "characters that cannot be seen were removed",
+    ),
+    "comment": (rb"/\*.*?\*/|//.*|#.*", b" ", "a comment was removed"),
+}
+
+
+def _between(line: bytes, unwanted: bytes, instead: bytes) -> bytes:
+    """The line without what is unwanted outside of texts."""
+    expression = re.compile(rb'"(?:[^"\\]|\\.)*"|(' + unwanted + rb")", re.DOTALL)
+    return expression.sub(lambda found: found[0] if found[1] is None else instead, line)
 
 
 def _apart(text: str) -> list[bytes] | None:
@@ -124,25 +145,6 @@ def _apart(text: str) -> list[bytes] | None:
     return rows
 
 
-# Spaces that JSON does not know, control characters, and what has no width.
-_STRING_OR_STRAY = re.compile(
-    rb'"(?:[^"\\]|\\.)*"|(?:\xc2[\x85\xa0]|\xe2\x80[\x8b-\x8d\xa8\xa9]|\xe2\x81\xa0|\xe3\x80\x80|'
-    rb"\xef\xbb\xbf|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f])",
-    re.DOTALL,
-)
-
-
-def _seen(match: re.Match[bytes]) -> bytes:
-    return match.group() if match.group().startswith(b'"') else b" "
-
-
-_STRING_OR_COMMA = re.compile(rb'"(?:[^"\\]|\\.)*"|,(?=\s*[\]}])', re.DOTALL)
-
-
-def _without_trailing_commas(line: bytes) -> bytes:
-    return _STRING_OR_COMMA.sub(lambda found: b"" if found.group() == b"," else found.group(), line)
-
-
 def _mended_row(number: int, row: bytes, changes: list[Change]) -> bytes:
     parsed = read_strictly(row)
     if parsed.flaws or not isinstance(parsed.value, dict):
@@ -155,14 +157,16 @@ def _mended_row(number: int, row: bytes, changes: list[Change]) -> bytes:
 
 
 def _mend_messages(row: dict[str, Any]) -> Iterator[str]:
-    messages = row.get("messages")
+    holder = row["input"] if isinstance(row.get("input"), dict) else row
     for key in ("tools", "parallel_tool_calls", "functions"):
-        if key in row and row[key] is None:
-            del row[key]
+        if key in holder and holder[key] is None:
+            del holder[key]
             yield f"{key}: null was left out"
-    for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, dict):
-            yield from _mend_message(message)
+    outputs = (row.get(key) for key in ("preferred_output", "non_preferred_output"))
+    for messages in (holder.get("messages"), *outputs):
+        for message in messages if isinstance(messages, list) else ():
+            if isinstance(message, dict):
+                yield from _mend_message(message)
 
 
 def _mend_message(message: dict[str, Any]) -> Iterator[str]:

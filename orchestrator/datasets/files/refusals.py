@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.datasets.files.encodings import likely_encoding
+from orchestrator.datasets.files.encodings import LATIN, WINDOWS, likely_encoding
 from orchestrator.datasets.findings.finding import Flaw
 
 if TYPE_CHECKING:
@@ -22,11 +22,14 @@ class Refusal(NamedTuple):
 
 def explain_utf8(line: bytes, error: UnicodeDecodeError) -> Flaw:
     """The byte that is not UTF-8 and the likely reason."""
-    damage, encoding = _damage(line, error), likely_encoding(line)
+    encoding = likely_encoding(line)
+    name, is_vague = encoding.name, encoding in (WINDOWS, LATIN)
+    damage = _damage(line, error) if is_vague else None
+    iconv = f"Save the file as UTF-8: iconv -f {name} -t UTF-8 FILE > OUT.jsonl, if it is {name}."
     fields = {
         "byte": line[error.start],
         "reason": damage or f"it looks like {encoding.words}",
-        "encoding": encoding.name,
+        "mend": "Write the row again from its source; no encoding reads it." if damage else iconv,
     }
     return Flaw("not-utf-8", column=error.start + 1, fields=fields)
 
@@ -62,7 +65,16 @@ def _damage(line: bytes, error: UnicodeDecodeError) -> str | None:
         return "an overlong encoding"
     if byte == 0xED:
         return "a surrogate, which UTF-8 does not encode"
+    whole = len(line) - len(_CHARACTER.sub(b"", line))
+    if whole >= 2 * sum(each >= 0x80 for each in _CHARACTER.sub(b"", line)):
+        return "the rest of the line is, so it mixes two encodings or was damaged"
     return None
+
+
+# What UTF-8 writes with several bytes.
+_CHARACTER = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
 
 
 _OVERLONG = {bytes((0xE0, second)) for second in range(0x80, 0xA0)} | {
@@ -103,6 +115,8 @@ def _after_the_value(text: str, at: int, rest: str) -> Refusal:
         return Refusal("comma-after-row", at)
     if rest[0] in _STRAY or rest[0] < " ":
         return _stray(rest[0], at)
+    if rest.startswith(("//", "#", "/*")):
+        return Refusal("comment", at)
     return Refusal("extra-data", at, {"found": _shown(rest)})
 
 
@@ -136,11 +150,12 @@ def _missing_separator(text: str, at: int, msg: str) -> Refusal | None:
     """Two values side by side; a word right after a text is more likely a quote inside it."""
     rest = text[at:].lstrip(_SPACE)
     start = len(text) - len(rest)
-    if msg.startswith("Expecting ':'") and _VALUE.match(rest):
+    if msg.startswith("Expecting ':'") and (_VALUE.match(rest) or rest[:1] in ("}", "]", ",")):
         return Refusal("not-json", start, {"reason": "a colon is missing"})
     if msg.startswith("Expecting ','") and _SCALAR.match(rest) and text[start - 1] in _SPACE:
         return Refusal("not-json", start, {"reason": "a comma is missing"})
-    if msg.startswith("Expecting ','") and rest[:1] in ("{", "["):
+    opens = rest[:1] in ("{", "[") or (rest[:1] == '"' and not text[:start].rstrip().endswith('"'))
+    if msg.startswith("Expecting ','") and opens:
         return Refusal("not-json", start, {"reason": "a comma is missing"})
     return None
 
@@ -185,16 +200,40 @@ def _wrong_word(text: str, at: int, before: str, rest: str) -> Refusal:
         return Refusal("not-a-number", at, {"found": constant.group()})
     if not before and text.lstrip()[:1] not in "{[":
         return Refusal("not-json", at, {"reason": _starting_with(rest)})
+    if reason := _odd_number(text, at) or _odd_mark(before, rest):
+        return Refusal("not-json", at, {"reason": reason})
     if before.endswith((":", "[", ",")) and (word := _BARE_WORD.match(rest)):
         reason = f"{_shown(word.group())} stands without quotes"
         return Refusal("not-json", at, {"reason": reason})
     return Refusal("not-json", at, {"reason": f"{_shown(rest)} is not expected here"})
 
 
+def _odd_number(text: str, at: int) -> str | None:
+    """A number as other languages write it; the reader may have taken the start of it."""
+    start = at
+    while start and text[start - 1] in "0123456789+-.":
+        start -= 1
+    found = _NUMBER.match(text, start)
+    if found is None or found.end() <= at:
+        return None
+    return f"{_shown(found.group())} is no number as JSON writes it (1, -0.5, 2e3)"
+
+
+def _odd_mark(before: str, rest: str) -> str | None:
+    if rest[0] in ",]}" and before.endswith(":"):
+        return "a value is missing after the colon"
+    if rest[0] == ",":
+        return "there is a comma too many"
+    if rest[0] in "]}":
+        return f"a {'}' if rest[0] == ']' else ']'} is missing before this {rest[0]}"
+    return None
+
+
+_NUMBER = re.compile(r"[+-]?\.?\d[\w.+-]*|[+-]\.?(?![\w\"])", re.ASCII)
 _PYTHON = re.compile(r"(?:True|False|None)\b")
 _BARE_WORD = re.compile(r"[A-Za-z_$][\w$-]*")
-_BARE_KEY = re.compile(r"[A-Za-z_$][\w$-]*\s*:")
-_CONSTANT = re.compile(r"(?i:nan|[+-]?inf(?:inity)?)\b")
+_BARE_KEY = re.compile(r"[\w$-]+\s*:")
+_CONSTANT = re.compile(r"(?i:[+-]?(?:nan|inf(?:inity)?))\b")
 
 
 def _cut_off(text: str, at: int) -> Refusal:

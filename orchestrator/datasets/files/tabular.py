@@ -6,6 +6,7 @@ import csv
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from orchestrator.datasets.files.encodings import encoding_of
 from orchestrator.domain.errors import DatasetInvalid, UsageError
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> Iterator[Rec
             lines = _tab_fields(stream) if tabs else _comma_fields(stream)
             yield from _rows(lines, path, columns)
         except UnicodeDecodeError as error:
+            encoding = encoding_of(error.object)
             raise DatasetInvalid(
-                f"{path} is not UTF-8 (byte 0x{error.object[error.start]:02x}).",
-                hint="iconv -f WINDOWS-1252 -t UTF-8 FILE",
+                f"{path} is not UTF-8 (byte 0x{error.object[error.start]:02x}); it looks like "
+                f"{encoding.words}.",
+                hint=f"iconv -f {encoding.name} -t UTF-8 {path} > OUT{path.suffix}",
             ) from error
         except csv.Error as error:
             raise DatasetInvalid(f"{path} cannot be read as a table: {error}.") from error
@@ -140,12 +143,20 @@ def _tab_fields(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 def _comma_fields(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
     first = stream.readline()
-    stream.seek(0)
-    reader = csv.reader(stream, delimiter=";" if first.count(";") > first.count(",") else ",")
-    line = 1
+    told = _TOLD.fullmatch(first)
+    if told is None:
+        stream.seek(0)
+    usual = ";" if first.count(";") > first.count(",") else ","
+    reader = csv.reader(stream, delimiter=told.group(1) if told else usual)
+    skipped = int(told is not None)
+    line = 1 + skipped
     for fields in reader:
         yield line, fields
-        line = reader.line_num + 1
+        line = reader.line_num + 1 + skipped
+
+
+# What Excel writes into the first line, for itself.
+_TOLD = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 
 def _rows(

@@ -137,6 +137,12 @@ FILE_KINDS: Mapping[str, Kind] = {
         "Tokens were not counted: {reason}.",
         "pip install splintr-rs.",
     ),
+    "tokens-estimated": Kind(
+        Severity.INFO,
+        "Tokens are an estimate, as OpenAI's newest models count ({encoding}): {doubt}.",
+        "Name the model that is trained: --model gpt-4o-mini; of an open model the folder that "
+        "holds its tokenizer: --model ./FOLDER.",
+    ),
     "rows-not-compared": Kind(
         Severity.INFO,
         "Rows after line {line_} were compared byte by byte only: the file is large.",

@@ -31,7 +31,7 @@ LINE_KINDS: Mapping[str, Kind] = {
     "not-utf-8": Kind(
         _E,
         "Byte 0x{byte:02x} is not UTF-8: {reason}.",
-        "Save the file as UTF-8: iconv -f {encoding} -t UTF-8 FILE > OUT.jsonl, if it is {encoding}.",
+        "{mend}",
     ),
     "not-json": Kind(
         _E,
@@ -40,7 +40,7 @@ LINE_KINDS: Mapping[str, Kind] = {
     ),
     "truncated-row": Kind(
         _E,
-        "The row ends in the middle: {reason}.",
+        "The JSON ends in the middle: {reason}.",
         "Write the row again; a line break inside a text must be written as \\n.",
     ),
     "markdown-fence": Kind(
@@ -51,7 +51,7 @@ LINE_KINDS: Mapping[str, Kind] = {
     "comment": Kind(
         _E,
         "This is a comment; JSON has none.",
-        "Remove it.",
+        "Remove it; ftctl validate FILE --fix OUT.jsonl does.",
     ),
     "two-objects-on-a-line": Kind(
         _E,

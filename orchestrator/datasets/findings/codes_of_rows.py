@@ -29,7 +29,7 @@ _SHAPE: Mapping[str, Kind] = {
         "{mend}",
     ),
     "missing-key": Kind(_E, "{key} is missing.", "Add {key}."),
-    "unknown-key": Kind(_E, "The key {key} is not known here.", "Remove {key}{near}."),
+    "unknown-key": Kind(_E, "The key {key} is not known here.", "{mend}."),
     "wrong-type": Kind(_E, "This is {found}; it must be {expected}.", "Write {expected}."),
     "wrong-value": Kind(_E, "{found} is not allowed; it must be {expected}.", "Write {expected}."),
     "null-value": Kind(_E, "null is not allowed here.", "Leave the key out."),
@@ -101,7 +101,9 @@ _MEANING: Mapping[str, Kind] = {
         "End the prompt with a user message.",
     ),
     "system-not-first": Kind(
-        _E, "A {role} message stands in the middle.", "Move it to the start of the row."
+        _E,
+        "A {role} message follows messages of the conversation.",
+        "Move it to the start of the row.",
     ),
     "system-twice": Kind(
         _W, "A second message with instructions ({role}) follows the first.", "Join the two."
@@ -184,16 +186,14 @@ _TOOLS: Mapping[str, Kind] = {
         "A tool message answers no call.",
         "Put the assistant's tool_calls before it.",
     ),
-    "tool-reply-unknown": Kind(
-        _E, "tool_call_id {id} matches no open call.", "Use the id of an open call ({open})."
-    ),
+    "tool-reply-unknown": Kind(_E, "tool_call_id {id} matches no open call.", "{mend}."),
     "arguments-not-text": Kind(
         _E,
         "arguments is {found}; it must be JSON as a text.",
         "Write json.dumps(arguments).",
     ),
     "arguments-not-json": Kind(
-        _E, "arguments is not JSON: {reason}.", "Write json.dumps(arguments)."
+        _E, "arguments is not strict JSON: {reason}.", "Write json.dumps(arguments)."
     ),
     "arguments-not-object": Kind(
         _E,
@@ -208,7 +208,7 @@ _TOOLS: Mapping[str, Kind] = {
     "arguments-against-schema": Kind(
         _W, "The arguments do not satisfy the tool's parameters: {reason}.", "Mend either."
     ),
-    "tool-not-declared": Kind(_E, "The called tool {name} is not in tools.", "Declare it{near}."),
+    "tool-not-declared": Kind(_E, "The called tool {name} is not declared.", "Declare it{near}."),
     "no-tools-declared": Kind(
         _W, "A tool is called, and the row declares none.", "Add tools to the row."
     ),
@@ -223,9 +223,7 @@ _CONTENT: Mapping[str, Kind] = {
     "edge-whitespace": Kind(
         _W, "The text starts or ends with whitespace.", "Strip it; the model learns it otherwise."
     ),
-    "control-in-text": Kind(
-        _W, "The text holds the control character U+{found:04X}.", "Remove it."
-    ),
+    "control-in-text": Kind(_W, "The text holds the control character U+{found:04X}.", "{mend}"),
     "invisible-character": Kind(
         _W,
         "The text holds the invisible or direction-changing character U+{found:04X}.",

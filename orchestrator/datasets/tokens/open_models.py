@@ -5,21 +5,44 @@ from __future__ import annotations
 import functools
 import json
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec import UNSET
+
 from orchestrator.datasets.extras import package
+from orchestrator.datasets.records import ROLES, Preference
+from orchestrator.datasets.tokens.counting import TextCounter
 from orchestrator.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from msgspec import UnsetType
+
+    from orchestrator.datasets.records import Answer, Message, Row
+
+_TOKENIZER = "tokenizer.json"
 _FALLBACK_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 def is_model_folder(name: str | None) -> bool:
-    """Whether a model is named by a folder that holds its tokenizer."""
-    return name is not None and (Path(name) / "tokenizer.json").is_file()
+    """Whether a model is named by a folder, which holds its tokenizer.
+
+    Raises:
+        UsageError: the folder holds none, or there is no such folder where a path was written.
+    """
+    if name is None or (Path(name) / _TOKENIZER).is_file():
+        return name is not None
+    if Path(name).is_dir() or name.startswith((".", "/", "~")):
+        what = f"holds no {_TOKENIZER}" if Path(name).is_dir() else "is not there"
+        raise UsageError(
+            f"The folder {name} of the model {what}.",
+            hint="name the folder that the model was saved in, with its tokenizer",
+        )
+    return False
 
 
 class OpenModel:
@@ -34,7 +57,6 @@ class OpenModel:
         """Read the folder.
 
         Raises:
-            UsageError: it holds no tokenizer.
             ConfigurationError: a package is missing; the hint installs it.
         """
         self._config = _json(folder / "tokenizer_config.json")
@@ -43,7 +65,7 @@ class OpenModel:
         self.context: int | None = context if isinstance(context, int) else None
         self.eos = _token(self._config.get("eos_token"))
         self._template = _template(folder, self._config)
-        self._encode = _encoder(folder / "tokenizer.json")
+        self._encode = _encoder(folder / _TOKENIZER)
 
     def count(self, text: str) -> int:
         """The tokens of a text; special tokens in it count as one each."""
@@ -86,6 +108,40 @@ class OpenModel:
 def open_model(folder: str) -> OpenModel:
     """The model of a folder, read once."""
     return OpenModel(Path(folder))
+
+
+class OpenCounter(TextCounter):
+    """Counts as an open model does: its chat template writes the row, its tokenizer counts."""
+
+    def __init__(self, folder: str) -> None:
+        """Read the folder."""
+        self._model = model = open_model(folder)
+        super().__init__(
+            lambda texts: list(accumulate(map(model.count, texts), initial=0)), Path(folder).name
+        )
+        self.context = model.context
+
+    def count_rows(self, rows: Sequence[Row]) -> Sequence[int]:
+        """The tokens of each row as the chat template writes it."""
+        return [
+            self._count([*row.input.messages, *row.preferred_output], row.input.tools)
+            if isinstance(row, Preference)
+            else self._count(row.messages, row.tools)
+            for row in rows
+        ]
+
+    def count_others(self, rows: Sequence[Preference]) -> Sequence[int]:
+        """What the template writes for the other answers, beyond the prompts they share."""
+        return [
+            self._count([*row.input.messages, *row.non_preferred_output], row.input.tools)
+            - self._count(row.input.messages, row.input.tools)
+            for row in rows
+        ]
+
+    def _count(self, messages: Sequence[Message | Answer], tools: msgspec.Raw | UnsetType) -> int:
+        plain = [{"role": ROLES[type(each)], **msgspec.to_builtins(each)} for each in messages]
+        listed = None if tools is UNSET else msgspec.json.decode(tools)
+        return self._model.count(self._model.render(plain, listed))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from ftctl_worker.api.requests import project_of
 from ftctl_worker.errors import BadRequestError, ModelError, NotFoundError
 from ftctl_worker.models import weights_digest
 
@@ -61,7 +62,7 @@ class AdapterRoutes:
 
     def _adapter(self, request: Request) -> tuple[Found, Path]:
         try:
-            found = self._lookup.find(request.path_params["model"])
+            found = self._lookup.find(request.path_params["model"], project_of(request))
         except ModelError as error:
             raise NotFoundError(str(error), param="model", code="model_not_found") from error
         if found.target.adapter is None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from starlette.responses import JSONResponse
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ftctl_worker.errors import ApiError
     from ftctl_worker.job import Job
     from ftctl_worker.queue.filestore import StoredFile
     from ftctl_worker.queue.history import Checkpoint, Event
     from ftctl_worker.queue.uploads import Upload
 
-__all__ = ["checkpoint", "event", "file", "job", "listing", "model", "upload"]
+__all__ = ["checkpoint", "event", "file", "job", "listing", "model", "refusal", "upload"]
 
 Answer = dict[str, Any]
 
@@ -36,10 +39,9 @@ def file(stored: StoredFile) -> Answer:
 def job(stored: Job) -> Answer:
     """Return a FineTuningJob."""
     hyperparameters = {**stored.requested, **(stored.chosen or {}), **stored.options}
-    grader = hyperparameters.pop("grader", None)
-    method = {"hyperparameters": hyperparameters}
-    if grader is not None:
-        method = {"grader": grader, **method}
+    beside = ("grader", "response_format")
+    method = {name: hyperparameters.pop(name) for name in beside if name in hyperparameters}
+    method["hyperparameters"] = hyperparameters
     return {
         "id": stored.id,
         "object": "fine_tuning.job",
@@ -117,3 +119,9 @@ def listing(data: Sequence[Answer], *, has_more: bool, edges: bool = False) -> A
         answer["first_id"] = data[0]["id"] if data else ""
         answer["last_id"] = data[-1]["id"] if data else ""
     return answer
+
+
+def refusal(error: ApiError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return an error in its envelope."""
+    both = {**error.headers, **(headers or {})}
+    return JSONResponse(error.envelope(), status_code=error.status, headers=both)

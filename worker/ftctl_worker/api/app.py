@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 
 from ftctl_worker import __version__
 from ftctl_worker.api.adapters import AdapterRoutes
+from ftctl_worker.api.answers import refusal
 from ftctl_worker.api.chat import ChatRoutes
 from ftctl_worker.api.files import FileRoutes
 from ftctl_worker.api.graders import GraderRoutes
@@ -23,8 +24,9 @@ from ftctl_worker.api.jobs import JobRoutes
 from ftctl_worker.api.models import ModelRoutes
 from ftctl_worker.api.permissions import PermissionRoutes
 from ftctl_worker.api.status import Counters, StatusRoutes
+from ftctl_worker.api.unknown import unknown_url
 from ftctl_worker.api.uploads import UploadRoutes
-from ftctl_worker.errors import ApiError, BadRequestError, MethodNotAllowedError, NotFoundError
+from ftctl_worker.errors import ApiError, BadRequestError, MethodNotAllowedError
 from ftctl_worker.queue import disk
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
     routes = [
         Route("/health", _health, methods=["GET"]),
         *FileRoutes(services.files, services.home, services.disk).routes(),
-        *UploadRoutes(services.uploads, services.home, services.disk).routes(),
+        *UploadRoutes(services.uploads, services.files, services.home, services.disk).routes(),
         *StatusRoutes(services, settings, counters).routes(),
         *JobRoutes(
             jobs=services.jobs,
@@ -120,7 +122,7 @@ def _health(_request: Request) -> Response:
 
 def _api_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return _answer(error)
+    return refusal(error)
 
 
 def _gone(_request: Request, _error: Exception) -> Response:
@@ -129,17 +131,16 @@ def _gone(_request: Request, _error: Exception) -> Response:
 
 
 def _bad_request(_request: Request, error: Exception) -> Response:
-    return _answer(BadRequestError(str(getattr(error, "detail", error))))
+    return refusal(BadRequestError(str(getattr(error, "detail", error))))
 
 
 def _not_found(request: Request, _error: Exception) -> Response:
-    where = f"{request.method} {request.url.path[:200]}"
-    return _answer(NotFoundError(f"Unknown request URL: {where}", code="unknown_url"))
+    return refusal(unknown_url(request.method, request.url.path))
 
 
 def _method_not_allowed(request: Request, _error: Exception) -> Response:
     where = f"{request.method} {request.url.path[:200]}"
-    return _answer(
+    return refusal(
         MethodNotAllowedError(f"Not allowed to {where}", code="method_not_supported"),
         headers={"allow": ", ".join(sorted(_methods_of(request)))},
     )
@@ -156,7 +157,7 @@ def _storage_error(request: Request, error: Exception) -> Response:
     if not disk.is_full(error, request.app.state.home):
         return _server_error(request, error)
     _LOG.error("%s %s found the disk full", request.method, request.url.path)
-    return _answer(disk.full())
+    return refusal(disk.full())
 
 
 def _server_error(request: Request, error: Exception) -> Response:
@@ -170,7 +171,3 @@ def _server_error(request: Request, error: Exception) -> Response:
         }
     }
     return JSONResponse(body, status_code=500)
-
-
-def _answer(error: ApiError, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(error.envelope(), status_code=error.status, headers=headers)

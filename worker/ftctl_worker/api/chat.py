@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ftctl_worker.api.requests import read_json
+from ftctl_worker.api.requests import project_of, read_json
 from ftctl_worker.errors import ApiError, BadRequestError, ModelError, NotFoundError
 from ftctl_worker.ids import new_id
 from ftctl_worker.serving.chat_request import ChatRequest, parse_chat
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatRoutes"]
 
-_LOOK_FOR_THE_CLIENT_SECONDS = 1.0
+_GONE = Failed("client_gone", "The client hung up.")
 
 
 class ChatRoutes:
@@ -49,7 +50,7 @@ class ChatRoutes:
         """Answer one conversation."""
         # A large schema takes its time.
         chat = await run_in_threadpool(parse_chat, await read_json(request))
-        found = await run_in_threadpool(self._find, chat.model)
+        found = await run_in_threadpool(self._find, chat.model, project_of(request))
         replies: asyncio.Queue[Reply] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -60,16 +61,18 @@ class ChatRoutes:
         ticket = self._engine.submit(chat, found.target, deliver)
         conversation = _Conversation(chat, replies, ticket, found)
         headers = {"x-ftctl-adapter": found.model} if found.fingerprint else None
-        if not chat.stream:
-            return JSONResponse(await conversation.whole(request), headers=headers)
-        first = await conversation.first()
+        async with conversation.ending_with(request):
+            if not chat.stream:
+                return JSONResponse(await conversation.whole(), headers=headers)
+            first = await conversation.first()
+        # From here on the response itself listens.
         return StreamingResponse(
             conversation.stream(first), media_type="text/event-stream", headers=headers
         )
 
-    def _find(self, name: str) -> Found:
+    def _find(self, name: str, project: str) -> Found:
         try:
-            return self._lookup.find(name)
+            return self._lookup.find(name, project)
         except ModelError as error:
             raise NotFoundError(str(error), param="model", code="model_not_found") from error
 
@@ -87,26 +90,41 @@ class _Conversation:
         self.id = new_id("chatcmpl-")
         self.created = int(time.time())
 
-    async def whole(self, request: Request) -> dict[str, Any]:
+    @contextlib.asynccontextmanager
+    async def ending_with(self, request: Request) -> AsyncIterator[None]:
+        """Give up the answer where the client hangs up before it is there."""
+
+        async def listen() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            self.ticket.cancel()
+            self.replies.put_nowait(_GONE)
+
+        listening = asyncio.create_task(listen())
+        try:
+            yield
+        finally:
+            listening.cancel()
+
+    async def whole(self) -> dict[str, Any]:
         """Wait for the end and return a CreateChatCompletionResponse."""
         text = ""
         tokens: list[TokenLogprob] = []
         while True:
-            reply = await self._next(request)
-            match reply:
+            match reply := await self.replies.get():
                 case Delta():
                     text += reply.text
                     tokens += reply.tokens
                 case Done():
                     return self._completion(text, tokens, reply)
                 case Failed():
-                    raise _api_error(reply)
+                    raise _error(reply)
 
     async def first(self) -> Reply:
         """Wait for the first reply, so that an early failure gets a proper status."""
         reply = await self.replies.get()
         if isinstance(reply, Failed):
-            raise _api_error(reply)
+            raise _error(reply)
         return reply
 
     async def stream(self, reply: Reply) -> AsyncIterator[str]:
@@ -138,15 +156,6 @@ class _Conversation:
             yield "data: [DONE]\n\n"
         finally:
             self.ticket.cancel()
-
-    async def _next(self, request: Request) -> Reply:
-        while True:
-            try:
-                return await asyncio.wait_for(self.replies.get(), _LOOK_FOR_THE_CLIENT_SECONDS)
-            except TimeoutError:
-                if await request.is_disconnected():
-                    self.ticket.cancel()
-                    raise BadRequestError("The client is gone.") from None
 
     def _completion(self, text: str, tokens: list[TokenLogprob], done: Done) -> dict[str, Any]:
         tagged = self.chat.may_call and done.writes_calls
@@ -234,6 +243,10 @@ def _usage(done: Done) -> dict[str, Any]:
         "total_tokens": done.prompt_tokens + done.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
     }
+
+
+def _error(failed: Failed) -> ApiError | ClientDisconnect:
+    return ClientDisconnect() if failed is _GONE else _api_error(failed)
 
 
 def _api_error(failed: Failed) -> ApiError:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from ftctl_worker import strictjson
 from ftctl_worker.api import answers
 from ftctl_worker.api.forms import UploadForm, read_upload
-from ftctl_worker.api.requests import known_page, read_limit
+from ftctl_worker.api.requests import known_page, project_of, read_limit
 from ftctl_worker.errors import BadRequestError, NotFoundError
 from ftctl_worker.ids import new_id
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ftctl_worker.queue.disk import Disk
     from ftctl_worker.queue.filestore import FileStore, StoredFile
 
-__all__ = ["EXPIRY_SECONDS", "PURPOSES", "FileRoutes", "label_of"]
+__all__ = ["EXPIRY_SECONDS", "FileRoutes", "checked_purpose", "label_of"]
 
 PURPOSES = frozenset({"assistants", "batch", "fine-tune", "user_data", "vision"})
 EXPIRY_SECONDS = (3600, 2_592_000)
@@ -55,11 +55,14 @@ class FileRoutes:
 
     async def create(self, request: Request) -> Response:
         """Store an uploaded file."""
-        self._disk.check(int(request.headers.get("content-length", "0")))
+        announced = int(request.headers.get("content-length", "0"))
+        self._disk.check(announced)
+        project = project_of(request)
+        self._files.check_quota(announced, project)
         place = self._home.uploads / new_id("upload-")
         try:
             form = await read_upload(request, place)
-            stored = await run_in_threadpool(self._store, form, place)
+            stored = await run_in_threadpool(self._store, form, place, project)
         finally:
             place.unlink(missing_ok=True)
         return JSONResponse(answers.file(stored))
@@ -75,6 +78,7 @@ class FileRoutes:
                 after=request.query_params.get("after"),
                 limit=read_limit(request, default=10_000, highest=10_000),
                 newest_first=order == "desc",
+                project=project_of(request),
             )
         )
         data = [answers.file(file) for file in files]
@@ -101,20 +105,22 @@ class FileRoutes:
 
     def _find(self, request: Request) -> StoredFile:
         file_id: str = request.path_params["file_id"]
-        file = self._files.get(file_id)
+        file = self._files.get(file_id, project_of(request))
         if file is None:
             raise NotFoundError(f"No such File object: {file_id}", param="id")
         return file
 
-    def _store(self, form: UploadForm, place: Path) -> StoredFile:
+    def _store(self, form: UploadForm, place: Path, project: str) -> StoredFile:
         if form.filename is None:
             raise BadRequestError("You must provide a 'file'.", param="file")
         _refuse_unknown(form)
+        self._files.check_quota(place.stat().st_size, project)
         return self._files.add(
             place,
             filename=label_of(form.filename),
-            purpose=_purpose(form),
+            purpose=checked_purpose(form.fields.get("purpose", "")),
             expires_after=_expiry(form),
+            project=project,
         )
 
 
@@ -135,12 +141,23 @@ def _refuse_unknown(form: UploadForm) -> None:
             )
 
 
-def _purpose(form: UploadForm) -> str:
-    purpose = form.fields.get("purpose", "")
-    if purpose not in PURPOSES:
+def checked_purpose(purpose: str) -> str:
+    """Return a purpose that files may have here.
+
+    Raises:
+        BadRequestError: it is none, or one of an API that this server does not have.
+    """
+    if purpose == "evals":
+        # The description lets files be uploaded for it, but none be described with it.
         raise BadRequestError(
-            f"'purpose' must be one of {', '.join(sorted(PURPOSES))}.", param="purpose"
+            "This server has no evals; upload the file for 'fine-tune' to train on it, or for "
+            "'user_data' to keep it.",
+            param="purpose",
+            code="unsupported_purpose",
         )
+    if purpose not in PURPOSES:
+        known = ", ".join(sorted(PURPOSES))
+        raise BadRequestError(f"'purpose' must be one of {known}.", param="purpose")
     return purpose
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["UploadForm", "read_upload"]
 
-FILE_FIELD = "file"
 _MOST_FIELDS = 20
 _MOST_FIELD_BYTES = 16 * 1024
 
@@ -31,7 +30,7 @@ class UploadForm:
     filename: str | None = None
 
 
-async def read_upload(request: Request, target: Path, field: str = FILE_FIELD) -> UploadForm:
+async def read_upload(request: Request, target: Path, field: str = "file") -> UploadForm:
     """Read a multipart form, and write its part ``field`` into the new file ``target``.
 
     Raises:
@@ -96,24 +95,27 @@ class _Reader:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         label = options.get(b"filename")
-        self._is_file = self._name == self._field and (
-            label is not None or self._field != FILE_FIELD
-        )
+        self._is_file = self._name == self._field
+        if self._is_file and self.form.filename is not None:
+            raise BadRequestError("The form holds more than one file.", param=self._field)
         if self._is_file:
-            if self.form.filename is not None:
-                raise BadRequestError("The form holds more than one file.", param=self._field)
             self.form.filename = (label or b"").decode("utf-8", "replace")
+        elif self._name in self.form.fields:
+            name = self._name[:100]
+            raise BadRequestError(f"The form holds '{name}' more than once.", param=name)
+        elif len(self.form.fields) >= _MOST_FIELDS:
+            raise BadRequestError(f"The form holds more than {_MOST_FIELDS} fields.")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
             self._stream.write(data[start:end])
             return
         self._value += data[start:end]
-        if len(self._value) > _MOST_FIELD_BYTES or len(self.form.fields) >= _MOST_FIELDS:
-            raise BadRequestError("The form's fields are too large or too many.")
+        if len(self._value) > _MOST_FIELD_BYTES:
+            raise BadRequestError("A field of the form is too large.", param=self._name)
 
     def _end_part(self) -> None:
-        if not self._is_file and self._name:
+        if not self._is_file and self._name is not None:
             self.form.fields[self._name] = bytes(self._value).decode("utf-8", "replace")
 
     def _end(self) -> None:

@@ -8,8 +8,7 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse
-
+from ftctl_worker.api.answers import refusal
 from ftctl_worker.errors import (
     ApiError,
     BadRequestError,
@@ -100,14 +99,14 @@ class Guard:
             try:
                 headers = dict(scope["headers"])
                 if scope["path"] != "/health":
-                    self._check_token(headers)
+                    scope["project"] = self._project(headers)
                 _check_body_headers(headers, body.limit)
                 await self._app(scope, body.receive, send_with_id)
             except _BodyTooLargeError:
                 await body.drain()
-                await _refuse(_too_large(body.limit), scope, receive, send_with_id)
+                await refusal(_too_large(body.limit))(scope, receive, send_with_id)
             except ApiError as error:
-                await _refuse(error, scope, receive, send_with_id)
+                await refusal(error)(scope, receive, send_with_id)
 
     def _limit(self, path: str) -> int:
         if path == UPLOAD_PATH:
@@ -116,13 +115,15 @@ class Guard:
             return PART_BYTES + _FORM_OVERHEAD
         return self._settings.max_body_bytes
 
-    def _check_token(self, headers: dict[bytes, bytes]) -> None:
+    def _project(self, headers: dict[bytes, bytes]) -> str:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not self._tokens.know(token.strip()):
+        project = self._tokens.project_of(token.strip())
+        if scheme.lower() != b"bearer" or project is None:
             raise UnauthorizedError(
                 "Incorrect API key provided; send it as 'Authorization: Bearer KEY'.",
                 code="invalid_api_key",
             )
+        return project
 
 
 class _BodyTooLargeError(Exception):
@@ -171,13 +172,12 @@ class _LimitedBody:
         return message
 
 
-async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    await JSONResponse(error.envelope(), status_code=error.status)(scope, receive, send)
-
-
 def _check_body_headers(headers: dict[bytes, bytes], limit: int) -> None:
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise UnsupportedMediaError("Compressed bodies are not accepted; send the body plain.")
+    if b"content-length" in headers and b"transfer-encoding" in headers:
+        # A proxy in front may have believed the other one.
+        raise BadRequestError("Send Content-Length or Transfer-Encoding, not both.")
     length = headers.get(b"content-length", b"0")
     if not length.isdigit():
         raise BadRequestError("The Content-Length header is not a number.")

@@ -14,6 +14,7 @@ from ftctl_worker import hardware, strictjson
 from ftctl_worker.api import answers
 from ftctl_worker.api.requests import (
     known_page,
+    project_of,
     read_json,
     read_limit,
     read_metadata,
@@ -83,7 +84,7 @@ class JobRoutes:
         """Create a job, or return the one an Idempotency-Key made before."""
         body = await read_json(request)
         key = _idempotency_key(request, body)
-        return await run_in_threadpool(self._create, body, key)
+        return await run_in_threadpool(self._create, body, key, project_of(request))
 
     def list(self, request: Request) -> Response:
         """List jobs, newest first."""
@@ -95,41 +96,42 @@ class JobRoutes:
                 metadata=wanted.pairs,
                 without_metadata=wanted.absent,
                 updated_since=read_time(request, "updated_since"),
+                project=project_of(request),
             )
         )
         return JSONResponse(answers.listing([answers.job(job) for job in jobs], has_more=more))
 
     def retrieve(self, request: Request) -> Response:
         """Describe one job."""
-        return JSONResponse(answers.job(self._find(request.path_params["job_id"])))
+        return JSONResponse(answers.job(self._find(request)))
 
     def cancel(self, request: Request) -> Response:
         """Cancel one job."""
-        job = self._find(request.path_params["job_id"])
+        job = self._find(request)
         if not self._disk.make_room(lambda: self._jobs.cancel(job.id)):
             raise _completed(job)
         self._changed()
-        return JSONResponse(answers.job(self._find(job.id)))
+        return JSONResponse(answers.job(self._find(request)))
 
     def pause(self, request: Request) -> Response:
         """Pause one job; a paused one stays so."""
-        job = self._find(request.path_params["job_id"])
+        job = self._find(request)
         if not self._jobs.pause(job.id) and job.status is not JobStatus.PAUSED:
             raise _completed(job)
         self._changed()
-        return JSONResponse(answers.job(self._find(job.id)))
+        return JSONResponse(answers.job(self._find(request)))
 
     def resume(self, request: Request) -> Response:
         """Resume one job; one that is not paused goes on as it does."""
-        job = self._find(request.path_params["job_id"])
+        job = self._find(request)
         if not self._jobs.resume(job.id) and job.status.is_final:
             raise _completed(job)
         self._changed()
-        return JSONResponse(answers.job(self._find(job.id)))
+        return JSONResponse(answers.job(self._find(request)))
 
     def events(self, request: Request) -> Response:
         """List the events of a job, newest first."""
-        job = self._find(request.path_params["job_id"])
+        job = self._find(request)
         events, more = known_page(
             self._history.events(
                 job.id,
@@ -141,7 +143,7 @@ class JobRoutes:
 
     def checkpoints(self, request: Request) -> Response:
         """List the checkpoints of a job, newest first."""
-        job = self._find(request.path_params["job_id"])
+        job = self._find(request)
         found, more = known_page(
             self._history.checkpoints(
                 job.id,
@@ -152,11 +154,12 @@ class JobRoutes:
         data = [answers.checkpoint(checkpoint) for checkpoint in found]
         return JSONResponse(answers.listing(data, has_more=more, edges=bool(data)))
 
-    def _create(self, body: object, key: IdempotencyKey | None) -> Response:
+    def _create(self, body: object, key: IdempotencyKey | None, project: str) -> Response:
         earlier = None if key is None else self._jobs.replay(key)
         if earlier is not None:
             return JSONResponse(answers.job(earlier))
         draft = parse_job(body, python_graders=self._settings.allow_python_graders)
+        draft = replace(draft, project=project)
         self._check_names(draft)
         draft = self._with_engine(draft)
         job, created = self._jobs.create(draft, key)
@@ -169,15 +172,17 @@ class JobRoutes:
             self._catalog.resolve(draft.model)
         except ModelError as error:
             raise NotFoundError(str(error), param="model", code="model_not_found") from error
-        self._check_file(draft.training_file, "training_file")
+        self._check_file(draft.training_file, "training_file", draft.project)
         if draft.validation_file is not None:
-            self._check_file(draft.validation_file, "validation_file")
+            self._check_file(draft.validation_file, "validation_file", draft.project)
 
     def _with_engine(self, draft: JobDraft) -> JobDraft:
         """Return the draft with the engine that will train it, whatever the settings are then."""
         name = draft.options.get("engine", self._settings.engine)
         tuning = draft.options.get("tuning", "lora")
         why = engines.why_not(name, draft.method, tuning, hardware.describe(0)["kind"])
+        if name != engines.DEFAULT and "response_format" in draft.options:
+            why = f"The engine {name} cannot hold answers to a form; use the engine peft."
         if why is not None:
             where = f"method.{draft.method}.hyperparameters"
             raise BadRequestError(why, param=f"{where}.engine", code="engine_not_available")
@@ -198,8 +203,8 @@ class JobRoutes:
             param = f"method.{draft.method}.hyperparameters.gpus"
             raise BadRequestError(why, param=param, code="engine_not_available")
 
-    def _check_file(self, file_id: str, param: str) -> None:
-        file = self._files.get(file_id)
+    def _check_file(self, file_id: str, param: str, project: str) -> None:
+        file = self._files.get(file_id, project)
         if file is None:
             raise BadRequestError(
                 f"The {param} {file_id[:100]} does not exist.", param=param, code="file_not_found"
@@ -212,8 +217,9 @@ class JobRoutes:
                 code="invalid_file_purpose",
             )
 
-    def _find(self, job_id: str) -> Job:
-        job = self._jobs.get(job_id)
+    def _find(self, request: Request) -> Job:
+        job_id: str = request.path_params["job_id"]
+        job = self._jobs.get(job_id, project_of(request))
         if job is None:
             raise NotFoundError(
                 f"Could not find fine tune: {job_id}",
@@ -236,4 +242,4 @@ def _idempotency_key(request: Request, body: object) -> IdempotencyKey | None:
             "The Idempotency-Key takes 1 to 255 characters.", param="Idempotency-Key"
         )
     digest = hashlib.sha256(strictjson.dumps(body).encode()).hexdigest()
-    return IdempotencyKey(key=key, body_sha256=digest)
+    return IdempotencyKey(key=f"{project_of(request)}/{key}", body_sha256=digest)

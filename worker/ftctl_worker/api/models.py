@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftctl_worker.api import answers
+from ftctl_worker.api.requests import project_of
 from ftctl_worker.errors import BadRequestError, NotFoundError
 from ftctl_worker.models.model_facts import facts
 
@@ -44,16 +45,17 @@ class ModelRoutes:
             Route("/v1/models/{model:path}", self.delete, methods=["DELETE"]),
         ]
 
-    def every(self, _request: Request) -> Response:
+    def every(self, request: Request) -> Response:
         """List every model that can be named."""
-        return JSONResponse({"object": "list", "data": list(self._all())})
+        return JSONResponse({"object": "list", "data": list(self._all(project_of(request)))})
 
     def retrieve(self, request: Request) -> Response:
         """Describe one model."""
         name: str = request.path_params["model"]
-        if (tuned := self._lookup.tuned.get(name)) is not None:
+        project = project_of(request)
+        if (tuned := self._lookup.tuned.get(name, project)) is not None:
             return JSONResponse(_tuned(tuned))
-        for model in self._all():
+        for model in self._all(project):
             if model["id"] == name:
                 return JSONResponse(model)
         raise _unknown(name)
@@ -61,17 +63,18 @@ class ModelRoutes:
     def delete(self, request: Request) -> Response:
         """Delete a tuned model."""
         name: str = request.path_params["model"]
-        if not self._disk.make_room(lambda: self._lookup.tuned.delete(name)):
-            for model in self._all():
+        project = project_of(request)
+        if not self._disk.make_room(lambda: self._lookup.tuned.delete(name, project)):
+            for model in self._all(project):
                 if model["id"] == name:
                     raise BadRequestError(_WHY_KEPT[model["owned_by"]] % name, param="model")
             raise _unknown(name)
         return JSONResponse({"id": name, "object": "model", "deleted": True})
 
-    def _all(self) -> Iterator[answers.Answer]:
+    def _all(self, project: str) -> Iterator[answers.Answer]:
         for base in self._lookup.catalog.available():
             yield {**answers.model(base.name, created=0, owner="base"), **facts(base)}
-        for model in self._lookup.tuned.all():
+        for model in self._lookup.tuned.all(project):
             yield _tuned(model)
         for name, version in self._lookup.versions():
             said = answers.model(name, created=version.created_at, owner="adapters")

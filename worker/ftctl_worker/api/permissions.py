@@ -1,7 +1,7 @@
 """The routes under /v1/fine_tuning/checkpoints: with whom a checkpoint is shared.
 
-At OpenAI a permission lends a checkpoint to another project. A server is one project: whoever has a
-token of it may use every checkpoint already, and there is nobody else to lend one to.
+At OpenAI a permission lends a checkpoint to another project. Here whoever has a token of a project may
+use all of its checkpoints, and nobody else any: who is to use one gets a token of its project.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftctl_worker.api import answers
-from ftctl_worker.api.requests import known_page, read_json, read_limit
+from ftctl_worker.api.requests import known_page, project_of, read_json, read_limit
 from ftctl_worker.errors import BadRequestError, NotFoundError
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class PermissionRoutes:
         if not _is_list_of_texts(projects):
             raise BadRequestError("'project_ids' must be a list of strings.", param="project_ids")
         raise BadRequestError(
-            "This server is one project, and every token of it may use this checkpoint already; "
-            "for somebody else, the operator makes a token with 'ftctl-worker token add NAME'.",
+            "Every token of this project may use this checkpoint, and it is lent to no other; for "
+            "somebody else, the operator makes a token with 'ftctl-worker token add NAME'.",
             param="project_ids",
             code="unsupported_operation",
         )
@@ -78,7 +78,7 @@ class PermissionRoutes:
 
     def _find(self, request: Request) -> None:
         name: str = request.path_params["checkpoint"]
-        if self._tuned.get(name) is None:
+        if self._tuned.get(name, project_of(request)) is None:
             raise NotFoundError(
                 f"The checkpoint '{name[:200]}' does not exist",
                 param="fine_tuned_model_checkpoint",

@@ -13,7 +13,15 @@ from ftctl_worker.errors import BadRequestError
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["MetadataFilter", "known_page", "read_json", "read_limit", "read_metadata", "read_time"]
+__all__ = [
+    "MetadataFilter",
+    "known_page",
+    "project_of",
+    "read_json",
+    "read_limit",
+    "read_metadata",
+    "read_time",
+]
 
 Page = TypeVar("Page")
 _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
@@ -25,6 +33,12 @@ class MetadataFilter:
 
     pairs: dict[str, str]
     absent: bool
+
+
+def project_of(request: Request) -> str:
+    """Return the project that the request's token belongs to."""
+    project: str = request.scope["project"]
+    return project
 
 
 async def read_json(request: Request) -> object:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ftctl_worker import __version__, hardware
+from ftctl_worker.api.requests import project_of
 from ftctl_worker.engines import table as engines
 
 if TYPE_CHECKING:
@@ -70,22 +71,23 @@ class StatusRoutes:
         data = engines.table(device, self._settings.engine)
         return JSONResponse({"object": "list", "device": device, "data": data})
 
-    def info(self, _request: Request) -> Response:
+    def info(self, request: Request) -> Response:
         """Describe the worker."""
-        disk = self._services.disk
+        disk, project = self._services.disk, project_of(request)
         return JSONResponse(
             {
                 "object": "worker.info",
                 "version": __version__,
+                "project": project,
                 "uptime_seconds": int(time.time() - self._counters.started_at),
                 "device": hardware.describe(self._settings.threads),
                 "methods": _METHODS,
                 "models": {
                     "base": [base.name for base in self._services.lookup.catalog.available()],
-                    "tuned": len(self._services.lookup.tuned.all()),
+                    "tuned": len(self._services.lookup.tuned.all(project)),
                 },
                 "queue": {
-                    "jobs": self._services.jobs.counts(),
+                    "jobs": self._services.jobs.counts(project),
                     "most_open": self._settings.max_queue,
                     "trained_at_once": self._settings.concurrency,
                 },

@@ -9,9 +9,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftctl_worker.api import answers
-from ftctl_worker.api.files import EXPIRY_SECONDS, PURPOSES, label_of
+from ftctl_worker.api.files import EXPIRY_SECONDS, checked_purpose, label_of
 from ftctl_worker.api.forms import read_upload
-from ftctl_worker.api.requests import read_json
+from ftctl_worker.api.requests import project_of, read_json
 from ftctl_worker.errors import BadRequestError
 from ftctl_worker.ids import new_id
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from ftctl_worker.home import Home
     from ftctl_worker.queue.disk import Disk
-    from ftctl_worker.queue.uploads import Uploads
+    from ftctl_worker.queue.filestore import FileStore
+    from ftctl_worker.queue.uploads import Upload, Uploads
 
 __all__ = ["UploadRoutes"]
 
@@ -30,9 +31,10 @@ _MOST_BYTES = 8 * 1024**3
 class UploadRoutes:
     """Create an upload, add parts, complete or cancel it."""
 
-    def __init__(self, uploads: Uploads, home: Home, disk: Disk) -> None:
-        """Serve ``uploads``, with parts under way kept in ``home``."""
+    def __init__(self, uploads: Uploads, files: FileStore, home: Home, disk: Disk) -> None:
+        """Serve ``uploads``, which become ``files``, with parts under way kept in ``home``."""
         self._uploads = uploads
+        self._files = files
         self._home = home
         self._disk = disk
 
@@ -51,19 +53,20 @@ class UploadRoutes:
         body = _object(await read_json(request))
         size = _size(body.get("bytes"))
         self._disk.check(size)
+        self._files.check_quota(size, project_of(request))
         created = await run_in_threadpool(
             self._uploads.create,
             filename=label_of(_text(body, "filename")),
             purpose=_purpose(body),
             size=size,
             file_expires_after=_expiry(body.get("expires_after")),
+            project=project_of(request),
         )
         return JSONResponse(answers.upload(created))
 
     async def add_part(self, request: Request) -> Response:
         """Take one part."""
-        upload_id: str = request.path_params["upload_id"]
-        await run_in_threadpool(self._uploads.get, upload_id)
+        upload_id = (await run_in_threadpool(self._find, request)).id
         self._disk.check(int(request.headers.get("content-length", "0")))
         place = self._home.uploads / new_id("part-")
         try:
@@ -90,14 +93,16 @@ class UploadRoutes:
             raise BadRequestError("'part_ids' must be a list of strings.", param="part_ids")
         if md5 is not None and not isinstance(md5, str):
             raise BadRequestError("'md5' must be a string.", param="md5")
-        upload, file = await run_in_threadpool(
-            self._uploads.complete, request.path_params["upload_id"], parts, md5
-        )
+        found = await run_in_threadpool(self._find, request)
+        upload, file = await run_in_threadpool(self._uploads.complete, found.id, parts, md5)
         return JSONResponse(answers.upload(upload, file))
 
     def cancel(self, request: Request) -> Response:
         """Throw an upload away."""
-        return JSONResponse(answers.upload(self._uploads.cancel(request.path_params["upload_id"])))
+        return JSONResponse(answers.upload(self._uploads.cancel(self._find(request).id)))
+
+    def _find(self, request: Request) -> Upload:
+        return self._uploads.get(request.path_params["upload_id"], project_of(request))
 
 
 def _object(body: object) -> dict[str, Any]:
@@ -122,10 +127,7 @@ def _text(body: dict[str, Any], name: str) -> str:
 def _purpose(body: dict[str, Any]) -> str:
     purpose = _text(body, "purpose")
     _text(body, "mime_type")
-    if purpose not in PURPOSES:
-        known = ", ".join(sorted(PURPOSES))
-        raise BadRequestError(f"'purpose' must be one of {known}.", param="purpose")
-    return purpose
+    return checked_purpose(purpose)
 
 
 def _expiry(value: object) -> int | None:

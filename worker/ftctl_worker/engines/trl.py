@@ -6,6 +6,7 @@ gets token ids. How batches are put together, and the randomness, are TRL's own.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -147,7 +148,9 @@ def _rewards(
 ) -> Any:
     explored = material.chosen.exploration
     assert explored is not None
-    batch = material.chosen.batch_size * explored.samples
+    batch = _answers_of_a_process(
+        min(material.chosen.batch_size, len(material.data)), explored.samples
+    )
     arguments |= {"per_device_train_batch_size": batch, "per_device_eval_batch_size": batch}
     prompts = [*material.data, *(material.held_out or ())]
     count = len(material.data)
@@ -165,6 +168,12 @@ def _rewards(
         eval_dataset=_asked(loaded, material.held_out, count),
         processing_class=loaded.tokenizer,
     )
+
+
+def _answers_of_a_process(prompts: int, samples: int) -> int:
+    """Return its part of a step's answers; TRL wants all answers to a prompt in the same step."""
+    least = math.lcm(samples, process_count())
+    return max(1, round(prompts * samples / least)) * least // process_count()
 
 
 def _reward_function(grader: Grader, items: Sequence[Any]) -> Any:

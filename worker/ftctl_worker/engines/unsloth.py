@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unsloth  # isort: skip
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.engines.trl import train_with
@@ -41,10 +42,13 @@ def train(
         trust_remote_code=False,
         use_safetensors=True,
     )
-    train_with(replace(plain, model=model), _attach, job, ledger, home, stop=stop)
+    attach = partial(_attach, job.seed)
+    train_with(replace(plain, model=model), attach, job, ledger, home, stop=stop)
 
 
-def _attach(loaded: LoadedBase, defaults: TrainingDefaults) -> Any:
+def _attach(seed: int, loaded: LoadedBase, defaults: TrainingDefaults) -> Any:
+    if defaults.use_dora:
+        raise ModelError("The engine unsloth has no DoRA; use the engine peft.")
     modules = defaults.target_modules
     return unsloth.FastLanguageModel.get_peft_model(
         loaded.model,
@@ -52,6 +56,7 @@ def _attach(loaded: LoadedBase, defaults: TrainingDefaults) -> Any:
         lora_alpha=defaults.lora_alpha,
         lora_dropout=defaults.lora_dropout,
         use_rslora=defaults.use_rslora,
+        random_state=seed,
         target_modules=modules if isinstance(modules, str) else list(modules),
         bias="none",
     )

@@ -18,6 +18,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ftctl_worker.errors import ModelError
 from ftctl_worker.models.hub_pins import HubPins
+from ftctl_worker.settings import is_sharded, local_rank
 
 if TYPE_CHECKING:
     from ftctl_worker.models.bases import BaseModel
@@ -103,14 +104,15 @@ def load_base(
             **(_four_bit() if four_bit else {}),
             **options,
         )
-        if training and _has_flash_attention():
+        if training and model.dtype == torch.bfloat16 and _has_flash_attention():
             with contextlib.suppress(ValueError, ImportError):  # a model that does not know it
                 model.set_attn_implementation(_FLASH)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(_why_not_loaded(base, error)) from error
     if tokenizer.chat_template is None:
         raise ModelError(f"The model {base.name} has no chat template; choose a chat model.")
-    model = (model if four_bit else model.to(device())).requires_grad_(False).eval()
+    placed = model if four_bit or is_sharded() else model.to(device())
+    model = placed.requires_grad_(False).eval()
     eos_ids = _eos_ids(model, tokenizer)
     pad_id = tokenizer.pad_token_id
     return LoadedBase(
@@ -125,8 +127,13 @@ def load_base(
 
 
 def device() -> torch.device:
-    """Return where models run: a CUDA device where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return where models run: a CUDA device where there is one, else the CPU.
+
+    Each of several processes of a job has a card of its own.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank())
 
 
 def use_threads(count: int) -> None:
@@ -150,14 +157,18 @@ def _dtype(precision: Precision, folder: Path | None, *, training: bool) -> torc
     if precision != "auto":
         return torch.bfloat16 if precision == "bf16" else torch.float32
     if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # Older cards only pretend to, and take many times as long.
+        real = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if real else torch.float32
     size = 0 if folder is None else sum(f.stat().st_size for f in folder.glob("*.safetensors"))
     small = folder is not None and size < (_SMALL_TO_TRAIN if training else _SMALL_TO_ANSWER)
     return torch.float32 if small or not _cpu_is_good_at_bf16() else torch.bfloat16
 
 
 def _has_flash_attention() -> bool:
-    return torch.cuda.is_available() and is_flash_attn_2_available()
+    # Its kernels begin with the cards that have bf16.
+    here = torch.cuda.is_available() and is_flash_attn_2_available()
+    return here and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _cpu_is_good_at_bf16() -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TunedModel", "TunedModels"]
 
+_OWN = "(? IS NULL OR (SELECT project FROM jobs WHERE id = job_id) = ?)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TunedModel:
@@ -40,30 +42,40 @@ class TunedModel:
 
 
 class TunedModels:
-    """Finds and deletes adapters; two names may share one folder."""
+    """Finds and deletes adapters; two names may share one folder.
+
+    A model belongs to the project of its job, which finds its own only; None finds all.
+    """
 
     def __init__(self, database: Database, home: Home) -> None:
         """Keep names in ``database`` and weights under ``home``."""
         self._database = database
         self._home = home
 
-    def get(self, name: str) -> TunedModel | None:
+    def get(self, name: str, project: str | None = None) -> TunedModel | None:
         """Return a tuned model, or None where there is none."""
         with self._database.read() as connection:
-            row = connection.execute("SELECT * FROM models WHERE name = ?", (name,)).fetchone()
+            row = connection.execute(
+                f"SELECT * FROM models WHERE name = ? AND {_OWN}",  # noqa: S608
+                (name, project, project),
+            ).fetchone()
         return None if row is None else self._of(row)
 
-    def all(self) -> list[TunedModel]:
+    def all(self, project: str | None = None) -> list[TunedModel]:
         """Return every tuned model, oldest first."""
         with self._database.read() as connection:
-            rows = connection.execute("SELECT * FROM models ORDER BY seq").fetchall()
+            rows = connection.execute(
+                f"SELECT * FROM models WHERE {_OWN} ORDER BY seq",  # noqa: S608
+                (project, project),
+            ).fetchall()
         return [self._of(row) for row in rows]
 
-    def delete(self, name: str) -> bool:
+    def delete(self, name: str, project: str | None = None) -> bool:
         """Forget a name, and remove the weights nobody else names; False where there was none."""
         with self._database.write() as connection:
             row = connection.execute(
-                "DELETE FROM models WHERE name = ? RETURNING folder, job_id", (name,)
+                f"DELETE FROM models WHERE name = ? AND {_OWN} RETURNING folder, job_id",  # noqa: S608
+                (name, project, project),
             ).fetchone()
             if row is None:
                 return False

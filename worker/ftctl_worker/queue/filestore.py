@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftctl_worker.durable import sync
+from ftctl_worker.errors import QuotaError
 from ftctl_worker.ids import new_id
+from ftctl_worker.project import DEFAULT_PROJECT
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FileStore", "StoredFile", "insert_file"]
 
 _ALIVE = "(expires_at IS NULL OR expires_at > :now)"
+_OWN = "(:project IS NULL OR project = :project)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +35,49 @@ class StoredFile:
     bytes: int
     created_at: int
     expires_at: int | None
+    project: str = DEFAULT_PROJECT
 
 
 class FileStore:
-    """Keeps files; an expired file is as gone as a deleted one."""
+    """Keeps files; an expired file is as gone as a deleted one.
 
-    def __init__(self, database: Database, home: Home) -> None:
-        """Keep rows in ``database`` and content under ``home``."""
+    A file is asked for on behalf of a project, which finds its own only; None finds all.
+    """
+
+    def __init__(self, database: Database, home: Home, *, most_bytes: int = 0) -> None:
+        """Keep rows in ``database``, content under ``home``; 0 lets a project keep any number."""
         self._database = database
         self._home = home
+        self._most_bytes = most_bytes
+
+    def check_quota(self, size: int, project: str) -> None:
+        """Make sure that a project may keep ``size`` bytes more.
+
+        Raises:
+            QuotaError: it may not.
+        """
+        with self._database.read() as connection:
+            (kept,) = connection.execute(
+                "SELECT (SELECT COALESCE(SUM(bytes), 0) FROM files WHERE project = :project"  # noqa: S608
+                f" AND {_ALIVE}) + (SELECT COALESCE(SUM(bytes), 0) FROM uploads"
+                " WHERE project = :project AND status = 'pending' AND expires_at > :now)",
+                {"project": project, "now": time.time()},
+            ).fetchone()
+        if self._most_bytes and kept + size > self._most_bytes:
+            raise QuotaError(
+                f"This project keeps {kept:,} bytes of files and uploads, and may keep "
+                f"{self._most_bytes:,}; delete some first.",
+                code="quota_exceeded",
+            )
 
     def add(
-        self, source: Path, *, filename: str, purpose: str, expires_after: int | None = None
+        self,
+        source: Path,
+        *,
+        filename: str,
+        purpose: str,
+        expires_after: int | None = None,
+        project: str = DEFAULT_PROJECT,
     ) -> StoredFile:
         """Move ``source`` into the store for good; ``expires_after`` is in seconds."""
         with source.open("rb+") as stream:
@@ -56,6 +90,7 @@ class FileStore:
             bytes=source.stat().st_size,
             created_at=now,
             expires_at=None if expires_after is None else now + expires_after,
+            project=project,
         )
         source.chmod(0o600)
         place = source.rename(self._home.file(file.id))
@@ -68,34 +103,47 @@ class FileStore:
             raise
         return file
 
-    def get(self, file_id: str) -> StoredFile | None:
+    def get(self, file_id: str, project: str | None = None) -> StoredFile | None:
         """Return a file, or None where there is none."""
         with self._database.read() as connection:
             row = connection.execute(
-                f"SELECT * FROM files WHERE id = :id AND {_ALIVE}",  # noqa: S608
-                {"id": file_id, "now": time.time()},
+                f"SELECT * FROM files WHERE id = :id AND {_ALIVE} AND {_OWN}",  # noqa: S608
+                {"id": file_id, "now": time.time(), "project": project},
             ).fetchone()
         return None if row is None else _file(row)
 
     def page(
-        self, *, purpose: str | None, after: str | None, limit: int, newest_first: bool
+        self,
+        *,
+        purpose: str | None,
+        after: str | None,
+        limit: int,
+        newest_first: bool,
+        project: str | None = None,
     ) -> tuple[list[StoredFile], bool] | None:
         """Return up to ``limit`` files and whether more follow; None where ``after`` is unknown."""
         with self._database.read() as connection:
             edge: int | None = None
             if after is not None:
                 found = connection.execute(
-                    "SELECT seq FROM files WHERE id = ?", (after,)
+                    f"SELECT seq FROM files WHERE id = :after AND {_OWN}",  # noqa: S608
+                    {"after": after, "project": project},
                 ).fetchone()
                 if found is None:
                     return None
                 edge = found[0]
             sign, order = ("<", "DESC") if newest_first else (">", "ASC")
             rows = connection.execute(
-                f"SELECT * FROM files WHERE {_ALIVE}"  # noqa: S608
+                f"SELECT * FROM files WHERE {_ALIVE} AND {_OWN}"  # noqa: S608
                 " AND (:purpose IS NULL OR purpose = :purpose)"
                 f" AND (:edge IS NULL OR seq {sign} :edge) ORDER BY seq {order} LIMIT :limit",
-                {"now": time.time(), "purpose": purpose, "edge": edge, "limit": limit + 1},
+                {
+                    "now": time.time(),
+                    "purpose": purpose,
+                    "edge": edge,
+                    "limit": limit + 1,
+                    "project": project,
+                },
             ).fetchall()
         return [_file(row) for row in rows[:limit]], len(rows) > limit
 
@@ -119,9 +167,9 @@ class FileStore:
 def insert_file(connection: sqlite3.Connection, file: StoredFile) -> None:
     """Write the row of a file whose content is already in place."""
     connection.execute(
-        "INSERT INTO files (id, filename, purpose, bytes, created_at, expires_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (file.id, file.filename, file.purpose, file.bytes, file.created_at, file.expires_at),
+        "INSERT INTO files (id, filename, purpose, bytes, created_at, expires_at, project)"
+        " VALUES (:id, :filename, :purpose, :bytes, :created_at, :expires_at, :project)",
+        vars(file),
     )
 
 

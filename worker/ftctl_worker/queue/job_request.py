@@ -9,6 +9,7 @@ from ftctl_worker.errors import BadRequestError
 from ftctl_worker.graders.parsing import parse_grader
 from ftctl_worker.job import JobDraft
 from ftctl_worker.queue.job_options import split_options
+from ftctl_worker.serving.answer_form import answer_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ _BOUNDS: Mapping[Method, dict[str, _Limits]] = {
     "dpo": _DPO,
     "reinforcement": _REINFORCEMENT,
 }
+_REWARDED = {"grader", "response_format"}
 _EFFORTS = ("default", "low", "medium", "high")
 _MAX_SEED = 2**31 - 1
 
@@ -95,15 +97,28 @@ def _read_method(body: dict[str, Any], *, python_graders: bool) -> dict[str, Any
     if not isinstance(holder, dict):
         raise BadRequestError(f"'method.{kind}' must be an object.", param=f"method.{kind}")
     where = f"method.{kind}"
-    grader = {}
+    rewarded, names = {}, {"hyperparameters"}
     if kind == "reinforcement":
-        parse_grader(holder.get("grader"), f"{where}.grader", python=python_graders)
-        grader = {"grader": holder["grader"]}
-        holder = _without_effort(holder, where)
-    _refuse_unknown(holder, {"hyperparameters", *grader}, f"{where}.")
+        rewarded = _rewarded(holder, where, python_graders=python_graders)
+        holder, names = _without_effort(holder, where), names | _REWARDED
+    _refuse_unknown(holder, names, f"{where}.")
     given = _hyperparameters(holder, f"{where}.", _BOUNDS[kind])
     given = given if holder.get("hyperparameters") is not None else {}
-    return _fields(kind, top, {**given, **grader})
+    return _fields(kind, top, {**given, **rewarded})
+
+
+def _rewarded(holder: dict[str, Any], where: str, *, python_graders: bool) -> dict[str, Any]:
+    """Return the grader of a reinforcement job, and the form its answers have to have."""
+    parse_grader(holder.get("grader"), f"{where}.grader", python=python_graders)
+    form = holder.get("response_format")
+    if form is None:
+        return {"grader": holder["grader"]}
+    try:
+        answer_grammar({"response_format": form})
+    except BadRequestError as error:
+        error.param = f"{where}.{error.param}"
+        raise
+    return {"grader": holder["grader"], "response_format": form}
 
 
 def _kind(value: object) -> Method:

@@ -38,10 +38,11 @@ _ALIVE = "status IN ('validating_files', 'queued', 'running', 'paused')"
 class JobStore:
     """Creates, finds and moves jobs. Reading never changes anything."""
 
-    def __init__(self, database: Database, *, most_open: int = 0) -> None:
-        """Keep jobs in ``database``, at most ``most_open`` of them open; 0 sets no limit."""
+    def __init__(self, database: Database, *, most_open: int = 0, most_of_project: int = 0) -> None:
+        """Keep jobs in ``database``, so many of them open in all and of a project; 0: any."""
         self._database = database
         self._most_open = most_open
+        self._most_of_project = most_of_project
 
     def create(self, draft: JobDraft, key: IdempotencyKey | None = None) -> tuple[Job, bool]:
         """Store a job, and the key beside it; return the job and whether it is new.
@@ -58,7 +59,7 @@ class JobStore:
             earlier = None if key is None else _earlier(connection, key, now)
             if earlier is not None:
                 return _find(connection, earlier), False
-            self._check_room(connection)
+            self._check_room(connection, draft.project)
             job_id = _insert(connection, draft, now)
             if key is not None:
                 connection.execute(
@@ -79,11 +80,11 @@ class JobStore:
             earlier = _earlier(connection, key, time.time())
             return None if earlier is None else _find(connection, earlier)
 
-    def get(self, job_id: str) -> Job | None:
-        """Return a job, or None where there is none."""
+    def get(self, job_id: str, project: str | None = None) -> Job | None:
+        """Return a job of a project, of any where that is None; None where there is none."""
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return None if row is None else _job(row)
+        return None if row is None or project not in {None, row["project"]} else _job(row)
 
     def page(
         self,
@@ -93,13 +94,15 @@ class JobStore:
         metadata: Mapping[str, str] | None = None,
         without_metadata: bool = False,
         updated_since: float | None = None,
+        project: str | None = None,
     ) -> tuple[list[Job], bool] | None:
         """Return up to ``limit`` jobs, newest first, and whether more follow.
 
         None where ``after`` names no job.
         """
-        where: list[str] = ["1"]
-        values: list[str | float] = []
+        own = "(? IS NULL OR project = ?)"
+        where: list[str] = [own]
+        values: list[str | float | None] = [project, project]
         if without_metadata:
             where.append("metadata IS NULL")
         for name, value in (metadata or {}).items():
@@ -110,7 +113,10 @@ class JobStore:
             values.append(updated_since)
         with self._database.read() as connection:
             if after is not None:
-                edge = connection.execute("SELECT seq FROM jobs WHERE id = ?", (after,)).fetchone()
+                edge = connection.execute(
+                    f"SELECT seq FROM jobs WHERE id = ? AND {own}",  # noqa: S608
+                    (after, project, project),
+                ).fetchone()
                 if edge is None:
                     return None
                 where.append("seq < ?")
@@ -125,6 +131,15 @@ class JobStore:
         """Return the job that has waited longest in ``status``."""
         found = self.all_in(status, 1)
         return found[0] if found else None
+
+    def next_queued(self) -> Job | None:
+        """Return the oldest queued job of the project whose last start is longest ago."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT * FROM jobs AS one WHERE status = 'queued' ORDER BY (SELECT"
+                " MAX(started_at) FROM jobs WHERE project = one.project), seq LIMIT 1"
+            ).fetchone()
+        return None if row is None else _job(row)
 
     def all_in(self, status: JobStatus, most: int) -> list[Job]:
         """Return the ``most`` jobs that have waited longest in ``status``; all where below 0."""
@@ -142,10 +157,13 @@ class JobStore:
             ).fetchone()
         return row is not None
 
-    def counts(self) -> dict[JobStatus, int]:
-        """Return how many jobs stand in each status, zeros included."""
+    def counts(self, project: str | None = None) -> dict[JobStatus, int]:
+        """Return how many jobs, of a project or of all, stand in each status, zeros included."""
         with self._database.read() as connection:
-            rows = connection.execute("SELECT status, COUNT(*) FROM jobs GROUP BY status")
+            rows = connection.execute(
+                "SELECT status, COUNT(*) FROM jobs WHERE ? IS NULL OR project = ? GROUP BY status",
+                (project, project),
+            )
             found = {JobStatus(status): count for status, count in rows.fetchall()}
         return {status: found.get(status, 0) for status in JobStatus}
 
@@ -229,8 +247,17 @@ class JobStore:
         """Mark a job failed; with ``attempt``, only where that attempt still owns it."""
         return self._finish(job_id, JobStatus.FAILED, error.message, error=error, attempt=attempt)
 
-    def _check_room(self, connection: sqlite3.Connection) -> None:
-        count = connection.execute(f"SELECT COUNT(*) FROM jobs WHERE {_OPEN}").fetchone()[0]  # noqa: S608
+    def _check_room(self, connection: sqlite3.Connection, project: str) -> None:
+        count, own = connection.execute(
+            f"SELECT COUNT(*), COALESCE(SUM(project = ?), 0) FROM jobs WHERE {_OPEN}",  # noqa: S608
+            (project,),
+        ).fetchone()
+        if self._most_of_project and own >= self._most_of_project:
+            raise QueueFullError(
+                f"{own} jobs of this project are open, which is as many as it may have; try again "
+                "when some have ended.",
+                code="queue_full",
+            )
         if self._most_open and count >= self._most_open:
             raise QueueFullError(
                 f"{count} jobs are open, which is as many as this server takes; try again when "

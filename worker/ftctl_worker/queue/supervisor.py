@@ -136,7 +136,7 @@ class Supervisor:
             if self._has_ended(trainer):
                 self._trainers.remove(trainer)
         while not self._stopping.is_set() and len(self._trainers) < self._settings.concurrency:
-            job = self._jobs.oldest(JobStatus.QUEUED)
+            job = self._jobs.next_queued()
             if job is None:
                 return True
             if not self._disk.has_room():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ftctl_worker.errors import BadRequestError, NotFoundError
 from ftctl_worker.ids import new_id
+from ftctl_worker.project import DEFAULT_PROJECT
 
 if TYPE_CHECKING:
     import sqlite3
@@ -40,6 +41,7 @@ class Upload:
     file_expires_after: int | None
     status: Literal["pending", "completed", "cancelled", "expired"]
     file_id: str | None
+    project: str = DEFAULT_PROJECT
 
 
 class Uploads:
@@ -52,7 +54,13 @@ class Uploads:
         self._files = files
 
     def create(
-        self, *, filename: str, purpose: str, size: int, file_expires_after: int | None
+        self,
+        *,
+        filename: str,
+        purpose: str,
+        size: int,
+        file_expires_after: int | None,
+        project: str = DEFAULT_PROJECT,
     ) -> Upload:
         """Announce a file of ``size`` bytes."""
         now = int(time.time())
@@ -60,20 +68,23 @@ class Uploads:
         with self._database.write() as connection:
             connection.execute(
                 "INSERT INTO uploads (id, filename, purpose, bytes, created_at, expires_at,"
-                " file_expires_after, status) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending')",
-                (upload_id, filename, purpose, size, now, now + _LIFE_SECONDS, file_expires_after),
+                " file_expires_after, project, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+                (
+                    *(upload_id, filename, purpose, size, now, now + _LIFE_SECONDS),
+                    *(file_expires_after, project),
+                ),
             )
         return self.get(upload_id)
 
-    def get(self, upload_id: str) -> Upload:
-        """Return an upload.
+    def get(self, upload_id: str, project: str | None = None) -> Upload:
+        """Return an upload of a project; of any where that is None.
 
         Raises:
             NotFoundError: there is none.
         """
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM uploads WHERE id = ?", (upload_id,)).fetchone()
-        if row is None:
+        if row is None or project not in {None, row["project"]}:
             raise NotFoundError(f"No such Upload object: {upload_id[:100]}", param="upload_id")
         return _upload(row)
 
@@ -126,6 +137,7 @@ class Uploads:
                 filename=upload.filename,
                 purpose=upload.purpose,
                 expires_after=upload.file_expires_after,
+                project=upload.project,
             )
         finally:
             whole.unlink(missing_ok=True)

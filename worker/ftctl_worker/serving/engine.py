@@ -1,7 +1,7 @@
 """The chat engine: one thread, a queue, and one batch for all requests over a base model.
 
-A request joins the batch between two tokens and leaves it at its end. Requests are seated in the
-order they came: as soon as one over another base model is the first to wait, nobody joins any more,
+A request joins the batch between two tokens and leaves it at its end. Requests of one project are
+seated in the order they came, and projects take turns: as soon as one over another base model is the first to wait, nobody joins any more,
 so that its turn comes when the batch at hand has ended.
 
 torch is imported by that thread on its first request, never by the server itself.
@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ftctl_worker.errors import ModelError
+from ftctl_worker.errors import ModelError, QueueFullError
+from ftctl_worker.project import DEFAULT_PROJECT
 from ftctl_worker.serving.replies import Done, Failed
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ _GATHER_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Target:
-    """Which model answers: a base model, alone or with the adapter in a folder."""
+    """Which model answers a project: a base model, alone or with the adapter in a folder."""
 
     base: BaseModel
     adapter: Path | None
+    project: str = DEFAULT_PROJECT
 
 
 @dataclass(eq=False)
@@ -62,12 +64,21 @@ class Ticket:
 class Engine:
     """Answers requests in order of arrival, those over the same base model together."""
 
-    def __init__(self, *, cache: Path, threads: int, precision: Precision, max_batch: int) -> None:
-        """Prepare; the thread starts with the first request."""
+    def __init__(
+        self,
+        *,
+        cache: Path,
+        threads: int,
+        precision: Precision,
+        max_batch: int,
+        max_waiting: int = 0,
+    ) -> None:
+        """Prepare for ``max_waiting`` requests in line, 0 for any; the first starts the thread."""
         self._cache = cache
         self._threads = threads
         self._precision = precision
         self._max_batch = max_batch
+        self._max_waiting = max_waiting
         self._waiting: deque[Ticket] = deque()
         self._changed = threading.Condition()
         self._stopping = False
@@ -82,16 +93,42 @@ class Engine:
         return len(self._waiting)
 
     def submit(self, chat: ChatRequest, target: Target, deliver: Callable[[Reply], None]) -> Ticket:
-        """Queue a request; ``deliver`` gets its replies, Done or Failed last."""
+        """Queue a request; ``deliver`` gets its replies, Done or Failed last.
+
+        Raises:
+            QueueFullError: as many wait as may.
+        """
         ticket = Ticket(chat, target, deliver)
         ticket.deliver = partial(self._deliver, ticket, deliver)
         with self._changed:
-            self._waiting.append(ticket)
+            self._check_room()
+            self._waiting.insert(self._place(target.project), ticket)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
                 self._thread.start()
             self._changed.notify()
         return ticket
+
+    def _place(self, project: str) -> int:
+        """Return where one more of ``project`` stands in line: projects take turns."""
+        turn = sum(one.target.project == project for one in self._waiting)
+        before: Counter[str] = Counter()
+        for place, one in enumerate(self._waiting):
+            if before[one.target.project] > turn:
+                return place
+            before[one.target.project] += 1
+        return len(self._waiting)
+
+    def _check_room(self) -> None:
+        if not self._max_waiting or len(self._waiting) < self._max_waiting:
+            return
+        self._waiting = deque(one for one in self._waiting if not one.cancelled)
+        if len(self._waiting) >= self._max_waiting:
+            raise QueueFullError(
+                f"{len(self._waiting)} chats wait for an answer, which is as many as this server "
+                "lets wait; try again soon.",
+                code="queue_full",
+            )
 
     def _deliver(self, ticket: Ticket, deliver: Callable[[Reply], None], reply: Reply) -> None:
         if isinstance(reply, Done):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,13 +46,17 @@ class Lookup:
     catalog: Catalog
     adapters: Repository | None = None
 
-    def find(self, name: str) -> Found:
-        """Find what answers to a name.
+    def find(self, name: str, project: str) -> Found:
+        """Find what answers to a name in a project.
 
         Raises:
             ModelError: nothing does, or it is not allowed here.
         """
-        tuned = self.tuned.get(name)
+        found = self._find(name, project)
+        return replace(found, target=replace(found.target, project=project))
+
+    def _find(self, name: str, project: str) -> Found:
+        tuned = self.tuned.get(name, project)
         if tuned is not None and not tuned.folder.is_dir():
             raise ModelError(
                 f"The weights of {name} are gone from this server's home; delete the model, or "

@@ -57,7 +57,8 @@ class _Served:
 
     base: LoadedBase
     slots: Slots
-    prefixes: OrderedDict[str, Prefix] = field(default_factory=OrderedDict)
+    # By project too: what is known of a prompt shows, and is nothing to others.
+    prefixes: OrderedDict[tuple[str, str], Prefix] = field(default_factory=OrderedDict)
     whole: Path | None = None
 
     def __post_init__(self) -> None:
@@ -68,10 +69,10 @@ class _Served:
         """Whether the beginning of a prompt can be kept for the next one."""
         return attends_to_all(self.base.model.config)
 
-    def prefix(self, slot: str) -> Prefix:
-        """Return the last prompt's beginning of an adapter, to be read and renewed."""
-        prefix = self.prefixes.setdefault(slot, Prefix())
-        self.prefixes.move_to_end(slot)
+    def prefix(self, project: str, slot: str) -> Prefix:
+        """Return the beginning of a project's last prompt of an adapter, to be read and renewed."""
+        prefix = self.prefixes.setdefault((project, slot), Prefix())
+        self.prefixes.move_to_end((project, slot))
         return prefix
 
     def forget_prefixes(self) -> None:
@@ -87,7 +88,8 @@ class _Served:
             return BASE_ALONE
         name = _identity(adapter)
         for gone in self.slots.load(adapter, name):
-            self.prefixes.pop(gone, None)
+            for key in [one for one in self.prefixes if one[1] == gone]:
+                del self.prefixes[key]
         return name
 
 
@@ -186,9 +188,9 @@ class _Table:
         for group in read_together(coming, overhead):
             # Rows of one adapter beside each other are read without being gathered first.
             rows = sorted((one.row for one in group), key=lambda row: row.slot)
-            same = len({row.slot for row in rows}) == 1
-            reuse = same and self._served.can_reuse
-            self._decoder.join(rows, self._served.prefix(rows[0].slot) if reuse else None)
+            asking = {(one.ticket.target.project, one.row.slot) for one in group}
+            reuse = len(asking) == 1 and self._served.can_reuse
+            self._decoder.join(rows, self._served.prefix(*asking.pop()) if reuse else None)
         self._served.forget_prefixes()
 
     def _row(self, ticket: Ticket) -> RowState | None:

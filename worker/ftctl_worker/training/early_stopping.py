@@ -15,9 +15,13 @@ __all__ = ["BestEpoch"]
 class BestEpoch:
     """Follows the validation loss; ``patience`` 0 follows nothing."""
 
-    def __init__(self, patience: int, progress: Progress) -> None:
-        """Go on from what a resumed job has seen."""
+    def __init__(self, patience: int, progress: Progress, *, every: int = 1) -> None:
+        """Go on from what a resumed job has seen; an epoch has ``every`` steps.
+
+        What was evaluated within an epoch left no adapter to go back to.
+        """
         self.patience = patience
+        self._every = every
         self.step: int | None = None
         self._lowest = float("inf")
         self._since = 0
@@ -37,7 +41,7 @@ class BestEpoch:
     def see(self, metrics: Mapping[str, float]) -> None:
         """Take the metrics of a step; those without a validation loss change nothing."""
         loss = metrics.get("valid_loss")
-        if not self.patience or loss is None:
+        if not self.patience or loss is None or metrics["step"] % self._every:
             return
         self._since += 1
         if loss < self._lowest:

@@ -103,12 +103,24 @@ class Flat:
             view.copy_(parameter.detach())
             parameter.data = view
         self._room = Room(self.plans, plain.to(dtype))
+        self._gradients = torch.empty_like(plain)
 
     def room(self) -> Room:
         """Return where the numbers stand in a pass, as they are now."""
         if self._room.values.dtype != self.values.dtype:
             self._room.values.copy_(self.values.detach())
         return self._room
+
+    def collect(self) -> None:
+        """Add the gradients of a pass to those of the leaf, in the same place at every step.
+
+        A fresh tensor for each would cost a machine its page faults anew.
+        """
+        found = self._room.gradients
+        if self.values.grad is None:
+            self.values.grad = torch.mul(found, self.scale, out=self._gradients)
+        else:
+            self.values.grad.add_(found, alpha=self.scale)
 
     def by_name(
         self, values: torch.Tensor, parameters: Mapping[str, torch.nn.Parameter]

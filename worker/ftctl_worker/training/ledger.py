@@ -207,6 +207,7 @@ class Ledger:
             bytes=place.stat().st_size,
             created_at=int(time.time()),
             expires_at=None,
+            project=self._job.project,
         )
 
 

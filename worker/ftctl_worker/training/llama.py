@@ -160,7 +160,8 @@ class _Decode(torch.autograd.Function):
         model, spread, tape = ctx.kept
         ctx.kept = None
         model.backward(grads[0], tape)
-        return None, None, None, *spread.gradients()
+        spread.collect()
+        return (None,) * len(ctx.needs_input_grad)
 
 
 def _linears(layer: Any) -> list[list[Any]]:

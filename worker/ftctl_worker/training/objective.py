@@ -6,13 +6,18 @@ is the base model itself, which the model is again while its adapter is switched
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch.nn import functional
 
-from ftctl_worker.training.batches import PASS_OVERHEAD, in_passes
+from ftctl_worker.training.batches import (
+    PASS_OVERHEAD,
+    PASS_OVERHEAD_PACKED,
+    TOKENS_PER_PASS_PACKED,
+    in_passes,
+)
 from ftctl_worker.training.forward import Sums
 
 if TYPE_CHECKING:
@@ -33,6 +38,11 @@ class Passes:
     pad_id: int
     tokens: int
     overhead: int = PASS_OVERHEAD
+
+    def packed(self) -> Passes:
+        """Return the passes of what reads rows without what fills them up, on a CPU."""
+        tokens = min(self.tokens, TOKENS_PER_PASS_PACKED)
+        return replace(self, tokens=tokens, overhead=PASS_OVERHEAD_PACKED)
 
     def of(self, rows: Sequence[Row]) -> list[Batch]:
         """Return the batches of rows, in few shapes."""

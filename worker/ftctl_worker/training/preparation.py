@@ -16,11 +16,11 @@ from ftctl_worker.models import adapters
 from ftctl_worker.models.full import Whole, unfreeze
 from ftctl_worker.models.loading import device, load_base
 from ftctl_worker.models.lora import slim
+from ftctl_worker.settings import is_sharded, process_count
 from ftctl_worker.training.admission import available_bytes, check_weights, plan_memory
 from ftctl_worker.training.batches import (
     PASS_OVERHEAD,
     PASS_OVERHEAD_ON_CUDA,
-    PASS_OVERHEAD_PACKED,
     TOKENS_PER_PASS,
 )
 from ftctl_worker.training.forward import Forward
@@ -151,7 +151,7 @@ def prepare(job: Job, base: BaseModel, ledger: Ledger, home: Home, precision: An
         most = material.defaults.new_tokens
         return Rewards(
             some,
-            Sampler(model=model, loaded=loaded, most=most, tokens=passes.tokens),
+            Sampler(model=model, loaded=loaded, most=most, tokens=plan.tokens_per_pass),
             forward,
             passes,
             grader=grader_of(job),
@@ -179,10 +179,11 @@ def load(
         ModelError: the base model cannot be used.
         TooLargeError: the machine has not enough memory.
     """
-    if base.kind == "folder":
-        sizes = (file.stat().st_size for file in Path(base.location).glob("*.safetensors"))
-        check_weights(sum(sizes), available_bytes(device()))
     tuning = (options or {}).get("tuning", "lora")
+    if base.kind == "folder":
+        size = sum(file.stat().st_size for file in Path(base.location).glob("*.safetensors"))
+        there = torch.device("cpu") if is_sharded() else device()
+        check_weights(size // 4 if tuning == "qlora" else size, available_bytes(there))
     if tuning == "full" and precision == "auto":
         precision = "fp32"  # half the digits are too few to add small steps to
     loaded = load_base(
@@ -218,6 +219,9 @@ def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
     )
     chosen = choose(job.requested, defaults, len(data))
     ledger.choose(chosen)
+    if held_out is None and "early_stopping_patience" in job.options:
+        text = "There is no validation_file, so early_stopping_patience has nothing to go by"
+        ledger.say(text, level="warn")
     return Material(
         job=job, data=data, held_out=held_out, defaults=defaults, chosen=chosen, longest=longest
     )
@@ -231,10 +235,12 @@ def plan_passes(materials: Sequence[Material], loaded: LoadedBase) -> MemoryPlan
     """
     first = materials[0]
     pairs = 2 if first.job.method == "dpo" else 1
+    # What is cut into parts is not on the card yet.
+    parts = _bytes(loaded.model) // process_count() if is_sharded() else 0
     ranks = sum(one.defaults.lora_r for one in materials)
     return plan_memory(
         loaded.model.config,
-        weight_bytes=0,
+        weight_bytes=parts,
         half=loaded.is_half,
         defaults=replace(first.defaults, lora_r=ranks),
         longest=pairs * max(one.longest for one in materials),
@@ -249,20 +255,30 @@ def _count(model: Any) -> int:
     return sum(value.numel() for value in model.parameters())
 
 
+def _bytes(model: Any) -> int:
+    return sum(value.numel() * value.element_size() for value in model.parameters())
+
+
 def passes_of(plan: MemoryPlan, loaded: LoadedBase, longest: int, *, packs: bool) -> Passes:
     """Return how rows become batches under a plan; ``packs`` where nothing fills them up."""
-    overhead = PASS_OVERHEAD_ON_CUDA if device().type == "cuda" else PASS_OVERHEAD
-    return Passes(
+    passes = Passes(
         longest=longest,
         pad_id=loaded.pad_id,
         tokens=plan.tokens_per_pass,
-        overhead=PASS_OVERHEAD_PACKED if packs else overhead,
+        overhead=PASS_OVERHEAD_ON_CUDA if device().type == "cuda" else PASS_OVERHEAD,
     )
+    return passes.packed() if packs else passes
 
 
 def _read(source: Source, job: Job, file_id: str, param: str, defaults: TrainingDefaults) -> Data:
     if job.method == "reinforcement":
-        return source.prompts(file_id, param, grader=grader_of(job), room=defaults.new_tokens)
+        return source.prompts(
+            file_id,
+            param,
+            grader=grader_of(job),
+            room=defaults.new_tokens,
+            response_format=job.options.get("response_format"),
+        )
     return source.pairs(file_id, param) if job.method == "dpo" else source.rows(file_id, param)
 
 

@@ -4,6 +4,8 @@ The loss is that of GRPO (Shao et al., "DeepSeekMath", 2024) with its choices fo
 sample: the advantage of an answer is its reward against those of the same prompt, in standard
 deviations, and every token of all answers weighs the same (Yu et al., "DAPO", 2025). There is no
 term that holds the model near its base: the adapter starts there, and few small steps are taken.
+
+Where answers have to have a form, nothing is learned from tokens that the form alone decided.
 """
 
 from __future__ import annotations
@@ -35,10 +37,14 @@ _EVALUATION_SEED = 20_240_205
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids up to where the answer begins, and the row for the grader."""
+    """Token ids up to where the answer begins, and the row for the grader.
+
+    ``form`` is the grammar of its answers, where they have to have one.
+    """
 
     ids: list[int]
     item: Mapping[str, Any]
+    form: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,12 @@ class Rewards:
         """
         some = [self._prompts[number] for number in numbers]
         rows, rewards = self._rollouts(some, self._exploration.samples)
-        tokens = sum(sum(row.learned) for row in rows)
-        weights = advantages(rewards).flatten() / tokens
+        learned = max(1, sum(sum(row.learned) for row in rows))
+        weights = advantages(rewards).flatten() / learned
         loss = self._descend(rows, weights)
         graded = rewards[~rewards.isnan()]
+        asked = self._exploration.samples * sum(len(prompt.ids) for prompt in some)
+        answered = sum(len(row.ids) for row in rows) - asked
         return RewardResult(
             loss=loss,
             accuracy=0.0,
@@ -94,7 +102,7 @@ class Rewards:
             more={
                 "train_reward_mean": round(float(graded.mean()), 6),
                 "train_reward_std": round(float(graded.std(correction=0)), 6),
-                "completion_tokens_mean": round(tokens / len(rows), 3),
+                "completion_tokens_mean": round(answered / len(rows), 3),
                 "ungraded_share": round(1 - len(graded) / rewards.numel(), 6),
             },
         )
@@ -118,9 +126,11 @@ class Rewards:
     ) -> tuple[list[Row], torch.Tensor]:
         """Return an answered row per sample, and rewards of shape (prompts, samples)."""
         asked = [prompt for prompt in prompts for _ in range(samples)]
-        answers = self._sampler([prompt.ids for prompt in asked], greedy=greedy)
+        answers = self._sampler(
+            [prompt.ids for prompt in asked], [prompt.form for prompt in asked], greedy=greedy
+        )
         rows = [
-            Row([*prompt.ids, *answer], [False] * len(prompt.ids) + [True] * len(answer))
+            Row([*prompt.ids, *answer.ids], [False] * len(prompt.ids) + answer.chosen)
             for prompt, answer in zip(asked, answers, strict=True)
         ]
         rewards = self._grade(asked, self._sampler.texts(answers))

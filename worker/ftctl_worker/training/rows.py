@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
 from ftctl_worker.errors import TrainingDataError
 from ftctl_worker.graders.grader import names_in
 from ftctl_worker.queue.dataset import read_examples, read_items, read_preferences
+from ftctl_worker.training.forms import form_of
 from ftctl_worker.training.objective import Pair
 from ftctl_worker.training.rendering import RowCounts, prompt_text, render_rows, row_of
 from ftctl_worker.training.rewards import Prompt
@@ -80,7 +81,9 @@ class Source:
         self._tell(param, counts)
         return pairs
 
-    def prompts(self, file_id: str, param: str, *, grader: Grader, room: int) -> list[Prompt]:
+    def prompts(
+        self, file_id: str, param: str, *, grader: Grader, room: int, response_format: Any = None
+    ) -> list[Prompt]:
         """Return the prompts that leave ``room`` tokens for an answer, like :meth:`rows`."""
         counts = RowCounts()
         prompts = []
@@ -89,7 +92,8 @@ class Source:
                 _check_fields(item, grader)
                 ids = self._prompt(item)
                 if len(ids) + room <= self.longest:
-                    prompts.append(Prompt(ids, item.row))
+                    form = form_of(item, response_format, self.loaded)
+                    prompts.append(Prompt(ids, item.row, form))
                 else:
                     counts.skipped += 1
             if not prompts:

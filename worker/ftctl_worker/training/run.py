@@ -53,7 +53,7 @@ class Run:
         self._total = self._steps_per_epoch * chosen.n_epochs
         self._started, self._first_step = time.monotonic(), self._progress.step
         self._to_store = Alarm(_STORE_SECONDS)
-        self._best = BestEpoch(task.patience, self._progress)
+        self._best = BestEpoch(task.patience, self._progress, every=self._steps_per_epoch)
 
     @property
     def is_over(self) -> bool:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from ftctl_worker.serving.constraint import Constraints
+from ftctl_worker.training.forms import Forms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ftctl_worker.models.loading import LoadedBase
 
-__all__ = ["Sampler"]
+__all__ = ["Answer", "Sampler"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The token ids of an answer, its end among them, and for each whether there was a choice."""
+
+    ids: list[int]
+    chosen: list[bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,23 +40,30 @@ class Sampler:
     tokens: int
 
     @torch.no_grad()
-    def __call__(self, prompts: Sequence[list[int]], *, greedy: bool = False) -> list[list[int]]:
-        """Return the token ids of one answer for each prompt, its end among them."""
-        answers: list[list[int]] = [[]] * len(prompts)
+    def __call__(
+        self,
+        prompts: Sequence[list[int]],
+        forms: Sequence[str | None],
+        *,
+        greedy: bool = False,
+    ) -> list[Answer]:
+        """Return one answer for each prompt, held to its grammar among ``forms``."""
+        answers: dict[int, Answer] = {}
         training = self.model.training
         self.model.eval()
         try:
             for numbers in self._batches(prompts):
-                found = self._generate([prompts[number] for number in numbers], greedy=greedy)
-                for number, answer in zip(numbers, found, strict=True):
-                    answers[number] = answer
+                some = [prompts[number] for number in numbers]
+                found = self._generate(some, [forms[number] for number in numbers], greedy=greedy)
+                answers |= zip(numbers, found, strict=True)
         finally:
             self.model.train(training)
-        return answers
+        return [answers[number] for number in range(len(prompts))]
 
-    def texts(self, answers: Sequence[list[int]]) -> list[str]:
+    def texts(self, answers: Sequence[Answer]) -> list[str]:
         """Return the answers as text, without what ends them."""
-        texts: list[str] = self.loaded.tokenizer.batch_decode(answers, skip_special_tokens=True)
+        ids = [answer.ids for answer in answers]
+        texts: list[str] = self.loaded.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return texts
 
     def _batches(self, prompts: Sequence[list[int]]) -> list[list[int]]:
@@ -57,8 +76,19 @@ class Sampler:
                 batches.append([number])
         return batches
 
-    def _generate(self, prompts: Sequence[list[int]], *, greedy: bool) -> list[list[int]]:
+    @cached_property
+    def _constraints(self) -> Constraints:
+        return Constraints(self.loaded)
+
+    def _generate(
+        self, prompts: Sequence[list[int]], forms: Sequence[str | None], *, greedy: bool
+    ) -> list[Answer]:
         width = max(map(len, prompts))
+        held = Forms(
+            [None if form is None else self._constraints.start(form) for form in forms],
+            width,
+            self.loaded.eos_ids,
+        )
         pad = self.loaded.pad_id
         ids = torch.tensor([[pad] * (width - len(one)) + one for one in prompts])
         mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in prompts])
@@ -71,9 +101,16 @@ class Sampler:
                 eos_token_id=sorted(self.loaded.eos_ids) or None,
                 pad_token_id=pad,
                 use_cache=True,
+                logits_processor=[held] if any(forms) else None,
                 **({"do_sample": False} if greedy else _EXACT),
             )
-        return [self._ended(answer) for answer in out[:, width:].tolist()]
+        answers = [self._ended(answer) for answer in out[:, width:].tolist()]
+        if not any(forms):
+            return [Answer(ids, [True] * len(ids)) for ids in answers]
+        return [
+            Answer(ids, chosen[: len(ids)])
+            for ids, chosen in zip(answers, held.choices, strict=True)
+        ]
 
     def _ended(self, answer: list[int]) -> list[int]:
         for place, token in enumerate(answer):

@@ -55,12 +55,10 @@ class Spread:
         lows = [room.linears[number] for room in self._rooms]
         return Parts(lows, self._learned_sizes if learned else self._sizes)
 
-    def gradients(self) -> list[torch.Tensor]:
-        """Return the gradient of each leaf; what is written later does not change it."""
-        return [
-            torch.mul(room.gradients, flat.scale).to(flat.values.dtype)
-            for room, flat in zip(self._rooms, self._flats, strict=True)
-        ]
+    def collect(self) -> None:
+        """Add the gradients of the pass to those of each leaf."""
+        for flat in self._flats:
+            flat.collect()
 
 
 def _differences(ends: Sequence[int]) -> list[int]:
