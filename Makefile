@@ -36,7 +36,10 @@ torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count t
 	$(BIN)/python -m tests.reliability.comparing
 	$(BIN)/python -m tests.reliability.applying
 	$(BIN)/python -m tests.reliability.deploying
-	FTCTL_EXAMPLES=$(N) $(BIN)/python -m pytest -n 0 tests/reliability/test_stateful.py
+	$(BIN)/python -m tests.reliability.late_jobs --trials $(N) --seed $(SEED)
+	$(BIN)/python -m tests.reliability.migrating
+	$(BIN)/python -m tests.reliability.exploring --seed $(SEED)
+	$(BIN)/python -m tests.reliability.fuzzed_rows --seed $(SEED)
 	$(BIN)/python -m tests.worker.kills --kills 50 --seed $(SEED)
 	$(BIN)/python -m tests.worker.endurance --minutes 30 --seed $(SEED)
 

@@ -11,6 +11,7 @@ import stat
 import sys
 import tomllib
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,21 @@ class Settings:
         if not isinstance(found, dict):
             raise ConfigurationError(f"[{name}] in {self.config_file} is not a table.")
         return found
+
+    def settle_time(self, default: timedelta) -> timedelta:
+        """How long a created job may take to appear in its provider's list.
+
+        Raises:
+            ConfigurationError: it is no number of seconds.
+        """
+        found = self.table("sync").get("settle_seconds", default.total_seconds())
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 1e7:
+            raise ConfigurationError(
+                f"settle_seconds under [sync] in {self.config_file} is {found!r}, which is no number"
+                " of seconds.",
+                hint=f"settle_seconds = {default.total_seconds():.0f}",
+            )
+        return timedelta(seconds=found)
 
     def budgets(self) -> Budgets:
         """What may be spent in a month.

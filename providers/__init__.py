@@ -42,7 +42,9 @@ def build(profile: Profile) -> Provider:
         ConfigurationError: no such kind, a plug-in that cannot be loaded, or a profile the kind
             cannot work with.
     """
-    registered = _registered()
+    # The table first: to look through what is installed takes longer than most commands.
+    target = _BUILT_IN.get(profile.kind)
+    registered = _registered() if target is None else {profile.kind: target}
     if profile.kind not in registered:
         raise ConfigurationError(
             f"The provider profile '{profile.name}' names the kind '{profile.kind}', which is not"
@@ -64,8 +66,7 @@ def deployment_host(profile: Profile) -> DeploymentHost:
     Raises:
         ConfigurationError: no such kind, or its models answer without a deployment.
     """
-    registered = _registered()
-    target = registered.get(profile.kind)
+    target = _BUILT_IN.get(profile.kind) or _registered().get(profile.kind)
     module = import_module(target.partition(":")[0]) if target else None
     offered = getattr(module, "deployment_host", None)
     if offered is None:

@@ -26,7 +26,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.jobs.deployment import DeploymentState, RemoteDeployment
 from orchestrator.domain.jobs.job import RemoteError
-from providers.border import Border, reason, was_never_sent
+from providers.border import Border, broken, no_answer, was_never_sent
 from providers.connection import Address, checked_url, http_client, trusted
 from providers.entra import AzureIdentity, EntraTokens
 from providers.refusal import one_line
@@ -181,8 +181,8 @@ class ArmDeployments:
             return client.put(self._url(request.name), json=body(request), headers=headers)
         except httpx2.TransportError as error:
             if was_never_sent(error):
-                raise self._unreachable(error) from error
-            raise self._in_doubt("the connection broke before an answer came") from error
+                raise no_answer(self.name, error) from error
+            raise self._in_doubt(broken(error)) from error
         except Exception as error:
             # After the first byte nothing may pass for a clear outcome.
             raise self._in_doubt("its answer cannot be read") from error
@@ -206,10 +206,8 @@ class ArmDeployments:
             self._client = self._new_client()
         try:
             response = self._client.request(method, url, headers=self._headers(border))
-        except httpx2.TransportError as error:
-            raise self._unreachable(error) from error
-        except (httpx2.DecodingError, httpx2.InvalidURL) as error:
-            raise ProviderUnreachable(f"{self.name} sends what cannot be read.") from error
+        except (httpx2.RequestError, httpx2.InvalidURL) as error:
+            raise no_answer(self.name, error) from error
         if response.status_code >= 300:
             raise border.refused(response)
         # A DELETE is answered by nothing at all.
@@ -301,9 +299,6 @@ class ArmDeployments:
             operation=operation,
             raw=plain,
         )
-
-    def _unreachable(self, error: Exception) -> ProviderUnreachable:
-        return ProviderUnreachable(f"{self.name} cannot be reached: {reason(error)}.")
 
     def _in_doubt(self, why: str) -> OutcomeUnknown:
         return OutcomeUnknown(

@@ -121,8 +121,8 @@ class Border:
             raise self.in_doubt(f"it answered {refusal.status}") from self._clean_error(error)
         except openai.APIConnectionError as error:
             if was_never_sent(error.__cause__):
-                raise self._unreachable(error) from error
-            raise self.in_doubt("the connection broke before an answer came") from error
+                raise no_answer(self.name, error.__cause__) from error
+            raise self.in_doubt(broken(error.__cause__)) from error
         except Exception as error:
             # After the first byte nothing may pass for a clear outcome.
             raise self.in_doubt("its answer cannot be read") from error
@@ -175,7 +175,7 @@ class Border:
         except openai.APIStatusError as error:
             raise self._said(self.refusal(error.response)) from self._clean_error(error)
         except openai.APIConnectionError as error:
-            raise self._unreachable(error) from error
+            raise no_answer(self.name, error.__cause__) from error
 
     def in_doubt(self, why: str) -> OutcomeUnknown:
         """There may be a job."""
@@ -257,9 +257,6 @@ class Border:
         said = refusal.message or f"HTTP {refusal.status}"
         return f"{self.name} {verb}: {said}"
 
-    def _unreachable(self, error: openai.APIConnectionError) -> FtctlError:
-        return ProviderUnreachable(f"{self.name} cannot be reached: {reason(error.__cause__)}.")
-
     def _not_json(self, kind: str) -> ProviderUnreachable:
         return self._not_a(kind, "JSON")
 
@@ -300,6 +297,26 @@ def reason(cause: BaseException | None) -> str:
     if "Timeout" in type(cause).__name__:
         return "no answer in time"
     return one_line(str(cause)).rstrip(".") or type(cause).__name__
+
+
+def no_answer(name: str, cause: BaseException | None) -> ProviderUnreachable:
+    """Nobody was there, or whoever was there gave no answer that can be read."""
+    if was_never_sent(cause):
+        return ProviderUnreachable(f"{name} cannot be reached: {reason(cause)}.")
+    return ProviderUnreachable(f"{name} was asked, and {broken(cause)}.")
+
+
+def broken(cause: BaseException | None) -> str:
+    """What became of an answer after the request had left, as the end of a sentence."""
+    import httpx2
+
+    if isinstance(cause, httpx2.TimeoutException):
+        return "no answer came in time"
+    unreadable = isinstance(cause, httpx2.RemoteProtocolError | httpx2.DecodingError)
+    # The one class stands for a line that broke, too, and only its words tell.
+    if unreadable and not str(cause).startswith(("Server disconnected", "peer closed")):
+        return f"its answer cannot be read: {reason(cause)}"
+    return "the connection broke before an answer came whole"
 
 
 def _printable(value: Any) -> Any:

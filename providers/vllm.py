@@ -15,6 +15,7 @@ from orchestrator.domain.errors import (
     ProviderRejected,
     ProviderUnreachable,
 )
+from providers.border import no_answer
 from providers.connection import checked_address
 from providers.refusal import one_line
 
@@ -102,8 +103,7 @@ class VllmServer:
             ) as client:
                 response = client.request(method, self.url + path, json=body)
         except httpx2.HTTPError as error:
-            said = one_line(str(error)) or type(error).__name__
-            raise ProviderUnreachable(f"{self.url} cannot be reached: {said}.") from error
+            raise no_answer(self.url, error) from error
         if response.status_code >= 400:
             raise self._refused(response, path)
         return response

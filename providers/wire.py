@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,9 @@ class WireProvider(Shelves):
             job = answers.remote_job(raw, self.status_words, self.capabilities.token_in)
         except ProviderUnreachable as error:
             raise self._border.in_doubt("its answer names no job") from error
+        if job.token not in {None, request.token}:
+            # From a cache on the way, perhaps: it says nothing of this request.
+            raise self._border.in_doubt(f"it answered with another job, {job.id}")
         # Nothing more is asked: the answer to this POST is known to be for this token.
         by_file = self.capabilities.token_in is TokenCarrier.FILE
         return replace(job, token=request.token) if by_file else job
@@ -181,12 +185,12 @@ class WireProvider(Shelves):
 
     def list_jobs(self, token: str | None = None) -> Iterator[RemoteJob]:
         """Every job, page by page. A filter that finds nothing is not believed: all are listed."""
+        found = []
         if token and self.capabilities.metadata_filter:
-            found = [job for job in self._jobs({answers.TOKEN_KEY: token}) if job.token == token]
-            if found:
-                yield from found
-                return
-        yield from self._jobs(None)
+            with contextlib.suppress(ProviderRejected):
+                listed = self._jobs({answers.TOKEN_KEY: token})
+                found = [job for job in listed if job.token == token]
+        yield from found or self._jobs(None)
 
     def events(self, remote_id: str, known: Container[str] = ()) -> Sequence[JobEvent]:
         """Every event, oldest first. Of a host that cannot turn the page, the last thousand."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # C0 and C1 controls but tab and newline, and the bidirectional overrides: what a dataset or a
 # provider says must not move the cursor, set the title or reorder the line.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 # The same in JSON, where what is left of them stands inside strings.
 _ACTING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -36,7 +36,7 @@ In ftctl.toml:
 )
 @click.option(
     "--dialect",
-    type=click.Choice(["openai", "azure", "azure-dated", "bare", "worker"]),
+    type=click.Choice(["openai", "azure", "azure-dated", "bare", "forgetful", "worker"]),
     default="openai",
     show_default=True,
     help="Whose manners to take.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -37,9 +36,7 @@ def sync(ctx: click.Context, everything: bool, as_json: bool) -> int:
     from orchestrator.usecases.jobs.sync import sync as one_pass
 
     app = wiring.app(ctx)
-    settle = timedelta(
-        seconds=float(app.settings.table("sync").get("settle_seconds", SETTLE.total_seconds()))
-    )
+    settle = app.settings.settle_time(SETTLE)
     with app.claim("sync") as ours:
         done, hosted = Pass(), Followed()
         if ours:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -132,8 +132,13 @@ class JobStore(Protocol):
         spending: Spending | None = None,
         budgets: Budgets | None = None,
         move: Move | None = None,
+        guard: Callable[[Sequence[Job]], None] | None = None,
     ) -> None:
         """Commit the intent: the row, its first transition, the money it may take and its move.
+
+        Args:
+            guard: is shown the jobs on the same training split, newest first, and may raise; no
+                other intent is written between its look and this one.
 
         Raises:
             BudgetExceeded: the money does not fit into the month; nothing is written.
@@ -188,6 +193,10 @@ class JobStore(Protocol):
 
     def at_provider(self, remote_ids: Iterable[str]) -> Sequence[Job]:
         """The jobs with these remote ids, of whatever account."""
+        ...
+
+    def sent_again(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these jobs that were in doubt, and then sent once more."""
         ...
 
     def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
@@ -40,7 +41,7 @@ from orchestrator.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Engine, RowMapping, Select, Table
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 
 # Rows in one transaction: few commits, and no writer waits long for another.
 _BATCH = 500
+# Whose turn it is to look for the same training before an intent is written (PostgreSQL).
+_LOOKING_ROUND = 0x6674_6374_6C25
+_LONGEST_POLL = timedelta(hours=1)
 
 
 class SqlJobStore:
@@ -68,13 +72,22 @@ class SqlJobStore:
         spending: Spending | None = None,
         budgets: Budgets | None = None,
         move: Move | None = None,
+        guard: Callable[[Sequence[Job]], None] | None = None,
     ) -> None:
         """Commit the intent: the row, its first transition, the money it may take and its move.
+
+        Args:
+            guard: is shown the jobs on the same training split, newest first, and may raise.
 
         Raises:
             BudgetExceeded: the money does not fit into the month; nothing is written.
         """
         with self._engine.begin() as connection:
+            if guard is not None:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(select(func.pg_advisory_xact_lock(_LOOKING_ROUND)))
+                same = _newest_first().where(job_rows.c.training == job.training)
+                guard([from_row(row) for row in connection.execute(same).mappings()])
             connection.execute(insert(job_rows).values(to_row(job)))
             _note(connection, job, None, job.created_at, "intent recorded")
             if move is not None:
@@ -138,7 +151,7 @@ class SqlJobStore:
         self, statuses: Iterable[JobStatus] | None = None, *, training: str | None = None
     ) -> Sequence[Job]:
         """Jobs, newest first; only those in one of `statuses`, or on that training split."""
-        query = select(job_rows).order_by(job_rows.c.created_at.desc(), job_rows.c.id)
+        query = _newest_first()
         if statuses is not None:
             query = query.where(job_rows.c.status.in_([str(status) for status in statuses]))
         if training is not None:
@@ -148,15 +161,14 @@ class SqlJobStore:
     def page(self, wanted: JobFilter, *, first: int, many: int) -> JobPage:
         """Some jobs, newest first: `many` of them from number `first`, 0 being the newest."""
         where = _where(wanted)
-        some = select(job_rows).where(*where).order_by(job_rows.c.created_at.desc(), job_rows.c.id)
+        some = _newest_first().where(*where)
         jobs = self._jobs(some.offset(first).limit(many))
         count = select(func.count().label("count")).select_from(job_rows).where(*where)
         return JobPage(jobs, int(self._read(count)[0]["count"]))
 
     def tuned(self) -> Sequence[Job]:
         """Jobs that have a tuned model, newest first."""
-        query = select(job_rows).where(job_rows.c.tuned_model.is_not(None))
-        return self._jobs(query.order_by(job_rows.c.created_at.desc(), job_rows.c.id))
+        return self._jobs(_newest_first().where(job_rows.c.tuned_model.is_not(None)))
 
     def providers(self) -> Sequence[str]:
         """The profiles that jobs were made with, sorted."""
@@ -164,14 +176,16 @@ class SqlJobStore:
         return [row["provider"] for row in self._read(query)]
 
     def due(self, statuses: Iterable[JobStatus], at: datetime) -> Sequence[Job]:
-        """Jobs in one of these states whose next poll is not later than `at`, newest first."""
+        """Jobs in one of these states whose next poll is not later than `at`, newest first.
+
+        One that is due later than any poll is ever put off was put off by a clock that went back.
+        """
+        due = job_rows.c.next_poll_at
         return self._jobs(
-            select(job_rows)
-            .where(
+            _newest_first().where(
                 job_rows.c.status.in_([str(status) for status in statuses]),
-                or_(job_rows.c.next_poll_at.is_(None), job_rows.c.next_poll_at <= at),
+                or_(due.is_(None), due <= at, due > at + _LONGEST_POLL),
             )
-            .order_by(job_rows.c.created_at.desc(), job_rows.c.id)
         )
 
     def owners(self, tokens: Iterable[str]) -> Mapping[str, Job]:
@@ -189,6 +203,20 @@ class SqlJobStore:
             for some in _chunks(sorted(set(remote_ids)))
             for job in self._jobs(select(job_rows).where(job_rows.c.remote_id.in_(some)))
         ]
+
+    def sent_again(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these jobs that were in doubt, and then sent once more."""
+        return {
+            row["job_id"]
+            for some in _chunks(sorted(job_ids))
+            for row in self._read(
+                select(transition_rows.c.job_id).where(
+                    transition_rows.c.job_id.in_(some),
+                    transition_rows.c.before.in_([JobStatus.UNKNOWN, JobStatus.NEEDS_REVIEW]),
+                    transition_rows.c.after == JobStatus.READY,
+                )
+            )
+        }
 
     def change_all(self, steps: Sequence[Step]) -> Sequence[Job | None]:
         """Many changes in few transactions; None where another process changed the row first."""
@@ -354,6 +382,10 @@ class SqlJobStore:
             if new:
                 connection.execute(insert(table), list(new.values()))
             return len(new)
+
+
+def _newest_first() -> Select[Any]:
+    return select(job_rows).order_by(job_rows.c.created_at.desc(), job_rows.c.id)
 
 
 def _where(wanted: JobFilter) -> list[ColumnElement[bool]]:

@@ -1,14 +1,14 @@
 """Alembic, driven from inside: the same in a checkout and in an installed wheel.
 
-It is imported where a migration runs, for it takes as long as half a command: which revision a
-database has, and which this program needs, is told without it.
+Every command asks whether the schema is the newest; that is answered without Alembic, which takes
+longer to load than the rest of the database.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, inspect, select, text
+from sqlalchemy import func, inspect, select
 
 from orchestrator import resources
 from orchestrator.domain.errors import LocalStateError
@@ -30,9 +30,9 @@ def head() -> str:
 
 
 def revisions() -> list[str]:
-    """Every revision this program knows, oldest first: the number before each file's name."""
+    """Every revision this program knows, oldest first: each file's name begins with its own."""
     files = (resources.folder("migrations") / "versions").glob("[0-9]*_*.py")
-    return sorted(path.name.partition("_")[0] for path in files)
+    return sorted(file.name.partition("_")[0] for file in files)
 
 
 def current(engine: Engine) -> str | None:
@@ -43,12 +43,10 @@ def current(engine: Engine) -> str | None:
     """
     with reading(engine) as connection:
         tables = set(inspect(connection).get_table_names())
-        # A downgrade to nothing leaves Alembic's own table, without a row.
-        revision: str | None = (
-            connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            if "alembic_version" in tables
-            else None
-        )
+        version = "SELECT version_num FROM alembic_version"
+        # A downgrade to nothing leaves Alembic's own table, empty.
+        here = "alembic_version" in tables
+        revision: str | None = connection.exec_driver_sql(version).scalar() if here else None
         if revision is None and tables - {"alembic_version"}:
             raise LocalStateError(
                 "The database holds tables that ftctl did not make.",
@@ -86,7 +84,8 @@ def _run(engine: Engine, revision: str, *, down: bool) -> None:
             with connection.begin():
                 if not sqlite:
                     connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-                (command.downgrade if down else command.upgrade)(_config(connection), revision)
+                config = _config(connection)
+                (command.downgrade if down else command.upgrade)(config, revision)
                 if sqlite:
                     _refuse_orphans(connection)
         finally:

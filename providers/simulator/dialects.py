@@ -2,7 +2,7 @@
 
 `openai` follows the published description, `azure` the v1 surface with the oddities that were
 seen of it, `azure-dated` the authoring API of 2024-10-21, `bare` what little a compatible host may offer,
-`worker` the self-hosted worker.
+`forgetful` what drops the metadata it takes, `worker` the self-hosted worker.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class SimulatedDialect:
         suffix_limit: longest suffix.
         metadata_filter: the list of jobs obeys `metadata[k]=v`.
         idempotency_key: a repeated key makes no second job.
-        metadata: jobs take metadata and echo it.
+        metadata: jobs take metadata.
+        echoes: what they take is told again; some hosts, or proxies, drop it.
         checkpoints: there is a list of them.
         changing_event_ids: an event has another id each time it is listed.
         newest_first: order of events.
@@ -53,6 +54,7 @@ class SimulatedDialect:
     idempotency_key: bool = False
     pause: bool = True
     metadata: bool = True
+    echoes: bool = True
     checkpoints: bool = True
     changing_event_ids: bool = False
     newest_first: bool = True
@@ -113,6 +115,7 @@ _DIALECTS = {
         checkpoints=False,
         methods=("supervised",),
     ),
+    "forgetful": SimulatedDialect(name="forgetful", echoes=False),
     "worker": SimulatedDialect(
         name="worker",
         min_rows=1,

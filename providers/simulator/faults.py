@@ -34,6 +34,7 @@ class Fault(StrEnum):
     CUT = "cut"  #: it took effect; the answer ends after `bytes`, its headers included
     HTML_200 = "html_200"  #: a page instead of an answer; nothing took effect
     NO_ID = "no_id"  #: it took effect; the answer carries no id
+    STRANGE = "strange"  #: it took effect; the answer is about another job
     UNKNOWN_STATUS = "unknown_status"  #: the answer carries a word nobody knows
     SLOW = "slow"  #: it took effect; the answer comes after `seconds`
     LATE = "late"  #: for `create_job`, `put_deployment`: closes; takes effect after `seconds`

@@ -80,7 +80,7 @@ class SimulatedHost:
         """Take the manners.
 
         Args:
-            dialect: openai | azure | azure-dated | bare | worker.
+            dialect: openai | azure | azure-dated | bare | forgetful | worker.
             memory: what it remembers by; the process's own memory when None.
             clock: what dates things.
             key: the only key that is let in; any when None.
@@ -441,6 +441,8 @@ def _garbled(body: Any, fault: Fault, options: dict[str, Any]) -> Any:
         for name in ("id", "name"):
             body.pop(name, None)
         return body
+    if fault is Fault.STRANGE:
+        return body | {"id": "ftjob-strange", "metadata": {"ftctl_token": "0" * 26}}
     for deployment in [*body.get("value", ()), body]:
         if "properties" in deployment:
             deployment["properties"]["provisioningState"] = word

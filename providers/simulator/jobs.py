@@ -144,6 +144,7 @@ def shown(record: Record, dialect: SimulatedDialect) -> dict[str, Any]:
     return {
         "object": "fine_tuning.job",
         **{key: record[key] for key in keys},
+        **({} if dialect.echoes else {"metadata": None}),
         "organization_id": None if dialect.nulls else "org-simulated",
         "result_files": record["result_files"] or (None if dialect.nulls else []),
         "hyperparameters": {"n_epochs": -1} if dialect.nulls else hyperparameters,

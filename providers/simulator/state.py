@@ -36,6 +36,12 @@ _EMPTY: State = {
 }
 
 
+def forget(state: State) -> None:
+    """Everything is as it was before the first request."""
+    state.clear()
+    state.update(copy.deepcopy(_EMPTY))
+
+
 class Memory(Protocol):
     """Gives the state to one request at a time."""
 

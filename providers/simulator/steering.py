@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from providers.simulator import arm, faults, jobs
 from providers.simulator.exchange import RefusedError, call
+from providers.simulator.state import forget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,13 +50,15 @@ def steer(
         state["deployments"][body["name"]] = body["model"]
     elif verb == "model_dates":
         state["model_dates"][body["model"]] = body["fields"]
+    elif verb == "reset":
+        forget(state)
     elif verb == "advance":
         move_on(state, int(body.get("looks", 1)), dialect, now, every=int(body.get("every", 1)))
     else:
         raise RefusedError(
             404,
             "The simulator steers by ledger, faults, clock, deployments, model_dates, advance,"
-            " webhook.",
+            " reset, webhook.",
         )
     return {"ordered": verb}
 

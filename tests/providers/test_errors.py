@@ -122,6 +122,27 @@ def test_what_is_not_json_is_no_answer(body: bytes, word: str):
     assert f"{word}, not JSON" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (httpx2.ConnectError("refused"), "cannot be reached: refused"),
+        (httpx2.ReadTimeout("x"), "no answer came in time"),
+        (httpx2.ReadError("reset"), "the connection broke"),
+        (httpx2.RemoteProtocolError("Server disconnected"), "the connection broke"),
+        (httpx2.RemoteProtocolError("illegal status line"), "cannot be read: illegal status line"),
+        (httpx2.DecodingError("not gzip"), "cannot be read: not gzip"),
+    ],
+)
+def test_only_who_was_not_reached_cannot_be_reached(error: Exception, said: str):
+    def fail(_: httpx2.Request) -> httpx2.Response:
+        raise error
+
+    with pytest.raises(ProviderUnreachable) as caught:
+        over(fail).retrieve_job("ftjob-1")
+    assert said in caught.value.message
+    assert ("cannot be reached" in caught.value.message) == isinstance(error, httpx2.ConnectError)
+
+
 def test_half_characters_and_nan_do_not_come_in():
     body = b'{"id": "ftjob-1", "status": "queued", "model": "\\ud800x", "trained_tokens": NaN}'
     job = over(lambda _: httpx2.Response(200, content=body)).retrieve_job("ftjob-1")

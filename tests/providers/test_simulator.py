@@ -85,7 +85,7 @@ def test_an_order_nobody_can_carry_out_is_refused():
 
 
 def test_an_unknown_dialect_is_refused():
-    with pytest.raises(UsageError, match="azure, azure-dated, bare, openai, worker"):
+    with pytest.raises(UsageError, match="azure, azure-dated, bare, forgetful, openai, worker"):
         serve_simulator(dialect="french")
 
 

@@ -19,7 +19,7 @@ from orchestrator.domain import failpoints
 from orchestrator.specs.writing import to_yaml
 from orchestrator.usecases.pipelines import trainings
 from tests.reliability import world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 from tests.reliability.trials import KILLED
 
 AT_ONCE = 8

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.domain.jobs.job import JobStatus
 from tests.reliability import mangler, planted, trials, world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 
 CRON = timedelta(minutes=4)
 LONGEST = 1.5
@@ -58,7 +58,7 @@ def run(
     with (
         world.a_host() as host,
         world.an_installation(host, template=template) as ours,
-        _a_bad_line(host, ours.home / "line.log", seed) as (pid, port),
+        a_bad_line(host, ours.home / "line.log", seed) as (pid, port),
     ):
         file = ours.home / "ftctl.toml"
         text = file.read_text().replace(str(urlsplit(host.url).port), str(port))
@@ -115,7 +115,7 @@ def _judged(host: world.Host, ours: world.Installation, doubled: int) -> dict[st
 
 
 @contextmanager
-def _a_bad_line(host: world.Host, log: Path, seed: int) -> Iterator[tuple[int, int]]:
+def a_bad_line(host: world.Host, log: Path, seed: int) -> Iterator[tuple[int, int]]:
     """A line in a process of its own, bad until it gets a SIGUSR1; its process id and its port."""
     listener = socket.create_server(("127.0.0.1", 0))
     pid = os.fork()

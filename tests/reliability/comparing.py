@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.domain import failpoints
 from tests.factories import chat_rows
 from tests.reliability import world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 from tests.reliability.trials import KILLED
 
 ROWS = 30

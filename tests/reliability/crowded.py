@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability import trials, world
+from tests.reliability.frame import machine, told
 from tests.reliability.soak import DECENT, furnish, small_disk
-from tests.reliability.torture import machine, told
 
 AT_ONCE = 8
 KILLED = 3

@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator import cli
 from orchestrator.domain.jobs.job import JobStatus
 from tests.reliability import trials, world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 
 # The longest answer that a simulated host gives to a new job, headers included.
 LONGEST = 1100

@@ -22,7 +22,7 @@ from typing import Any
 from orchestrator.domain import failpoints
 from orchestrator.usecases.hosting import following, undeploying
 from tests.reliability import world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 from tests.reliability.trials import CRON, KILLED, WAYS
 
 PASSES = 5
@@ -161,10 +161,14 @@ def forget_what_is_late() -> None:
     vars(following)["_absent"] = absent
 
 
+def arm(host: world.Host) -> str:
+    """Lines of a profile: where the host's deployments are made."""
+    return ARM.format(root=host.url.removesuffix("/openai/v1"))
+
+
 def _place(host: world.Host, ours: world.Installation) -> None:
     config = ours.home / "ftctl.toml"
-    root = host.url.removesuffix("/openai/v1")
-    config.write_text(config.read_text().replace("\n[sync]", ARM.format(root=root) + "\n[sync]"))
+    config.write_text(config.read_text().replace("\n[sync]", arm(host) + "\n[sync]"))
 
 
 def _command(ours: world.Installation, outcome: Outcome, *arguments: str) -> None:

@@ -28,7 +28,7 @@ from orchestrator.cli.errors import explain
 from orchestrator.domain.chat import ChatRequest
 from orchestrator.domain.jobs.job import JobStatus
 from tests.reliability import mangler, planted, trials, world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 
 # Which code asks, whose manners the host has, and what else the profile says.
 KINDS: dict[str, tuple[str, str, str]] = {

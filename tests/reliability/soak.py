@@ -6,7 +6,9 @@ The real program over a real database, once every quarter of an hour of a clock 
 host is a process of its own with a bill of its own. Most passes run in this process, so that what they
 leave open or in memory adds up; some are processes of their own, which die at a named point or at any
 time. In between: hours in which the host hangs, storms of 429, a new key, a full disk, backups, and
-backups that are restored, after which the account is adopted anew.
+backups that are restored, after which the account is adopted anew. Tuned models are deployed and
+undeployed meanwhile; in the end the host must have no deployment, as it must have no job, that the
+ledger does not know.
 """
 
 from __future__ import annotations
@@ -28,15 +30,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import providers
 from orchestrator import cli, wiring
 from orchestrator.domain import failpoints
+from orchestrator.domain.jobs.deployment import DeploymentHost
 from orchestrator.domain.jobs.job import JobStatus
+from orchestrator.domain.profile import Profile
+from providers.retry import Retry
 from tests.factories import chat_file
 from tests.reliability import trials, world
-from tests.reliability.torture import machine, told
+from tests.reliability.deploying import arm
+from tests.reliability.frame import machine, told
 
 CRON = timedelta(minutes=15)
 PASSES_A_DAY = 96
@@ -137,13 +145,33 @@ class Soak:
                 self.counts[f"answer: {mode}"] += 1
             if self.chance.random() < 0.15:
                 self.host.control("faults", route="train", fault="fail")
-        point = self.chance.choice(failpoints.SUBMIT) if self.chance.random() < 0.2 else None
         command = [*world.submission(self.ours), "--again", "--seed", str(self.chance.randrange(9))]
         self.counts["submits"] += 1
-        if point:
-            self._killed_at(command, point)
-        else:
-            self._ran(command)
+        self._perhaps_killed(command, failpoints.SUBMIT)
+
+    def deploy(self) -> None:
+        """A tuned model is to answer; what the host says to that may be lost, or the command dies."""
+        tuned = "SELECT id FROM jobs WHERE tuned_model IS NOT NULL AND status = 'succeeded'"
+        jobs = [] if self.full else [row[0] for row in self.ours.rows(tuned)]
+        if not jobs:
+            return
+        if not self.hung and self.chance.random() < 0.4:
+            mode = self.chance.choice([mode for mode in trials.WAYS if mode != "ok"])
+            options = trials.WAYS[mode] or {}
+            self.host.control("faults", route="put_deployment", fault=mode, **options)
+        self.counts["deploys"] += 1
+        self._perhaps_killed(["deploy", self.chance.choice(jobs), "--yes"], failpoints.DEPLOY)
+
+    def undeploy(self) -> None:
+        """A deployment is to end; the host's word to that may be lost, or the command dies."""
+        jobs = [] if self.full else [row[0] for row in self.ours.rows(_HOSTED)]
+        if not jobs:
+            return
+        if not self.hung and self.chance.random() < 0.4:
+            fault = self.chance.choice(("drop_before", "drop_after_accept", "error_500"))
+            self.host.control("faults", route="delete_deployment", fault=fault)
+        self.counts["undeploys"] += 1
+        self._perhaps_killed(["undeploy", self.chance.choice(jobs), "--yes"], failpoints.DEPLOY)
 
     def control(self) -> None:
         """A person stops a job, holds it, or lets it go on."""
@@ -234,9 +262,11 @@ class Soak:
         for _ in range(3 * PASSES_A_DAY):
             self.one_quiet()
             if self.counts["quiet"] % 24 == 0:
-                self._review()
                 self._ran(["adopt", "--provider", "host"])
-            if not self.ours.rows(_OPEN):
+                self._review()
+                for (job,) in self.ours.rows(_HOSTED):
+                    self._ran(["undeploy", job, "--yes"])
+            if self.counts["quiet"] > 24 and not self.ours.rows(_OPEN + " UNION " + _HOSTED):
                 break
         self._ran(["adopt", "--provider", "host"], {0})
         self.end_the_day()
@@ -282,12 +312,32 @@ class Soak:
             answer = ["--remote-id", there[0]] if there else ["--absent"]
             self._ran(["resolve", job, *answer], {0})
             self.counts["resolved by a person"] += 1
-        query = "SELECT id FROM jobs WHERE status IN ('planned', 'uploading', 'ready')"
-        for (job,) in self.ours.rows(query):
-            # Of an account whose key is gone, most often: the person submits it anew some day.
-            if self._ran(["sync", "--all"]) == 3:
+        app = self.ours.app()
+        account = app.provider("host").account
+        app.close()
+        query = "SELECT id, account FROM jobs WHERE status IN ('planned', 'uploading', 'ready')"
+        for job, its in self.ours.rows(query):
+            # Of an account whose key is gone: the person submits it anew some day.
+            if its != account:
                 self._ran(["cancel", job])
                 self.counts["unsent jobs given up"] += 1
+        self._take_up_deployments()
+
+    def _take_up_deployments(self) -> None:
+        """A restored ledger knows nothing of what was deployed since: it is asked for once more."""
+        known = {name for (name,) in self.ours.rows(_LOOKED_AFTER)}
+        for each in self.host.control("deployments"):
+            named = "SELECT id FROM jobs WHERE tuned_model = '{}'"
+            jobs = self.ours.rows(named.format(each["model"]))
+            if each["name"] not in known and jobs:
+                self._ran(["deploy", jobs[0][0], "--name", each["name"], "--yes"])
+                self.counts["deployments taken up"] += 1
+
+    def _perhaps_killed(self, command: list[str], points: tuple[str, ...]) -> None:
+        if self.chance.random() < 0.2:
+            self._killed_at(command, self.chance.choice(points))
+        else:
+            self._ran(command)
 
     def _killed_at(self, command: list[str], point: str) -> None:
         code = self.ours.run(*command, failpoint=point)
@@ -314,22 +364,28 @@ class Soak:
 
 
 _OPEN = "SELECT 1 FROM jobs WHERE status NOT IN ('succeeded', 'failed', 'cancelled', 'rejected', 'paused')"
+# What the ledger looks after at the host: all but what was never asked for, and what has ended.
+_STANDING = """FROM deployments WHERE state NOT IN ('failed', 'deleted')
+    AND (state <> 'planned' OR sent_at IS NOT NULL)"""
+_HOSTED = f"SELECT job_id {_STANDING}"
+_LOOKED_AFTER = f"SELECT name {_STANDING}"
 _EVENTS: tuple[tuple[float, Callable[[Soak], None]], ...] = (
     (0.10, Soak.submit), (0.03, Soak.control), (0.008, Soak.hang), (0.01, Soak.storm),
     (0.004, Soak.new_key), (0.008, Soak.fill), (0.006, Soak.fall_deaf), (0.02, Soak.back_up),
-    (0.006, Soak.put_back), (0.02, Soak.die_at_any_time),
+    (0.006, Soak.put_back), (0.02, Soak.die_at_any_time), (0.03, Soak.deploy), (0.03, Soak.undeploy),
 )  # fmt: skip
 
 
 def main() -> int:
     options = _options()
+    vars(providers)["deployment_host"] = partial(_at_once, providers.deployment_host)
     started = time.monotonic()
     with (
         world.warm() as template,
-        world.a_host() as host,
+        world.a_host(options.dialect) as host,
         small_disk(options.disk_mb) as (home, disk),
     ):
-        furnish(home, host, template)
+        furnish(home, host, template, options.dialect)
         soak = Soak(host, Installation(home), random.Random(options.seed), disk)
         while time.monotonic() - started < options.minutes * 60:
             soak.one()
@@ -337,6 +393,14 @@ def main() -> int:
         result = _reckoning(soak)
     seconds = round(time.monotonic() - started, 1)
     return told({**result, "seed": options.seed, "seconds": seconds, "machine": machine()})
+
+
+def _at_once(build: Callable[[Profile], DeploymentHost], profile: Profile) -> DeploymentHost:
+    """Where deployments are made, asked again without waiting."""
+    host: Any = build(profile)
+    host._retry = Retry(sleep=lambda _: None)
+    made: DeploymentHost = host
+    return made
 
 
 def _reckoning(soak: Soak) -> dict[str, Any]:
@@ -355,8 +419,10 @@ def _reckoning(soak: Soak) -> dict[str, Any]:
         and last["drafts"] == 0
     )
     untold = _untold(soak)
+    left = [each["name"] for each in soak.host.control("deployments")]
+    left += [name for (name,) in soak.ours.rows(_LOOKED_AFTER)]
     return {
-        "passed": not (soak.bad or twice or lost or ghosts or open_ or untold) and flat,
+        "passed": not (soak.bad or twice or lost or ghosts or open_ or untold or left) and flat,
         "flat": flat,
         "simulated days": round(soak.counts["passes"] / PASSES_A_DAY, 1),
         "jobs": len(rows),
@@ -367,6 +433,8 @@ def _reckoning(soak: Soak) -> dict[str, Any]:
         "in the ledger alone": len(ghosts),
         "left open": len(open_),
         "nobody was told of": untold,
+        "deployments": len(soak.host.control("hosted")),
+        "deployments left, there or here": left,
         "database is sound": world.is_sound(soak.ours.database),
         "a third of the way, and at the end": [first, last],
         "what happened": dict(sorted(soak.counts.items())),
@@ -382,9 +450,11 @@ def _untold(soak: Soak) -> int:
     return sum(job not in text for (job,) in soak.ours.rows(query))
 
 
-def furnish(home: Path, host: world.Host, template: Path) -> None:
+def furnish(home: Path, host: world.Host, template: Path, kind: str = "openai") -> None:
     """A profile, a receiver of notifications, a training file and an empty ledger."""
-    settings = world.CONFIG.format(kind="openai", url=host.url, timeout=1, settle=600)
+    settings = world.CONFIG.format(kind=kind, url=host.url, timeout=0.5, settle=600)
+    if kind == "azure":
+        settings = settings.replace("\n[sync]", arm(host) + "\n[sync]")
     # A month of hundreds of jobs; the budget is tried elsewhere.
     (home / "ftctl.toml").write_text(settings.replace("budget_usd_per_month = 100", "") + NOTIFY)
     chat_file(home / "train.jsonl")
@@ -410,6 +480,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dialect", choices=["azure", "openai"], default="azure")
     parser.add_argument("--disk-mb", type=int, default=64)
     return parser.parse_args()
 

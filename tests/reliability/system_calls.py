@@ -1,4 +1,4 @@
-"""SIGKILL, ENOSPC and EIO at the system calls that write the database, one after the other.
+"""A kill or an error at each system call that writes the database or talks to the host, one by one.
 
     python -m tests.reliability.system_calls
 
@@ -16,19 +16,29 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.reliability import planted, trials, world
-from tests.reliability.torture import machine, told
+from tests.reliability import frame, planted, trials, world
 
-CALLS = ("pwrite64", "fdatasync", "fsync", "ftruncate")
-INJECTIONS = ("signal=SIGKILL", "error=ENOSPC", "error=EIO")
+# Those that write the database, and those that talk to the host; what may go wrong at each.
+WRITES = {
+    "pwrite64": ("signal=SIGKILL", "error=ENOSPC", "error=EIO"),
+    "fdatasync": ("signal=SIGKILL", "error=EIO"),
+    "fsync": ("signal=SIGKILL", "error=EIO"),
+    "ftruncate": ("signal=SIGKILL", "error=EIO"),
+}
+TALKS = {
+    "connect": ("signal=SIGKILL", "error=ECONNREFUSED"),
+    "sendto": ("signal=SIGKILL", "error=ECONNRESET"),
+    "recvfrom": ("signal=SIGKILL", "error=ECONNRESET"),
+}
+CALLS = WRITES | TALKS
 # What a command may end with: done, no, try later, local state, or killed by us.
 DECENT = {0, 1, 3, 4, 5, trials.KILLED}
 _PR_SET_PTRACER = 0x59616D61
@@ -43,64 +53,90 @@ class Scene:
     fault: str | None
 
 
+class Injection(NamedTuple):
+    """What goes wrong, at which of a scene's calls."""
+
+    scene: Scene
+    call: str
+    n: int
+    what: str
+
+
 SCENES = (Scene("submit", None), Scene("submit", "drop_after_accept"),
           Scene("sync", "drop_after_accept"), Scene("sync", "error_500"))  # fmt: skip
 
 
 def main() -> int:
-    every = _options().every
+    options = _options()
     if shutil.which("strace") is None:
         sys.stdout.write(json.dumps({"skipped": "strace is not installed"}) + "\n")
         return 0
-    started = time.monotonic()
-    with world.warm() as template:
-        found, bad = Counter[str](), []
-        for scene, call, n, injection in _plan(template, every):
-            outcome, code = _disturbed(scene, call, n, injection, template)
-            found["trials"] += 1
-            found[f"fired {injection}"] += code != 0
-            if not outcome.is_good or code not in DECENT:
-                bad.append(f"{scene} {injection} at {call} {n}: exit {code}; {outcome.said}")
+    return frame.measured(partial(_all, options))
+
+
+def _all(options: argparse.Namespace) -> dict[str, Any]:
+    with world.warm() as template, world.a_host() as host:
+        plan = list(_plan(template, host))[:: options.every]
         control = any(
             not _disturbed(
-                SCENES[0], "pwrite64", n, INJECTIONS[0], template, planted.post_before_save
+                Injection(SCENES[0], "pwrite64", n, "signal=SIGKILL"),
+                template,
+                host,
+                planted.post_before_save,
             )[0].is_good
             for n in range(4, 140, 4)
         )
-    return told(
-        {
-            "passed": not bad and control,
-            **found,
-            "bad": bad[:10],
-            "negative control (POST before save) failed, as it must": control,
-            "seconds": round(time.monotonic() - started, 1),
-            "machine": machine(),
-        }
-    )
+    found, bad = Counter[str](), []
+    for counts, failures in frame.shared(partial(_share, plan), options.workers):
+        found += counts
+        bad += failures
+    return {
+        "passed": not bad and control,
+        **found,
+        "bad": bad[:10],
+        "negative control (POST before save) failed, as it must": control,
+    }
 
 
-def _plan(template: Path, every: int) -> Iterator[tuple[Scene, str, int, str]]:
-    """Every call there is, in every scene, with every injection."""
+def _share(plan: list[Injection], which: int, many: int) -> tuple[Counter[str], list[str]]:
+    found, bad = Counter[str](), []
+    with world.warm() as template, world.a_host() as host:
+        for injection in plan[which::many]:
+            outcome, code = _disturbed(injection, template, host)
+            found["trials"] += 1
+            found[f"struck: {injection.call} {injection.what}"] += code != 0
+            found["intents"] += outcome.intents
+            found["billed"] += outcome.billed
+            if not outcome.is_good or code not in DECENT:
+                bad.append(f"{injection}: exit {code}; {outcome.said}")
+            if found["trials"] % 50 == 0:
+                sys.stderr.write(f"{which}: {found['trials']} of {len(plan) // many}\n")
+    return found, bad
+
+
+def _plan(template: Path, host: world.Host) -> Iterator[Injection]:
+    """Every call there is, in every scene, with all that may go wrong at it."""
     for scene in SCENES:
-        counts = _counted(scene, template)
-        for call, count in counts.items():
-            for n in range(1, count + 1, every):
-                for injection in INJECTIONS:
-                    if injection == "error=ENOSPC" and call != "pwrite64":
-                        continue
-                    yield scene, call, n, injection
+        for calls in (WRITES, TALKS):
+            host.forget()
+            with world.an_installation(host, template=template) as ours:
+                counts = counted(ours, _ready(scene, host, ours), calls)
+            for call, count in counts.items():
+                for n in range(1, count + 1):
+                    for what in calls[call]:
+                        yield Injection(scene, call, n, what)
 
 
-def _counted(scene: Scene, template: Path) -> dict[str, int]:
-    """How often each call writes the database, by the thread that calls most often."""
+def counted(
+    ours: world.Installation, arguments: list[str], calls: Mapping[str, object]
+) -> dict[str, int]:
+    """How often a command makes each of these calls, by the thread that makes it most often."""
     with tempfile.NamedTemporaryFile("r", suffix=".strace") as log:
-        with world.a_host() as host, world.an_installation(host, template=template) as ours:
-            arguments = _ready(scene, host, ours)
-            _traced(ours, arguments, [f"--trace={','.join(CALLS)}"], log.name)
+        traced(ours, arguments, [f"--trace={','.join(calls)}"], log.name, database=calls is WRITES)
         counts: Counter[tuple[str, str]] = Counter()
         for line in log:
             words = line.split(maxsplit=1)
-            if len(words) == 2 and words[1].split("(")[0] in CALLS:
+            if len(words) == 2 and words[1].split("(")[0] in calls:
                 counts[words[1].split("(")[0], words[0]] += 1
     most: dict[str, int] = {}
     for (call, _), count in counts.items():
@@ -109,19 +145,19 @@ def _counted(scene: Scene, template: Path) -> dict[str, int]:
 
 
 def _disturbed(
-    scene: Scene,
-    call: str,
-    n: int,
-    injection: str,
+    injection: Injection,
     template: Path,
+    host: world.Host,
     plant: Callable[[], None] | None = None,
 ) -> tuple[trials.Outcome, int]:
-    with world.a_host() as host, world.an_installation(host, template=template) as ours:
+    scene, call, n, what = injection
+    host.forget()
+    with world.an_installation(host, template=template) as ours:
         ours.planted = plant
         outcome = trials.Outcome(trials.Trial(f"{call} {n}", scene.fault or "ok"))
         arguments = _ready(scene, host, ours)
-        options = [f"--trace={call}", f"--inject={call}:{injection}:when={n}"]
-        code = _traced(ours, arguments, options, os.devnull)
+        options = [f"--trace={call}", f"--inject={call}:{what}:when={n}"]
+        code = traced(ours, arguments, options, os.devnull, database=call in WRITES)
         trials.let_cron_settle(host, ours)
         ours.move_on(host, timedelta(days=1))
         trials.judge(host, ours, outcome)
@@ -144,8 +180,18 @@ def _ready(scene: Scene, host: world.Host, ours: world.Installation) -> list[str
     return ["sync"]
 
 
-def _traced(ours: world.Installation, arguments: list[str], options: list[str], log: str) -> int:
-    """Run a command under strace; it starts when strace has attached."""
+def traced(
+    ours: world.Installation, arguments: list[str], options: list[str], log: str, *, database: bool
+) -> int:
+    """Run a command under strace; it starts when strace has attached.
+
+    Args:
+        ours: where.
+        arguments: of the command.
+        options: of strace: what is looked at, and what is done to it.
+        log: where strace writes what it sees.
+        database: look only at calls on the database's files.
+    """
     readable, writable = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -155,8 +201,8 @@ def _traced(ours: world.Installation, arguments: list[str], options: list[str], 
         ours.child(tuple(arguments), None)
     os.close(readable)
     # As SQLite opens it: a path that is no link.
-    database = str(ours.database.resolve())
-    files = [f"-P{database}{suffix}" for suffix in ("", "-wal", "-journal")]
+    path = str(ours.database.resolve())
+    files = [f"-P{path}{suffix}" for suffix in ("", "-wal", "-journal") if database]
     tracer = subprocess.Popen(
         ["strace", "-f", "-o", log, *files, *options, "-p", str(pid)],
         stderr=subprocess.PIPE,
@@ -177,6 +223,7 @@ def _traced(ours: world.Installation, arguments: list[str], options: list[str], 
 def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="Only every so many-th call.")
+    parser.add_argument("--workers", type=int, default=2, help="Processes that share the trials.")
     return parser.parse_args()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.domain.profile import Profile
+from providers.border import Border
 from providers.openai import build
 from providers.retry import Retry
 from providers.simulator import Simulator
@@ -113,6 +114,15 @@ def test_a_key_that_is_echoed_in_every_way_is_in_no_sink(
     assert CANARY not in caplog.text
     found = [name for name, content in sinks(installed) if CANARY.encode() in content]
     assert found == []
+
+
+def test_without_the_border_the_same_key_is_found(
+    installed: Ftctl, host: Simulator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Border, "clean", lambda _, text: text)
+    host.order_fault("create_job", "refuse", status=400, code="no", message=f"bad key {CANARY}")
+    assert CANARY in submit(installed).out
+    assert [name for name, content in sinks(installed) if CANARY.encode() in content]
 
 
 def run(ftctl: Ftctl, command: tuple[str, ...]) -> Outcome:

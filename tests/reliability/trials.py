@@ -35,6 +35,7 @@ WAYS: dict[str, dict[str, Any] | None] = {
     "half_body": {},
     "html_200": {},
     "no_id": {},
+    "strange": {},
     "unknown_status": {},
     "slow": {"seconds": 2 * world.TIMEOUT},
     "late": {"seconds": LATE_SECONDS},
@@ -116,18 +117,18 @@ def trials(seed: int) -> Iterator[Trial]:
 def run(
     trial: Trial,
     template: Path,
+    host: world.Host,
     *,
     settle: float = 600,
     planted: Callable[[], None] | None = None,
-    seed: int = 0,
+    seed: str = "",
+    separate: bool = False,
 ) -> Outcome:
-    """Run one trial."""
+    """Run one trial against a host that forgets what was before."""
     chance = random.Random(f"{seed}{trial}")
-    with (
-        world.a_host() as host,
-        world.an_installation(host, settle=settle, template=template) as ours,
-    ):
-        ours.planted = planted
+    host.forget()
+    with world.an_installation(host, settle=settle, template=template) as ours:
+        ours.planted, ours.separate = planted, separate
         options = MODES[trial.mode]
         if options is not None:
             fault = "refuse" if trial.mode == "locked_out" else trial.mode

@@ -7,12 +7,15 @@ host is a process, too. Nothing waits: clocks are moved by hand.
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -32,6 +35,7 @@ from providers.retry import Retry
 from providers.simulator import Simulator
 from tests.factories import chat_file
 
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = "gpt-4.1-mini-2025-04-14"
 KEY = "sk-torture-0123456789abcdef"
 TIMEOUT = 0.4
@@ -67,6 +71,10 @@ class Host:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
+
+    def forget(self) -> None:
+        """Be as new."""
+        self.control("reset", now=True)
 
     def billed(self) -> list[tuple[str | None, str]]:
         """Token and id of every job that was ever made."""
@@ -104,6 +112,8 @@ class Installation:
     clock: ManualClock = field(default_factory=ManualClock)
     environment: dict[str, str] = field(default_factory=dict)
     planted: Callable[[], None] | None = None
+    #: each command in an interpreter of its own, as the shell would start it; only the clock is ours
+    separate: bool = False
 
     @property
     def database(self) -> Path:
@@ -111,10 +121,32 @@ class Installation:
 
     def run(self, *arguments: str | Path, failpoint: str | None = None) -> int:
         """One command; its exit code, or minus the signal that ended it."""
+        if self.separate:
+            return self._in_its_own_interpreter([str(each) for each in arguments], failpoint)
         pid = os.fork()
         if pid == 0:
             self.child(arguments, failpoint)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def _in_its_own_interpreter(self, arguments: list[str], failpoint: str | None) -> int:
+        code = (
+            "import sys; from datetime import datetime\n"
+            "from orchestrator.domain import clock\n"
+            f"now = datetime.fromisoformat('{self.clock.now().isoformat()}')\n"
+            "clock.SystemClock.now = lambda self: now\n"
+            "clock.SystemClock.sleep = lambda self, seconds: None\n"
+            "from orchestrator.cli import main; main()"
+        )
+        # -P: what lies in the working directory is not imported.
+        return subprocess.run(
+            [sys.executable, "-P", "-c", code, *arguments],
+            env={"PYTHONPATH": str(ROOT), **self.variables(failpoint)},
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        ).returncode
 
     def child(self, arguments: tuple[str | Path, ...], failpoint: str | None) -> None:
         """What the forked process does; it never comes back."""
@@ -129,16 +161,14 @@ class Installation:
         finally:
             os._exit(code)
 
+    def variables(self, failpoint: str | None = None) -> dict[str, str]:
+        """The environment of a command."""
+        armed = {"FTCTL_TEST": "1", "FTCTL_FAILPOINT": failpoint} if failpoint else {}
+        home = {"FTCTL_HOME": str(self.home), "HOME": str(self.home)}
+        return {**home, "KEY": KEY, **self.environment, **armed}
+
     def app(self, failpoint: str | None = None) -> wiring.App:
-        environment = {
-            "FTCTL_HOME": str(self.home),
-            "HOME": str(self.home),
-            "KEY": KEY,
-            **self.environment,
-        }
-        if failpoint:
-            environment |= {"FTCTL_TEST": "1", "FTCTL_FAILPOINT": failpoint}
-        settings = config.load(environment, cwd=self.home)
+        settings = config.load(self.variables(failpoint), cwd=self.home)
         return wiring.App(settings, clock=ManualClock(self.clock.now()))
 
     def move_on(self, host: Host, span: timedelta) -> None:
@@ -189,6 +219,9 @@ def warm() -> Iterator[Path]:
             cli.run(["providers", "check", "host"], obj=ours.app())
             cli.run(submission(ours), obj=ours.app())
             cli.run(["sync"], obj=ours.app())
+        # Forks share these objects for good: no collection may touch, and so copy, their pages.
+        gc.collect()
+        gc.freeze()
         yield template
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.domain.errors import LocalStateError
 from orchestrator.store import database
 from tests.reliability import world
-from tests.reliability.torture import machine, told
+from tests.reliability.frame import machine, told
 
 PROCESSES = 8
 

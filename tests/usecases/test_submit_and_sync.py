@@ -6,16 +6,19 @@ Real HTTP over loopback, a real database, the real openai SDK; only the clock is
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
+from orchestrator.domain import failpoints
 from orchestrator.domain.clock import ManualClock
 from orchestrator.domain.errors import RateLimited, UsageError
 from orchestrator.domain.jobs.job import Job, JobStatus
 from orchestrator.domain.provider import JobRequest
-from orchestrator.usecases.jobs import control
+from orchestrator.usecases.jobs import control, refresh
 from orchestrator.usecases.jobs.intent import Intent, PreparedFile
 from orchestrator.usecases.jobs.submit import record
 from orchestrator.usecases.jobs.submit import submit as send
@@ -147,6 +150,30 @@ def test_the_same_training_needs_again(world: World):
     assert len(world.host.ledger) == 2
 
 
+def test_two_commands_at_once_pay_for_one(world: World):
+    world.sync()
+    both = threading.Barrier(2)
+
+    def submit(_: int) -> Job | UsageError:
+        try:
+            return world.submit()
+        except UsageError as error:
+            return error
+
+    def together(point: str) -> None:
+        if point == "submit.data_kept":
+            both.wait(20)
+
+    failpoints.arm(together)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            done = list(pool.map(submit, range(2)))
+    finally:
+        failpoints.arm(None)
+    assert sorted(type(each).__name__ for each in done) == ["Job", "UsageError"]
+    assert len(world.host.ledger) == 1
+
+
 AMBIGUOUS = [
     ("drop_before", 0),
     ("drop_after_accept", 1),
@@ -156,6 +183,7 @@ AMBIGUOUS = [
     ("half_body", 1),
     ("html_200", 0),
     ("no_id", 1),
+    ("strange", 1),
 ]
 
 
@@ -200,6 +228,78 @@ def test_a_process_that_died_before_the_answer_finds_its_job(world: World):
     world.sync()
     assert world.job().remote_id == job.remote_id
     assert len(world.host.ledger) == 1
+
+
+def test_a_job_that_appears_after_the_settle_time_is_a_second_bill_and_loud(world: World):
+    world.host.order_fault("create_job", "drop_before")
+    job = world.submit()
+    for _ in range(3):
+        world.clock.sleep(SETTLE.total_seconds())
+        world.sync()
+    sent = world.job()
+    assert (sent.status.is_remote, len(world.host.ledger)) == (True, 1)
+    app = world.ftctl.app()
+    late = JobRequest(model=job.model, training_file=str(sent.training_file), token=job.token)
+    app.provider("host").create_job(late)
+    world.clock.sleep(300)
+    world.sync()
+    said = [event.message for event in app.jobs.events(job.id) if event.level == "error"]
+    assert ["a second remote job" in each for each in said] == [True]
+    app.close()
+
+
+def test_a_host_that_drops_tokens_gets_no_second_request_but_a_person(ftctl: Ftctl):
+    with Simulator("forgetful") as host:
+        world = World(ftctl, host, "openai")
+        world.submit(seed=1)
+        host.order_fault("create_job", "drop_after_accept")
+        job = world.submit(seed=2, again=True)
+        for _ in range(3):
+            world.clock.sleep(SETTLE.total_seconds())
+            world.sync()
+        made = host.ledger[1]["job"]
+        app = ftctl.app()
+        lost = app.jobs.get(job.id)
+        assert (lost.status, len(host.ledger)) == (JobStatus.NEEDS_REVIEW, 2)
+        assert any(made in event.message for event in app.jobs.events(job.id))
+        assert control.resolve_as(lost, made, app.ledger()).remote_id == made
+        app.close()
+
+
+def test_one_jobs_odd_answer_is_not_believed_and_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(refresh, "_BATCH", 1)
+    first, second = world.submit(), world.submit(again=True)
+    world.host.order_fault("get_job", "strange")
+    done = world.sync()
+    assert ["which is another job" in error.message for _, error in done.unreachable] == [True]
+    app = world.ftctl.app()
+    jobs = {job.id: job for job in app.jobs.all()}
+    assert {jobs[first.id].remote_id, jobs[second.id].remote_id} == {
+        first.remote_id,
+        second.remote_id,
+    }
+    assert world.host.count("get_job") == 2
+    app.close()
+
+
+def test_a_clock_that_was_set_back_silences_nothing(world: World):
+    world.clock.sleep(365 * 86400)
+    job = world.submit()
+    world.host.order_fault("get_job", "rate_limited", times=1, retry_after=1e300)
+    assert world.sync().unreachable
+    assert [each.provider for each in world.sync().waiting] == ["host"]
+    world.clock.sleep(86400)
+    world.sync()
+    assert world.host.count("get_job") == 2, "nobody may ask for more than a day of silence"
+    world.host.order_fault("get_job", "rate_limited", retry_after=3600)
+    world.clock.sleep(300)
+    assert world.sync().unreachable
+    world.clock.at -= timedelta(days=366)
+    world.sync()
+    assert world.host.count("get_job") == 4
+    assert world.job().remote_id == job.remote_id
 
 
 def test_two_remote_jobs_with_one_token_need_a_person(world: World):
@@ -256,6 +356,18 @@ def test_a_backup_from_before_the_request_left_pays_for_nothing_twice(
     world.sync()
     assert (world.job().status, world.job().remote_id) == (JobStatus.QUEUED, sent)
     assert len(host.ledger) == 1
+
+
+def test_what_a_restored_ledger_gave_up_unsent_is_adopted_and_loud(ftctl: Ftctl, host: Simulator):
+    world = World(ftctl, host, "openai")
+    sent = world.submit()
+    world.set_status(JobStatus.READY, remote_id=None)
+    assert ftctl("cancel", sent.id).code in {0, 1}
+    assert ftctl("adopt", "--provider", "host").code == 0
+    app = ftctl.app()
+    assert {job.remote_id for job in app.jobs.all()} == {None, sent.remote_id}
+    assert any(str(sent.remote_id) in event.message for event in app.jobs.events(sent.id))
+    app.close()
 
 
 def test_a_clear_no_is_rejected_with_the_hosts_own_words(world: World):

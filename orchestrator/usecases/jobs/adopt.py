@@ -21,7 +21,7 @@ from orchestrator.domain.ledger import History
 from orchestrator.usecases.jobs.fetching import Wanted
 from orchestrator.usecases.jobs.polling import minded
 from orchestrator.usecases.jobs.refresh import learn, metrics_of
-from orchestrator.usecases.jobs.tally import Tally, alarm
+from orchestrator.usecases.jobs.tally import Tally, alarm, beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -109,7 +109,9 @@ class _Run:
         if job is not None:
             return "ours" if job.origin is Origin.FTCTL else "known"
         owner = self.owners.get(remote.token) if remote.token else None
-        return "ours" if owner is not None and owner.remote_id is None else "adopted"
+        # One that ended unsent here is settled by nobody else: the ledger was a backup by then.
+        waits = owner is not None and owner.remote_id is None and not owner.status.is_final
+        return "ours" if waits else "adopted"
 
 
 def adopt(
@@ -247,8 +249,7 @@ def _added(remote: RemoteJob, files: Mapping[str, ArchivedFile], run: _Run) -> J
         alarm(
             owner,
             run.ledger,
-            f"a second remote job, {remote.id}, carries this job's token beside {owner.remote_id};"
-            f" it is in the ledger as {job.id}",
+            f"{beside(owner, remote.id)}; it is in the ledger as {job.id}",
         )
     return job
 

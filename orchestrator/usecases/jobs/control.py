@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import OutcomeUnknown, TryLater, UsageError
 from orchestrator.domain.jobs.job import JobStatus
-from orchestrator.usecases.jobs.submit import accept
 from orchestrator.usecases.jobs.sync import sync_job
+from orchestrator.usecases.jobs.traces import accept
 
 if TYPE_CHECKING:
     from orchestrator.domain.jobs.job import Job

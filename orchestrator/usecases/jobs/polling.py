@@ -26,6 +26,8 @@ JITTER = 0.2
 FAILURES = 5
 SHUT = timedelta(seconds=60)
 LONGEST_SHUT = timedelta(minutes=30)
+# A provider that asks for more is asked once a day all the same.
+LONGEST_WISH = timedelta(days=1)
 
 _VALIDATING = frozenset({"validating_files", "validating"})
 
@@ -61,10 +63,11 @@ def minded(provider: Account, ledger: Ledger) -> Iterator[None]:
 
 def shut_until(provider: Account, ledger: Ledger) -> datetime | None:
     """Until when nothing is asked of the account; None when it may be asked now."""
-    gate = ledger.gates.get(provider.account)
-    if gate is None or gate.not_before is None or gate.not_before <= ledger.clock.now():
+    gate, now = ledger.gates.get(provider.account), ledger.clock.now()
+    if gate is None or gate.not_before is None or gate.not_before <= now:
         return None
-    return gate.not_before
+    # Later than anybody may ask for: the clock went back since.
+    return gate.not_before if gate.not_before <= now + LONGEST_WISH else None
 
 
 def after_failure(account: str, before: Gate | None, error: TryLater, now: datetime) -> Gate:
@@ -80,7 +83,7 @@ def after_failure(account: str, before: Gate | None, error: TryLater, now: datet
 
 def _not_before(failures: int, error: TryLater, now: datetime) -> datetime | None:
     if isinstance(error, RateLimited) and error.retry_after is not None:
-        return now + timedelta(seconds=error.retry_after)
+        return now + min(timedelta(seconds=min(error.retry_after, 1e9)), LONGEST_WISH)
     if failures < FAILURES:
         return None
     # The first question after that is the probe: a pass ends with its first failure.

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain import failpoints
 from orchestrator.domain.errors import (
+    AnswerIsNo,
     ConfigurationError,
     Conflict,
     FtctlError,
+    ProviderRejected,
     RemoteNotFound,
-    TryLater,
 )
 from orchestrator.domain.jobs.job import JobStatus, MetricPoint
 from orchestrator.domain.ledger import Step
 from orchestrator.usecases.jobs.polling import next_poll
-from orchestrator.usecases.jobs.tally import alarm
+from orchestrator.usecases.jobs.tally import alarm, beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,6 +70,7 @@ def refresh_all(jobs: Sequence[Job], provider: Provider, ledger: Ledger, tally: 
         _write(told, provider, ledger, tally, chatty=chatty)
         if error is not None:
             raise error
+    _look_again(jobs, provider, ledger, tally)
 
 
 def refresh(job: Job, provider: Provider, ledger: Ledger, tally: Tally) -> Job:
@@ -124,6 +126,18 @@ def _listed(
     yield some
 
 
+def _look_again(jobs: Sequence[Job], provider: Provider, ledger: Ledger, tally: Tally) -> None:
+    """Of jobs that were sent a second time, the first request may have made one after all, late."""
+    if provider.capabilities.idempotency_key:
+        return
+    again = ledger.jobs.sent_again([job.id for job in jobs])
+    tokens = {job.token for job in jobs if job.id in again}
+    if tokens:
+        tally.requests += 1
+        listed = provider.list_jobs(min(tokens) if len(tokens) == 1 else None)
+        _look_for_twins([each for each in listed if each.token in tokens], provider, ledger)
+
+
 def _look_for_twins(remotes: Iterable[RemoteJob], provider: Provider, ledger: Ledger) -> None:
     """A second remote job that carries the token of one of ours is paid for, and not wanted."""
     carriers = {remote.id: remote.token for remote in remotes if remote.token}
@@ -132,21 +146,16 @@ def _look_for_twins(remotes: Iterable[RemoteJob], provider: Provider, ledger: Le
         owner = owners.get(token)
         if owner is None or owner.account != provider.account:
             continue
-        if owner.remote_id not in {None, remote_id}:
-            alarm(
-                owner,
-                ledger,
-                f"a second remote job, {remote_id}, carries this job's token beside"
-                f" {owner.remote_id}; both are billed, so cancel the one you do not want",
-            )
+        in_doubt = owner.remote_id is None and not owner.status.is_final
+        if owner.remote_id != remote_id and not in_doubt:
+            what = "cancel the one you do not want" if owner.remote_id else "ftctl adopt"
+            alarm(owner, ledger, f"{beside(owner, remote_id)}; it is billed: {what}")
 
 
 def _asked(
     jobs: Sequence[Job], provider: Provider, tally: Tally
 ) -> tuple[list[_Told], FtctlError | None]:
     """One question a job; the first failure that the next job would share ends it."""
-    if len(jobs) <= 1:
-        return [_ask(job, provider, tally) for job in jobs], None
     told: list[_Told] = []
     failed: FtctlError | None = None
 
@@ -155,12 +164,15 @@ def _asked(
             return None
         try:
             return _ask(job, provider, tally)
-        except (TryLater, ConfigurationError) as error:
+        except FtctlError as error:
             return error
 
     with ThreadPoolExecutor(min(_THREADS, len(jobs)), thread_name_prefix="ask") as pool:
         for outcome in pool.map(ask, jobs):
-            if isinstance(outcome, FtctlError):
+            if isinstance(outcome, AnswerIsNo):
+                # About this one job: the others are asked about all the same.
+                tally.unreachable.append((provider.name, outcome))
+            elif isinstance(outcome, FtctlError):
                 failed = failed or outcome
             elif outcome is not None:
                 told.append(outcome)
@@ -172,9 +184,15 @@ def _ask(job: Job, provider: Provider, tally: Tally) -> _Told:
     tally.requests += 1
     tally.heard()
     try:
-        return _Told(job, provider.retrieve_job(job.remote_id))
+        remote = provider.retrieve_job(job.remote_id)
     except RemoteNotFound:
         return _Told(job, None)
+    if remote.id != job.remote_id and remote.token != job.token:
+        raise ProviderRejected(
+            f"{provider.name} was asked for {job.remote_id} and answered with {remote.id}, which is"
+            " another job."
+        )
+    return _Told(job, remote)
 
 
 def _write(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain import failpoints
 from orchestrator.domain.jobs.job import JobStatus
-from orchestrator.usecases.jobs.submit import accept
-from orchestrator.usecases.jobs.tally import alarm
+from orchestrator.usecases.jobs.traces import conclude, look_for
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,16 +49,12 @@ def settle_doubt(
             job, now, "the provider honours the idempotency key: ask again", JobStatus.READY
         )
     tally.requests += 1
-    found = [each for each in provider.list_jobs(job.token) if each.token == job.token]
+    traces = look_for(job, provider, ledger)
     failpoints.reach("sync.listed")
-    if len(found) == 1:
-        job = accept(job, found[0], ledger.clock.now(), ledger, "found at the provider")
+    found = conclude(job, traces, ledger)
+    if found is not None:
         failpoints.reach("sync.adopted")
-        return job
-    if found:
-        ids = ", ".join(each.id for each in found)
-        alarm(job, ledger, f"{len(found)} remote jobs carry this job's token: {ids}")
-        return ledger.jobs.change(job, now, f"more than one job: {ids}", JobStatus.NEEDS_REVIEW)
+        return found
     return _absent(job, now, ledger, settle)
 
 

@@ -8,6 +8,7 @@ comes. Whatever dies in between leaves a state from which `sync` finds out what 
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import failpoints
@@ -29,13 +30,14 @@ from orchestrator.domain.money.usd import usd_json
 from orchestrator.domain.provider import JobRequest, TokenCarrier
 from orchestrator.usecases.jobs.funding import refuse_dear, spending_of
 from orchestrator.usecases.jobs.polling import minded
+from orchestrator.usecases.jobs.traces import Traces, accept, conclude, look_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from orchestrator.domain.jobs.move import Move
-    from orchestrator.domain.provider import Provider, RemoteFile, RemoteJob
+    from orchestrator.domain.provider import Provider, RemoteFile
     from orchestrator.usecases.jobs.intent import Intent
     from orchestrator.usecases.jobs.ledger import Ledger
 
@@ -66,15 +68,14 @@ def record(
     """
     failpoints.reach("submit.begun")
     refuse_dear(intent, ledger.budgets)
-    if not again:
-        _refuse_twin(intent, ledger)
     for prepared in (intent.training, intent.validation):
         if prepared is not None:
             ledger.datasets.keep(prepared.dataset, prepared.content)
     failpoints.reach("submit.data_kept")
     job = _job(intent, ledger.clock.now())
     spending = spending_of(intent, job.created_at, job.id)
-    ledger.jobs.add(job, spending, ledger.budgets, move(job) if move else None)
+    guard = None if again else partial(_refuse_twin, intent, job.created_at)
+    ledger.jobs.add(job, spending, ledger.budgets, move(job) if move else None, guard)
     failpoints.reach("submit.intent_written")
     return job
 
@@ -108,8 +109,8 @@ def advance(job: Job, provider: Provider, ledger: Ledger, *, look: bool = False)
         job = _upload(job, provider, ledger)
         failpoints.reach("submit.ready")
     if job.status is JobStatus.READY:
-        found = _sent_before(job, provider) if look else None
-        job = _send(job, provider, ledger, found)
+        traces = _traces(job, provider, ledger) if look else Traces()
+        job = _send(job, provider, ledger, traces)
     return job
 
 
@@ -117,24 +118,6 @@ def submit(job: Job, provider: Provider, ledger: Ledger) -> Job:
     """`advance`, for a person who waits: what goes wrong is remembered for the passes of cron."""
     with minded(provider, ledger):
         return advance(job, provider, ledger)
-
-
-def accept(job: Job, remote: RemoteJob, at: datetime, ledger: Ledger, reason: str) -> Job:
-    """Write down that `remote` is our job."""
-    return ledger.jobs.change(
-        job,
-        at,
-        reason,
-        remote.status or JobStatus.QUEUED,
-        remote_id=remote.id,
-        remote_status=remote.remote_status,
-        tuned_model=remote.tuned_model,
-        error=remote.error,
-        estimated_finish=remote.estimated_finish,
-        absent_at=None,
-        next_poll_at=None,
-        raw=remote.raw,
-    )
 
 
 def _job(intent: Intent, now: datetime) -> Job:
@@ -158,9 +141,10 @@ def _job(intent: Intent, now: datetime) -> Job:
     )
 
 
-def _refuse_twin(intent: Intent, ledger: Ledger) -> None:
-    since = ledger.clock.now() - timedelta(hours=GUARD_HOURS)
-    for job in ledger.jobs.all(training=intent.training.dataset.digest):
+def _refuse_twin(intent: Intent, now: datetime, jobs: Iterable[Job]) -> None:
+    """Two commands at once cannot both get past: it is asked where the intent is written."""
+    since = now - timedelta(hours=GUARD_HOURS)
+    for job in jobs:
         if job.created_at < since or job.status in {
             JobStatus.FAILED,
             JobStatus.CANCELLED,
@@ -293,22 +277,22 @@ def _remember(digest: str, remote: RemoteFile, provider: Provider, ledger: Ledge
     )
 
 
-def _sent_before(job: Job, provider: Provider) -> RemoteJob | None:
-    """The job that carries our token though our ledger says that it was never sent.
+def _traces(job: Job, provider: Provider, ledger: Ledger) -> Traces:
+    """What the provider has of a job that our ledger calls unsent, as after a restored backup.
 
-    So it is after a backup of the ledger was restored. Where an idempotency key stands for the
-    token, or no list is to be had, nothing is known.
+    Where an idempotency key stands for the token, or no list is to be had, nothing is known.
     """
     if provider.capabilities.idempotency_key:
-        return None
+        return Traces()
     try:
-        found = [each for each in provider.list_jobs(job.token) if each.token == job.token]
+        found = look_for(job, provider, ledger)
     except AnswerIsNo:
-        return None
-    return found[0] if found else None
+        return Traces()
+    # Of a job that was sent before, likenesses were weighed already when it was in doubt.
+    return found if job.sent_at is None else Traces(found.mine)
 
 
-def _send(job: Job, provider: Provider, ledger: Ledger, found: RemoteJob | None) -> Job:
+def _send(job: Job, provider: Provider, ledger: Ledger, traces: Traces) -> Job:
     """The one POST. `submitting` is on disk before it, its outcome after it; none if it was found."""
     # A provider that honours an idempotency key answers a repeated POST with the same job: only
     # there may an unclear answer be followed by the same question.
@@ -317,10 +301,9 @@ def _send(job: Job, provider: Provider, ledger: Ledger, found: RemoteJob | None)
     job = ledger.jobs.change(
         job, now, "request is about to leave", JobStatus.SUBMITTING, sent_at=now, absent_at=None
     )
+    found = conclude(job, traces, ledger)
     if found is not None:
-        return accept(
-            job, found, now, ledger, "found at the provider, though it was never sent here"
-        )
+        return found
     failpoints.reach("submit.submitting")
     for attempt in range(1, attempts + 1):
         try:

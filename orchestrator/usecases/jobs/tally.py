@@ -86,6 +86,13 @@ def total(tallies: Sequence[Tally]) -> Pass:
     )
 
 
+def beside(job: Job, remote_id: str) -> str:
+    """That a remote job carries the token of a job that is another one, or none, by our ledger."""
+    if job.remote_id is None:
+        return f"a remote job, {remote_id}, carries this job's token, and it is {job.status} here"
+    return f"a second remote job, {remote_id}, carries this job's token beside {job.remote_id}"
+
+
 def alarm(job: Job, ledger: Ledger, message: str, *, level: str = "error") -> None:
     """Write an error, or a warning, into the job's history and say it, once, however often it is found."""
     event = JobEvent(
