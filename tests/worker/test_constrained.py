@@ -12,11 +12,11 @@ import jsonschema
 import openai
 import pytest
 from ftctl_worker.errors import BadRequestError, ModelError
+from ftctl_worker.forms import grammar
+from ftctl_worker.forms.constraint import Constraints
 from ftctl_worker.models.bases import Catalog
 from ftctl_worker.models.loading import LoadedBase
-from ftctl_worker.serving import grammar
 from ftctl_worker.serving.chat_request import parse_chat
-from ftctl_worker.serving.constraint import Constraints
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel as Model

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from ftctl_worker.models.bases import BaseModel
 from ftctl_worker.serving.chat_request import ChatRequest
-from ftctl_worker.serving.engine import Engine, Target, Ticket
+from ftctl_worker.serving.engine import Engine
 from ftctl_worker.serving.replies import Delta, Done, Reply
+from ftctl_worker.serving.ticket import Target, Ticket
 
 from tests.worker.servers import wait_for
 

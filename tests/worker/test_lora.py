@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from ftctl_worker.forms.tool_calls import split_calls
 from ftctl_worker.hyperparameters import TrainingDefaults
 from ftctl_worker.models import adapters
 from ftctl_worker.models.lora import slim
 from ftctl_worker.serving.slots import Slots
-from ftctl_worker.serving.tool_calls import split_calls
 from ftctl_worker.training.admission import TooLargeError, check_weights, plan_memory
 from ftctl_worker.training.batches import in_passes
 from ftctl_worker.training.forward import Forward, Sums

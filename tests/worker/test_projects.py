@@ -17,7 +17,8 @@ from ftctl_worker.job import JobDraft, JobStatus
 from ftctl_worker.models.bases import BaseModel
 from ftctl_worker.queue.jobs import JobStore
 from ftctl_worker.serving.chat_request import ChatRequest
-from ftctl_worker.serving.engine import Engine, Target
+from ftctl_worker.serving.engine import Engine
+from ftctl_worker.serving.ticket import Target
 from ftctl_worker.tokens import TokenFile
 
 from tests.worker import servers

@@ -15,11 +15,11 @@ from ftctl_worker.models.bases import BaseModel
 from ftctl_worker.models.loading import load_base
 from ftctl_worker.serving import resident as serving
 from ftctl_worker.serving.chat_request import parse_chat
-from ftctl_worker.serving.engine import Target, Ticket
 from ftctl_worker.serving.replies import Delta, Done, Reply
 from ftctl_worker.serving.resident import Shelf
 from ftctl_worker.serving.row_state import RowState
 from ftctl_worker.serving.seats import Seat, read_together
+from ftctl_worker.serving.ticket import Target, Ticket
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,10 +10,10 @@ import ftctl_worker
 import pytest
 import torch
 from ftctl_worker.errors import TrainingDataError
+from ftctl_worker.forms.tool_calls import split_calls
 from ftctl_worker.hyperparameters import TrainingDefaults, choose, read_defaults
 from ftctl_worker.models import adapters
 from ftctl_worker.queue.dataset import Example, count_examples, read_examples
-from ftctl_worker.serving.tool_calls import split_calls
 from ftctl_worker.training.batches import epoch_order, in_passes
 from ftctl_worker.training.early_stopping import BestEpoch
 from ftctl_worker.training.forward import Forward, Sums

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from ftctl_worker import __version__
 from ftctl_worker.engine_command import add_engine_command, print_engines
-from ftctl_worker.engines.table import DEFAULT, ENGINES
+from ftctl_worker.engine_table import DEFAULT, ENGINES
 from ftctl_worker.errors import ConfigurationError, WorkerError
 from ftctl_worker.home import Home
 from ftctl_worker.models.export import add_export_command, run_export

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ftctl_worker import hardware
-from ftctl_worker.engines.table import TUNINGS, table
+from ftctl_worker.engine_table import TUNINGS, table
 
 if TYPE_CHECKING:
     import argparse

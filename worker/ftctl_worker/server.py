@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from ftctl_worker.api.app import Services, build_app
+from ftctl_worker.api.app import build_app
 from ftctl_worker.api.guard import OpenRequests
+from ftctl_worker.api.services import Services
 from ftctl_worker.connections import patient
 from ftctl_worker.database import Database
 from ftctl_worker.errors import LocalStateError

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ftctl_worker import engine_table
 from ftctl_worker.database import Database
-from ftctl_worker.engines import table as engines
+from ftctl_worker.engines.port import load
 from ftctl_worker.errors import (
     GraderFailedError,
     JobSupersededError,
@@ -108,7 +109,7 @@ def _train_one(
     watch_over(ledger, options.parent, stop.insist)
     try:
         lock = TrainerLock(home, job.id) if speaks else None
-        train = engines.load(job.options.get("engine", engines.DEFAULT))
+        train = load(job.options.get("engine", engine_table.DEFAULT))
         train(job, options.base, ledger, home, precision=options.precision, stop=stop)
         if lock is not None:
             lock.release()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -30,40 +29,14 @@ from ftctl_worker.errors import ApiError, BadRequestError, MethodNotAllowedError
 from ftctl_worker.queue import disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.requests import Request
 
-    from ftctl_worker.home import Home
-    from ftctl_worker.queue.disk import Disk
-    from ftctl_worker.queue.filestore import FileStore
-    from ftctl_worker.queue.history import History
-    from ftctl_worker.queue.jobs import JobStore
-    from ftctl_worker.queue.uploads import Uploads
-    from ftctl_worker.serving.engine import Engine
-    from ftctl_worker.serving.lookup import Lookup
+    from ftctl_worker.api.services import Services
     from ftctl_worker.settings import Settings
-    from ftctl_worker.tokens import Tokens
 
-__all__ = ["Services", "build_app"]
+__all__ = ["build_app"]
 
 _LOG = logging.getLogger("ftctl_worker")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Services:
-    """What the routes work with."""
-
-    home: Home
-    files: FileStore
-    jobs: JobStore
-    history: History
-    lookup: Lookup
-    engine: Engine
-    jobs_changed: Callable[[], None]
-    uploads: Uploads
-    disk: Disk
-    tokens: Tokens
 
 
 def build_app(services: Services, settings: Settings, open_requests: OpenRequests) -> Starlette:

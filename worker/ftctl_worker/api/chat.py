@@ -16,18 +16,19 @@ from starlette.routing import Route
 
 from ftctl_worker.api.requests import project_of, read_json
 from ftctl_worker.errors import ApiError, BadRequestError, ModelError, NotFoundError
+from ftctl_worker.forms.tool_calls import split_calls
 from ftctl_worker.ids import new_id
 from ftctl_worker.serving.chat_request import ChatRequest, parse_chat
 from ftctl_worker.serving.replies import Delta, Done, Failed, Reply, TokenLogprob
-from ftctl_worker.serving.tool_calls import split_calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from starlette.requests import Request
 
-    from ftctl_worker.serving.engine import Engine, Ticket
+    from ftctl_worker.serving.engine import Engine
     from ftctl_worker.serving.lookup import Found, Lookup
+    from ftctl_worker.serving.ticket import Ticket
 
 __all__ = ["ChatRoutes"]
 

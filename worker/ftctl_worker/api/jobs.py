@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ftctl_worker import hardware, strictjson
+from ftctl_worker import engine_table, hardware, strictjson
 from ftctl_worker.api import answers
 from ftctl_worker.api.requests import (
     known_page,
@@ -20,7 +20,6 @@ from ftctl_worker.api.requests import (
     read_metadata,
     read_time,
 )
-from ftctl_worker.engines import table as engines
 from ftctl_worker.errors import BadRequestError, ModelError, NotFoundError
 from ftctl_worker.job import IdempotencyKey, JobStatus
 from ftctl_worker.queue.job_request import parse_job
@@ -180,14 +179,14 @@ class JobRoutes:
         """Return the draft with the engine that will train it, whatever the settings are then."""
         name = draft.options.get("engine", self._settings.engine)
         tuning = draft.options.get("tuning", "lora")
-        why = engines.why_not(name, draft.method, tuning, hardware.describe(0)["kind"])
-        if name != engines.DEFAULT and "response_format" in draft.options:
+        why = engine_table.why_not(name, draft.method, tuning, hardware.describe(0)["kind"])
+        if name != engine_table.DEFAULT and "response_format" in draft.options:
             why = f"The engine {name} cannot hold answers to a form; use the engine peft."
         if why is not None:
             where = f"method.{draft.method}.hyperparameters"
             raise BadRequestError(why, param=f"{where}.engine", code="engine_not_available")
         self._check_cards(draft, name)
-        if name == engines.DEFAULT:
+        if name == engine_table.DEFAULT:
             return draft
         return replace(draft, options={**draft.options, "engine": name})
 

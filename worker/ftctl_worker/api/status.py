@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ftctl_worker import __version__, hardware
+from ftctl_worker import __version__, engine_table, hardware
 from ftctl_worker.api.requests import project_of
-from ftctl_worker.engines import table as engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.requests import Request
 
-    from ftctl_worker.api.app import Services
+    from ftctl_worker.api.services import Services
     from ftctl_worker.settings import Settings
 
 __all__ = ["Counters", "StatusRoutes"]
@@ -68,7 +67,7 @@ class StatusRoutes:
     def engines(self, _request: Request) -> Response:
         """Say which engine can train what on this server, and why it cannot do the rest."""
         device = hardware.describe(0)["kind"]
-        data = engines.table(device, self._settings.engine)
+        data = engine_table.table(device, self._settings.engine)
         return JSONResponse({"object": "list", "device": device, "data": data})
 
     def info(self, request: Request) -> Response:

@@ -1,8 +1,12 @@
-"""What an engine is: one function that takes a job from its first step to its end."""
+"""What an engine is: one function that takes a job from its first step to its end; by its name."""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ftctl_worker.engine_table import ENGINES, not_installed
+from ftctl_worker.errors import ModelError
 
 if TYPE_CHECKING:
     from ftctl_worker.home import Home
@@ -11,7 +15,7 @@ if TYPE_CHECKING:
     from ftctl_worker.training.ledger import Ledger
     from ftctl_worker.training.stopping import StopRequest
 
-__all__ = ["Train"]
+__all__ = ["Train", "load"]
 
 
 class Train(Protocol):
@@ -43,3 +47,18 @@ class Train(Protocol):
             JobSupersededError: the job was cancelled or paused meanwhile.
         """
         ...
+
+
+def load(name: str) -> Train:
+    """Import an engine.
+
+    Raises:
+        ModelError: there is none of that name, or something that it needs is not installed.
+    """
+    engine = ENGINES.get(name)
+    if engine is None:
+        raise ModelError(f"There is no engine {name!r}; there are {', '.join(ENGINES)}.")
+    if engine.missing:
+        raise ModelError(not_installed(engine.name, engine.missing, engine.install))
+    train: Train = importlib.import_module(engine.place).train
+    return train

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftctl_worker.engines.table import ENGINES, TUNINGS
+from ftctl_worker.engine_table import ENGINES, TUNINGS
 from ftctl_worker.errors import BadRequestError
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.errors import BadRequestError
+from ftctl_worker.forms.answer_form import answer_grammar
 from ftctl_worker.graders.parsing import parse_grader
 from ftctl_worker.job import JobDraft
 from ftctl_worker.queue.job_options import split_options
-from ftctl_worker.serving.answer_form import answer_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ftctl_worker.errors import BadRequestError
+from ftctl_worker.forms.answer_form import answer_grammar, offered_tools
 from ftctl_worker.messages import MessageError, plain_messages
-from ftctl_worker.serving.answer_form import answer_grammar, offered_tools
 
 if TYPE_CHECKING:
-    from ftctl_worker.serving.grammar import Grammar
+    from ftctl_worker.forms.grammar import Grammar
 
 __all__ = ["ChatRequest", "parse_chat"]
 

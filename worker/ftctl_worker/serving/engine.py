@@ -1,8 +1,8 @@
 """The chat engine: one thread, a queue, and one batch for all requests over a base model.
 
 A request joins the batch between two tokens and leaves it at its end. Requests of one project are
-seated in the order they came, and projects take turns: as soon as one over another base model is the first to wait, nobody joins any more,
-so that its turn comes when the batch at hand has ended.
+seated in the order they came, and projects take turns: as soon as one over another base model is the
+first to wait, nobody joins any more, so that its turn comes when the batch at hand has ended.
 
 torch is imported by that thread on its first request, never by the server itself.
 """
@@ -13,52 +13,27 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ftctl_worker.errors import ModelError, QueueFullError
-from ftctl_worker.project import DEFAULT_PROJECT
 from ftctl_worker.serving.replies import Done, Failed
+from ftctl_worker.serving.ticket import Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ftctl_worker.models.bases import BaseModel
     from ftctl_worker.serving.chat_request import ChatRequest
     from ftctl_worker.serving.replies import Reply
     from ftctl_worker.serving.resident import Shelf
+    from ftctl_worker.serving.ticket import Target
     from ftctl_worker.settings import Precision
 
-__all__ = ["Engine", "Target", "Ticket"]
+__all__ = ["Engine"]
 
 _LOG = logging.getLogger("ftctl_worker")
 _GATHER_SECONDS = 0.01
-
-
-@dataclass(frozen=True)
-class Target:
-    """Which model answers a project: a base model, alone or with the adapter in a folder."""
-
-    base: BaseModel
-    adapter: Path | None
-    project: str = DEFAULT_PROJECT
-
-
-@dataclass(eq=False)
-class Ticket:
-    """One request in the engine; replies go to ``deliver`` from the engine's thread."""
-
-    chat: ChatRequest
-    target: Target
-    deliver: Callable[[Reply], None]
-    cancelled: bool = field(default=False, init=False)
-    ended: bool = field(default=False, init=False)
-
-    def cancel(self) -> None:
-        """Say that nobody waits for the answer any more."""
-        self.cancelled = True
 
 
 class Engine:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftctl_worker.errors import ModelError
-from ftctl_worker.serving.engine import Target
+from ftctl_worker.serving.ticket import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

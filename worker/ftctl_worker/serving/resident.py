@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ftctl_worker.errors import AdapterError, ModelError
+from ftctl_worker.forms.constraint import Constraints
+from ftctl_worker.forms.tool_calls import writes_calls
 from ftctl_worker.models import adapters
 from ftctl_worker.models.loading import LoadedBase, load_base, use_threads
-from ftctl_worker.serving.constraint import Constraints
 from ftctl_worker.serving.decoding import Decoder, Prefix
 from ftctl_worker.serving.kv_cache import attends_to_all
 from ftctl_worker.serving.replies import Done, Failed
@@ -19,7 +20,6 @@ from ftctl_worker.serving.seats import (
     Seat,
     read_together,
     row_for,
-    writes_calls,
 )
 from ftctl_worker.serving.slots import BASE_ALONE, Slots, can_mix
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftctl_worker.models.bases import BaseModel
-    from ftctl_worker.serving.engine import Ticket
     from ftctl_worker.serving.row_state import RowState
+    from ftctl_worker.serving.ticket import Ticket
     from ftctl_worker.settings import Precision
 
     More = Callable[[int], Sequence[Ticket]]

@@ -12,7 +12,7 @@ from ftctl_worker.serving.replies import TokenLogprob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ftctl_worker.serving.constraint import Constraint
+    from ftctl_worker.forms.constraint import Constraint
 
 __all__ = ["RowState"]
 

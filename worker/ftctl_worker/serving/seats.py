@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import TemplateError
 
 from ftctl_worker.errors import ModelError
+from ftctl_worker.forms.tool_calls import writes_calls
 from ftctl_worker.serving.decoding import shared_length
 from ftctl_worker.serving.replies import Delta, Failed
 from ftctl_worker.serving.row_state import RowState
@@ -16,9 +17,9 @@ from ftctl_worker.training.batches import cheapest_cuts
 from ftctl_worker.training.rendering import prompt_text
 
 if TYPE_CHECKING:
+    from ftctl_worker.forms.constraint import Constraint, Constraints
     from ftctl_worker.models.loading import LoadedBase
-    from ftctl_worker.serving.constraint import Constraint, Constraints
-    from ftctl_worker.serving.engine import Ticket
+    from ftctl_worker.serving.ticket import Ticket
 
 __all__ = [
     "READ_OVERHEAD",
@@ -26,7 +27,6 @@ __all__ = [
     "Seat",
     "read_together",
     "row_for",
-    "writes_calls",
 ]
 
 # What one more pass costs, in tokens of the same model: measured with tiny on one core.
@@ -48,11 +48,6 @@ class Seat:
     def extent(self) -> int:
         """How many tokens it has at its longest."""
         return len(self.row.ids) + self.row.max_new
-
-
-def writes_calls(base: LoadedBase) -> bool:
-    """Tell whether a model's chat template has it write tool calls between tags."""
-    return "<tool_call>" in str(base.tokenizer.chat_template)
 
 
 def row_for(ticket: Ticket, base: LoadedBase, constraints: Constraints) -> RowState | None:

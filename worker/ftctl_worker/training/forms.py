@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 from transformers import LogitsProcessor
 
 from ftctl_worker.errors import BadRequestError, TrainingDataError
-from ftctl_worker.serving.answer_form import answer_grammar
-from ftctl_worker.serving.seats import writes_calls
+from ftctl_worker.forms.answer_form import answer_grammar
+from ftctl_worker.forms.tool_calls import writes_calls
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     import torch
 
+    from ftctl_worker.forms.constraint import Constraint
     from ftctl_worker.models.loading import LoadedBase
     from ftctl_worker.queue.dataset import Item
-    from ftctl_worker.serving.constraint import Constraint
 
 __all__ = ["Forms", "form_of"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ftctl_worker.serving.constraint import Constraints
+from ftctl_worker.forms.constraint import Constraints
 from ftctl_worker.training.forms import Forms
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ftctl_worker.errors import ModelError
-from ftctl_worker.serving.grammar import BODY
+from ftctl_worker.forms.grammar import BODY
 
 if TYPE_CHECKING:
     from ftctl_worker.models.loading import LoadedBase

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftctl_worker import strictjson
 from ftctl_worker.ids import new_id
 
-__all__ = ["split_calls"]
+if TYPE_CHECKING:
+    from ftctl_worker.models.loading import LoadedBase
+
+__all__ = ["split_calls", "writes_calls"]
 
 _CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
+
+
+def writes_calls(base: LoadedBase) -> bool:
+    """Tell whether a model's chat template has it write tool calls between tags."""
+    return "<tool_call>" in str(base.tokenizer.chat_template)
 
 
 def split_calls(text: str) -> tuple[str, list[dict[str, Any]]]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ftctl_worker.errors import ModelError
 from ftctl_worker.job import Method
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ftctl_worker.engines.port import Train
-
-__all__ = ["DEFAULT", "ENGINES", "TUNINGS", "Engine", "Tuning", "load", "table", "why_not"]
+__all__ = ["DEFAULT", "ENGINES", "TUNINGS", "Engine", "Tuning", "not_installed", "table", "why_not"]
 
 Device = Literal["cpu", "cuda"]
 Tuning = Literal["lora", "qlora", "full"]
@@ -77,21 +73,6 @@ ENGINES: Mapping[str, Engine] = {
 }
 
 
-def load(name: str) -> Train:
-    """Import an engine.
-
-    Raises:
-        ModelError: there is none of that name, or something that it needs is not installed.
-    """
-    engine = ENGINES.get(name)
-    if engine is None:
-        raise ModelError(f"There is no engine {name!r}; there are {', '.join(ENGINES)}.")
-    if engine.missing:
-        raise ModelError(_not_installed(engine.name, engine.missing, engine.install))
-    train: Train = importlib.import_module(engine.place).train
-    return train
-
-
 def why_not(name: str, method: Method, tuning: Tuning, device: Device) -> str | None:
     """Return the sentence that says why an engine cannot do this here, None where it can."""
     engine = ENGINES[name]
@@ -104,9 +85,9 @@ def why_not(name: str, method: Method, tuning: Tuning, device: Device) -> str | 
         instead = "use the engine peft" if tuning == "lora" else "use the tuning lora"
         return f"{what} needs a CUDA device, and this server has none; {instead}."
     if engine.missing:
-        return _not_installed(name, engine.missing, engine.install)
+        return not_installed(name, engine.missing, engine.install)
     if tuning == "qlora" and (missing := _not_found(_QLORA)):
-        return _not_installed("qlora", missing, _INSTALL_QLORA)
+        return not_installed("qlora", missing, _INSTALL_QLORA)
     return None
 
 
@@ -142,5 +123,5 @@ def _not_found(modules: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in modules if importlib.util.find_spec(name) is None)
 
 
-def _not_installed(what: str, modules: tuple[str, ...], install: str) -> str:
+def not_installed(what: str, modules: tuple[str, ...], install: str) -> str:
     return f"{what} needs {', '.join(modules)}, which is not installed here; {install}."

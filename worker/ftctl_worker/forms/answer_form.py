@@ -6,8 +6,8 @@ import re
 from typing import Any, Literal
 
 from ftctl_worker.errors import BadRequestError
-from ftctl_worker.serving import grammar
-from ftctl_worker.serving.grammar import Grammar, Tool
+from ftctl_worker.forms import grammar
+from ftctl_worker.forms.grammar import Grammar, Tool
 
 __all__ = ["answer_grammar", "offered_tools"]
 
