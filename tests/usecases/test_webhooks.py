@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def test_a_late_word_about_a_job_that_has_ended_changes_nothing(world: World):
 def test_a_provider_that_does_not_answer_leaves_the_job_due(world: World):
     job = submitted(world)
     app = world.ftctl.app()
-    app.jobs.poll_later({job.id: world.clock.now().replace(year=2027)})
+    app.jobs.poll_later({job.id: world.clock.now() + timedelta(hours=1)})
     app.close()
     assert world.sync().checked == 0
     world.host.advance(9)

@@ -139,7 +139,11 @@ class Prompts(Chats):
             or any(":" in k for row in rows for k in row)
         ):
             return -1
-        return sum(map(len, rows)) + colons_of(turns) + colons_of(_decode(others))
+        try:
+            decoded = _decode(others)
+        except (ValueError, RecursionError):  # A number out of range, say.
+            return -1
+        return sum(map(len, rows)) + colons_of(turns) + colons_of(decoded)
 
 
 _WITH_TOOLS = {"tools", "parallel_tool_calls"}

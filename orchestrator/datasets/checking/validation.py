@@ -201,7 +201,7 @@ def _judge_the_file(scan: Scan, source: Source, limits: Limits, split: str) -> N
         scan.add("file-too-large", bytes=size, target=limits.target, most=largest)
     if done.tally and done.tally.trouble:
         scan.add("tokens-not-counted", reason=done.tally.trouble)
-    elif done.tally and done.tally.tokens and (doubt := doubt_of(scan.checks.model, limits.target)):
+    elif done.tally and done.tally.tokens and (doubt := doubt_of(scan.checks.model)):
         scan.add("tokens-estimated", doubt=doubt, encoding=done.tally.encoding)
 
 

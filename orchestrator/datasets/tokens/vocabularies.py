@@ -63,16 +63,13 @@ def encoding_of(model: str | None) -> str | None:
     return next((encoding for names, encoding in _MODELS if names.match(name)), None)
 
 
-def doubt_of(model: str | None, target: str) -> str | None:
+def doubt_of(model: str | None) -> str | None:
     """Why counts for a model are no more than an estimate; None where they are its own.
 
     Args:
-        model: as it was named.
-        target: whose rules hold; a worker trains open models alone.
+        model: as it was named; who names none is told the vocabulary beside the count.
     """
-    if model is None:
-        return "no open model is named" if target == "peft" else None
-    if is_model_folder(model) or encoding_of(model):
+    if model is None or is_model_folder(model) or encoding_of(model):
         return None
     return f"the vocabulary of {model!r} is not known"
 
