@@ -12,9 +12,9 @@ from ftctl_worker.hardware import resident_bytes
 from ftctl_worker.models import adapters
 from ftctl_worker.models.loading import load_base
 from ftctl_worker.serving.chat_request import ChatRequest
-from ftctl_worker.serving.engine import Target, Ticket
 from ftctl_worker.serving.replies import Delta, Done, Reply
 from ftctl_worker.serving.resident import Shelf
+from ftctl_worker.serving.ticket import Target, Ticket
 from worker_shared import DEFAULTS, SEED, UNIT, WORDS, Measured, clock, endless, in_turn
 
 if TYPE_CHECKING:

@@ -83,10 +83,17 @@ class RowReader:
         """The rows of lines without a flaw of form, and what is wrong with their texts."""
         block = b"\n".join(lines)
         rows: list[Row] = self._decoder.decode_lines(block)
-        if self._look is None or self._are_clean(rows, block):
+        look = self._look
+        clean = look is None or _have_plain_texts(rows)
+        if look is None or (clean and not look(block)):
             return [Reading(row, ()) for row in rows]
         return [
-            Reading(row, () if self._are_clean([row], line) else list(texts_flaws(row)))
+            Reading(
+                row,
+                list(texts_flaws(row))
+                if look(line) or not (clean or _have_plain_texts([row]))
+                else (),
+            )
             for row, line in zip(rows, lines, strict=True)
         ]
 
@@ -108,17 +115,6 @@ class RowReader:
             if strict.flaws:
                 return Reading(None, strict.flaws)
         return self._judge(row, declared)
-
-    def _are_clean(self, rows: Sequence[Row], lines: bytes) -> bool:
-        """Whether texts of rows without a flaw of form surely hold nothing that is looked for."""
-        if self._look is None or self._look(lines):
-            return False
-        texts = [
-            text
-            for message in chain.from_iterable(map(_turns, rows))
-            if isinstance(text := message.content, str)
-        ]
-        return texts == list(map(str.strip, texts)) and are_unremarkable(texts)
 
     def _judge(self, row: Row, declared: Declared | None) -> Reading:
         content = self._look is not None
@@ -165,6 +161,16 @@ class RowReader:
 
 class _ToolsRefused(Exception):
     """The tools array is not what the schema asks for."""
+
+
+def _have_plain_texts(rows: Sequence[Row]) -> bool:
+    """Whether texts of rows without a flaw of form surely have no flaw of blanks or characters."""
+    texts = [
+        text
+        for message in chain.from_iterable(map(_turns, rows))
+        if isinstance(text := message.content, str)
+    ]
+    return texts == list(map(str.strip, texts)) and are_unremarkable(texts)
 
 
 def _turns(row: Row) -> Sequence[Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PASS_OVERHEAD", "PASS_OVERHEAD_ON_CUDA", "PASS_OVERHEAD_PACKED", "TOKENS_PER_PASS",
-    "TOKENS_PER_PASS_PACKED", "Batch", "cheapest_cuts", "cut", "cut_lengths",
+    "Batch", "cheapest_cuts", "cut", "cut_lengths",
     "epoch_order", "in_passes", "pad",
 ]  # fmt: skip
 
@@ -24,9 +24,6 @@ TOKENS_PER_PASS = 16_384
 PASS_OVERHEAD = 96
 PASS_OVERHEAD_ON_CUDA = 4096
 PASS_OVERHEAD_PACKED = 1 << 30  # nothing is filled up, so nothing is won by rows of like length
-TOKENS_PER_PASS_PACKED = (
-    768  # on a CPU: what more of them write has left its caches when it is read
-)
 _WINDOW = 16
 _ENDLESS = 1 << 40
 _LENGTHS = [

@@ -15,7 +15,6 @@ from torch.nn import functional
 from ftctl_worker.training.batches import (
     PASS_OVERHEAD,
     PASS_OVERHEAD_PACKED,
-    TOKENS_PER_PASS_PACKED,
     in_passes,
 )
 from ftctl_worker.training.forward import Sums
@@ -41,8 +40,7 @@ class Passes:
 
     def packed(self) -> Passes:
         """Return the passes of what reads rows without what fills them up, on a CPU."""
-        tokens = min(self.tokens, TOKENS_PER_PASS_PACKED)
-        return replace(self, tokens=tokens, overhead=PASS_OVERHEAD_PACKED)
+        return replace(self, overhead=PASS_OVERHEAD_PACKED)
 
     def of(self, rows: Sequence[Row]) -> list[Batch]:
         """Return the batches of rows, in few shapes."""
