@@ -44,7 +44,7 @@ _MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 # Rows of each adapter, by their lengths.
 CASES: list[tuple[list[TrainingDefaults], list[list[int]]]] = [
     ([WIDE], [[9, 3, 17]]),
-    ([EDGE], [[40]]),
+    ([EDGE], [[40, 150]]),
     ([WIDE, WIDE, WIDE], [[9, 4], [8, 5], [3, 10]]),
     ([WIDE, EDGE, ATTENTION], [[9, 4], [30], [2, 2, 6]]),
     *(([TrainingDefaults(lora_r=2, target_modules=(one,))], [[5, 3]]) for one in _MODULES),

@@ -1,7 +1,8 @@
 """How much memory a job will take, known before its weights are loaded.
 
 The estimate is rough on purpose: weights exactly, activations by the rule of thumb of Korthikanti
-et al., "Reducing Activation Recomputation" (2022), counted for attention that keeps no scores.
+et al., "Reducing Activation Recomputation" (2022), counted for attention that keeps no scores (those
+of short rows, which are kept, are a few percent).
 """
 
 from __future__ import annotations

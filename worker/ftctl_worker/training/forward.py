@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel
-from torch.nn import functional
+
+from ftctl_worker.training.label_loss import costs_of, costs_of_logits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,10 +72,9 @@ class Forward:
 
     def __call__(self, batch: Batch, sums: Sums) -> torch.Tensor:
         """Return the summed loss of a batch, in nats, and add what was seen to ``sums``."""
-        logits, targets, _ = self._predict(batch)
-        loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
-        seen = torch.stack((loss.detach(), (logits.detach().argmax(-1) == targets).sum()))
-        total, correct = seen.tolist()
+        losses, right, _ = self._costs(batch)
+        loss = losses.sum()
+        total, correct = torch.stack((loss.detach(), right.sum())).tolist()
         sums.loss += total
         sums.correct += int(correct)
         sums.labels += batch.labels
@@ -82,22 +82,18 @@ class Forward:
 
     def by_owner(self, batch: Batch, owners: Sequence[int], count: int) -> OwnersSums:
         """Return what a batch costs each of ``count`` owners; row n belongs to ``owners[n]``."""
-        logits, targets, wanted = self._predict(batch)
-        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
-        owner_of_label = torch.tensor(owners, device=wanted.device)[wanted.nonzero()[:, 0]]
-        right = (logits.detach().argmax(-1) == targets).to(losses.dtype)
+        losses, right, row_of_label = self._costs(batch)
+        owner_of_label = torch.tensor(owners, device=losses.device)[row_of_label]
         zeros = losses.new_zeros(count)
         return OwnersSums(
             loss=zeros.index_add(0, owner_of_label, losses),
-            correct=zeros.index_add(0, owner_of_label, right),
+            correct=zeros.index_add(0, owner_of_label, right.to(losses.dtype)),
         )
 
     def log_likelihoods(self, batch: Batch) -> torch.Tensor:
         """Return the log-likelihood of what each row learns, in nats, of shape (rows,)."""
-        logits, targets, wanted = self._predict(batch)
-        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
-        row_of_label = wanted.nonzero()[:, 0]
-        return losses.new_zeros(len(wanted)).index_add(0, row_of_label, -losses)
+        losses, _, row_of_label = self._costs(batch)
+        return losses.new_zeros(len(batch.ids)).index_add(0, row_of_label, -losses)
 
     def reference(self) -> AbstractContextManager[None]:
         """Return a context in which the model is the base alone.
@@ -111,24 +107,26 @@ class Forward:
         context: AbstractContextManager[None] = self._model.disable_adapter()
         return context
 
-    def _predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _costs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the loss of each label, whether it is ranked first, and its row."""
         batch = batch.to(self._device)
         wanted = batch.learned[:, 1:]
         targets = batch.ids[:, 1:][wanted]
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            return self._logits(batch, wanted), targets, wanted
+            if self._direct:
+                losses, right = costs_of(self._head, self._states(batch, wanted), targets)
+            else:
+                every = self._causal(input_ids=batch.ids, use_cache=False).logits
+                losses, right = costs_of_logits(every[:, :-1][wanted], targets)
+        return losses, right, wanted.nonzero()[:, 0]
 
-    def _logits(self, batch: Batch, wanted: torch.Tensor) -> torch.Tensor:
+    def _states(self, batch: Batch, wanted: torch.Tensor) -> torch.Tensor:
+        """Return the states before each token that is learned."""
         if self._lean is not None:
-            learned: torch.Tensor = self._head(self._lean.states(batch))
-            return learned
+            return self._lean.states(batch)
         # Padding stands at the end and attention is causal, so no mask is needed.
-        if not self._direct:
-            every: torch.Tensor = self._causal(input_ids=batch.ids, use_cache=False).logits
-            return every[:, :-1][wanted]
         hidden = self._packed(batch) if self._packs else self._hidden(input_ids=batch.ids)
-        chosen: torch.Tensor = self._head(hidden[:, :-1][wanted])
-        return chosen
+        return hidden[:, :-1][wanted]
 
     def _hidden(self, **inputs: torch.Tensor) -> torch.Tensor:
         states: torch.Tensor = self._decoder(**inputs, use_cache=False).last_hidden_state  # type: ignore[misc]

@@ -16,10 +16,11 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from ftctl_worker.models.lora import Shares, is_plain
+from ftctl_worker.training.attention import Attention
 from ftctl_worker.training.batches import in_passes
 from ftctl_worker.training.flat import Flat
 from ftctl_worker.training.llama_layer import Layer, Pass
-from ftctl_worker.training.llama_parts import Attention, Linear, Norm
+from ftctl_worker.training.llama_parts import Linear, Norm
 from ftctl_worker.training.packing import pack
 from ftctl_worker.training.rendering import Row
 from ftctl_worker.training.spread import Spread
@@ -123,7 +124,8 @@ class Lean:
     def forward(self, packing: Packing, spread: Spread) -> tuple[torch.Tensor, Any]:
         """Return the states, and what the way back needs, where there will be one."""
         x = self._embed(packing.ids)
-        it = Pass(packing, spread, self._turns(packing, x))
+        cos, sin = (one[0].to(x.dtype) for one in self._angles(x, packing.positions[None]))
+        it = Pass(packing, spread, self._layers[0].attention.cells(packing, cos, sin))
         tapes = []
         for layer in self._layers:
             x, tape = layer.forward(x, it)
@@ -138,12 +140,6 @@ class Lean:
         grad = self._norm.backward(grad.clone(), x, factor, torch.zeros_like(x))
         for layer in reversed(self._layers):
             grad = layer.backward(grad, it, tapes.pop())
-
-    def _turns(self, packing: Packing, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        cos, sin = self._angles(x, packing.positions[None])
-        places, half = len(packing.ids), cos.shape[-1] // 2
-        cos, sin = (one.reshape(places, 1, 2, half).to(x.dtype) for one in (cos, sin))
-        return cos, torch.cat((-sin[:, :, :1], sin[:, :, 1:]), dim=2)
 
 
 class _Decode(torch.autograd.Function):

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftctl_worker.training.llama_parts import swish, swish_back, turn, turn_back
+from ftctl_worker.training.llama_parts import swish, swish_back
 
 if TYPE_CHECKING:
     import torch
 
-    from ftctl_worker.training.llama_parts import Attention, Linear, Norm
+    from ftctl_worker.training.attention import Attention, Cells
+    from ftctl_worker.training.llama_parts import Linear, Norm
     from ftctl_worker.training.packing import Packing
     from ftctl_worker.training.spread import Spread
-
-    Angles = tuple[torch.Tensor, torch.Tensor]
 
 __all__ = ["Layer", "Pass"]
 
@@ -23,11 +22,11 @@ _QKV, _O, _GATE_UP, _DOWN = range(4)
 
 @dataclass(frozen=True)
 class Pass:
-    """What the layers of one pass share; ``angles`` are those of the places."""
+    """What the layers of one pass share."""
 
     packing: Packing
     spread: Spread
-    angles: Angles
+    cells: Cells
 
 
 @dataclass(frozen=True)
@@ -59,27 +58,19 @@ class Layer:
         """Return the layer's outputs for x (places, width), and what the way back needs."""
         normed, factor = self.before_attention.forward(x)
         qkv, inners = self.linears[_QKV].forward(normed, it.spread.of(self.number, _QKV))
-        turn(self._heads(qkv), *it.angles)
-        slots, tape = self.attention.forward(
-            qkv.index_select(0, it.packing.to_slots), it.packing.groups
-        )
-        back, left = it.packing.to_places, x
+        wanted, left = None, x
         if self.is_last:
-            back, left = back[it.packing.learned], x.index_select(0, it.packing.learned)
-        out, rest = self._rest(slots.index_select(0, back), left, it.spread)
+            wanted, left = it.packing.learned, x.index_select(0, it.packing.learned)
+        heads, tape = self.attention.forward(qkv, it.cells, wanted)
+        out, rest = self._rest(heads, left, it.spread)
         return out, _Tape(x, factor, normed, inners, tape, rest)
 
     def backward(self, grad: torch.Tensor, it: Pass, tape: _Tape) -> torch.Tensor:
         """Return the gradient of x; the first layer only writes those of its adapters."""
-        packing = it.packing
         heads, grad = self._rest_back(grad, it.spread, tape.rest)
         if self.is_last:
-            heads, grad = (_among(one, packing.learned, len(tape.x)) for one in (heads, grad))
-        slots = self.attention.backward(
-            heads.index_select(0, packing.to_slots), tape.attention, packing.groups
-        )
-        qkv = slots.index_select(0, packing.to_places)
-        turn_back(self._heads(qkv), *it.angles)
+            heads, grad = (_among(one, it.packing.learned, len(tape.x)) for one in (heads, grad))
+        qkv = self.attention.backward(heads, tape.attention, it.cells)
         parts, linear = it.spread.of(self.number, _QKV), self.linears[_QKV]
         if self.number == 0:
             linear.end(qkv, tape.normed, parts, tape.qkv_inners)
@@ -111,11 +102,6 @@ class Layer:
         normed_grad = self.linears[_GATE_UP].backward(both_grad, normed, gate_up, inners[1])
         grad = self.before_mlp.backward(normed_grad, middle, factor, grad)
         return self.linears[_O].backward(grad, heads, o, inners[0]), grad
-
-    def _heads(self, qkv: torch.Tensor) -> torch.Tensor:
-        """Return the heads of q and k (places, heads, 2, half), as a view."""
-        count, width = self.attention.heads + self.attention.kv_heads, self.attention.width
-        return qkv[:, : count * width].view(len(qkv), count, 2, width // 2)
 
 
 def _among(some: torch.Tensor, at: torch.Tensor, count: int) -> torch.Tensor:

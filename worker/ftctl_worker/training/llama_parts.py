@@ -7,7 +7,7 @@ batches that costs more than the arithmetic. Only LoRA matrices and inputs have 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ftctl_worker.training.flat import Low
-    from ftctl_worker.training.packing import Group
     from ftctl_worker.training.spread import Parts
 
-__all__ = ["Attention", "Linear", "Norm", "swish", "swish_back", "turn", "turn_back"]
+__all__ = ["Linear", "Norm", "swish", "swish_back"]
 
 
 @dataclass(frozen=True)
@@ -125,76 +124,6 @@ class Norm:
         share.mul_(factor**3).div_(-x.shape[-1])
         factor, share = factor.to(x.dtype), share.to(x.dtype)
         return add.addcmul_(grad, factor).addcmul_(x, share)
-
-
-def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
-    """Turn heads x (places, heads, 2, half) by the angles of their places, in place.
-
-    ``cos`` and ``sin`` are of shape (places, 1, 2, half), the first half of ``sin`` negated.
-    """
-    other = x.flip(2)
-    x.mul_(cos).addcmul_(other, sin)
-
-
-def turn_back(grad: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
-    """Turn a gradient as :func:`turn` would turn it the other way, in place."""
-    other = (grad * sin).flip(2)
-    grad.mul_(cos).add_(other)
-
-
-@dataclass(frozen=True)
-class Attention:
-    """Causal attention over groups of padded rows, heads of keys shared by those of queries."""
-
-    heads: int
-    kv_heads: int
-    width: int
-    scale: float
-
-    def forward(self, slots: torch.Tensor, groups: Sequence[Group]) -> tuple[torch.Tensor, Any]:
-        """Return for q, k and v side by side (slots, all their heads) the outputs, and a tape."""
-        outs, tape = [], []
-        for group in groups:
-            q, k, v = self._split(slots[group.start : group.end], group)
-            out, sums = _attend(q, k, v, 0.0, is_causal=True, scale=self.scale)
-            outs.append(_flat(out))
-            tape.append((q, k, v, out, sums))
-        return outs[0] if len(outs) == 1 else torch.cat(outs), tape
-
-    def backward(self, grad: torch.Tensor, tape: Any, groups: Sequence[Group]) -> torch.Tensor:
-        """Return the gradient of the slots."""
-        whole = grad.new_empty(len(grad), (self.heads + 2 * self.kv_heads) * self.width)
-        for group, (q, k, v, out, sums) in zip(groups, tape, strict=True):
-            own = grad[group.start : group.end].view(group.rows, -1, self.heads, self.width)
-            grads = _attend_back(
-                own.transpose(1, 2), q, k, v, out, sums, 0.0, is_causal=True, scale=self.scale
-            )
-            mine = whole[group.start : group.end].view(group.rows, own.shape[1], -1, self.width)
-            mine_of_each = mine.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
-            for one, its in zip(grads, mine_of_each, strict=True):
-                # Heads of keys add up what the heads of queries that share them say.
-                shared = one.transpose(1, 2).unflatten(2, (its.shape[2], -1))
-                if shared.shape[3] > 1:
-                    torch.sum(shared, 3, out=its)
-                else:
-                    its.copy_(shared[:, :, :, 0])
-        return whole
-
-    def _split(self, slots: torch.Tensor, group: Group) -> list[torch.Tensor]:
-        heads = slots.view(group.rows, -1, self.heads + 2 * self.kv_heads, self.width)
-        q, both = heads.split((self.heads, 2 * self.kv_heads), dim=2)
-        times = self.heads // self.kv_heads
-        if times > 1:
-            both = both[:, :, :, None].expand(-1, -1, -1, times, -1).flatten(2, 3)
-        return [one.transpose(1, 2) for one in (q, *both.chunk(2, dim=2))]
-
-
-def _flat(out: torch.Tensor) -> torch.Tensor:
-    return out.transpose(1, 2).flatten(2).flatten(0, 1)
-
-
-_attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_attend_back = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 def swish(both: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

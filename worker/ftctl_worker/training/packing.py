@@ -28,6 +28,11 @@ class Group:
     end: int
     rows: int
 
+    @property
+    def length(self) -> int:
+        """The slots of a row."""
+        return (self.end - self.start) // self.rows
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -35,14 +40,16 @@ class Packing:
 
     ``ids`` and ``positions`` are of shape (places,). A few places at the end of a part belong to no
     row: they keep shapes few, and nothing is learned from them. Attention needs rows apart, in
-    slots: ``to_slots`` says for each slot which place it holds, ``to_places`` for each place which
-    slot. ``learned`` are the places whose next token is learned, row by row. ``ends`` are the
+    slots: ``to_slots`` says for each slot which place it holds, ``row_starts`` and ``row_lengths``
+    where its row begins and how many slots it has, ``to_places`` for each place which slot. ``learned`` are the places whose next token is learned, row by row. ``ends`` are the
     places at which the parts end, ``learned_ends`` the same among ``learned``.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     to_slots: torch.Tensor
+    row_starts: torch.Tensor
+    row_lengths: torch.Tensor
     to_places: torch.Tensor
     groups: tuple[Group, ...]
     learned: torch.Tensor
@@ -79,6 +86,11 @@ def pack(batch: Batch, parts: Sequence[tuple[int, int]]) -> Packing:
         ids=_filled(sum(sizes), place, batch.ids[batch.real]),
         positions=_filled(sum(sizes), place, position),
         to_slots=to_slots,
+        row_starts=torch.tensor(first_slots)[row_of_slot],
+        row_lengths=torch.repeat_interleave(
+            torch.tensor([one.length for one in groups]),
+            torch.tensor([one.end - one.start for one in groups]),
+        ),
         to_places=to_places,
         groups=groups,
         learned=torch.tensor(starts)[wanted_at[:, 0]] + wanted_at[:, 1],
