@@ -15,10 +15,11 @@ from typing import Any
 import openai
 import pytest
 from ftctl_worker.errors import ConfigurationError
-from ftctl_worker.executors.launching import on_cards
+from ftctl_worker.executors.launching import environment_of
 from ftctl_worker.executors.port import Launch
 from ftctl_worker.executors.process import ProcessExecutor
 from ftctl_worker.executors.ray import RayExecutor
+from ftctl_worker.settings import is_sharded
 
 from tests.worker import servers
 from tests.worker.servers import Worker, wait_for
@@ -43,21 +44,22 @@ def test_a_process_is_polled_and_stopped(tmp_path: Path) -> None:
 
 
 def test_several_cards_get_a_process_each_and_parts_of_the_model_where_asked() -> None:
-    whole = on_cards("python", ["ftjob-1", "--gpus", "2"], gpus=2, shard=False)
-    assert whole[:3] == ["python", "-m", "accelerate.commands.launch"]
-    assert "--multi_gpu" in whole
-    assert "--use_fsdp" not in whole
-    assert whole[-5:] == ["-m", "ftctl_worker.train", "ftjob-1", "--gpus", "2"]
-    parts = on_cards("python", ["ftjob-1"], gpus=4, shard=True)
-    assert parts[parts.index("--num_processes") + 1] == "4"
-    assert "--use_fsdp" in parts
-    # accelerate itself knows every one of these options.
-    from accelerate.commands.launch import launch_command_parser
+    whole = environment_of(1, count=4, port=7, shard=False)
+    assert (whole["RANK"], whole["WORLD_SIZE"], whole["MASTER_PORT"]) == ("1", "4", "7")
+    assert not is_sharded(whole)
+    parts = environment_of(1, count=4, port=7, shard=True)
+    assert is_sharded(parts)
+    # accelerate itself would say the same of the parts.
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.utils.launch import prepare_multi_gpu_env
 
-    for line in (whole, parts):
-        known = launch_command_parser().parse_args(line[3:])
-        assert known.module
-        assert known.training_script == "ftctl_worker.train"
+    line = "--num_machines 1 --num_processes 4 --mixed_precision no --dynamo_backend no"
+    fsdp = "--use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP"
+    kept = "--fsdp_state_dict_type FULL_STATE_DICT -m any"
+    options = launch_command_parser().parse_args(f"{line} {fsdp} {kept}".split())
+    theirs = prepare_multi_gpu_env(_validate_launch_command(options)[0])
+    own = {name: value for name, value in parts.items() if name not in whole}
+    assert own == {name: theirs[name] for name in own}
 
 
 @pytest.mark.parametrize(

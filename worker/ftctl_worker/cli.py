@@ -104,6 +104,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         ray_address=options.ray,
         ray_python=options.ray_python,
         ray_gpus=options.ray_gpus,
+        rehearsed_cards=options.rehearse_cards,
         allow_python_graders=options.allow_python_graders,
         adapters=options.adapters,
     )
@@ -214,6 +215,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--ray-python", default="python", help="Python of the nodes (default: %(default)s)")
     add("--ray-gpus", type=_count, default=0, help="cards asked for a job (default: 0)")
+    add(
+        "--rehearse-cards",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="where there is no card: take jobs for up to N, in as many processes on the CPU",
+    )
     add(
         "--allow-python-graders",
         action="store_true",

@@ -71,6 +71,7 @@ class Settings:
     ray_address: str | None = None
     ray_python: str = "python"
     ray_gpus: int = 0
+    rehearsed_cards: int = 0
     allow_python_graders: bool = False
     adapters: Path | None = None
 

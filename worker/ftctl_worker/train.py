@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from ftctl_worker.errors import (
     ModelError,
     TrainingDataError,
 )
-from ftctl_worker.executors.launching import on_cards
+from ftctl_worker.executors.launching import plain, run_several
 from ftctl_worker.home import Home, TrainerLock
 from ftctl_worker.job import JobError, JobStatus
 from ftctl_worker.models.bases import BaseModel, Catalog
@@ -31,7 +32,7 @@ from ftctl_worker.models.loading import use_threads
 from ftctl_worker.queue.disk import EXIT_DISK_FULL, is_full
 from ftctl_worker.queue.jobs import JobStore
 from ftctl_worker.queue.postmortem import EXIT_ONE_BY_ONE
-from ftctl_worker.settings import PRECISIONS, process_rank
+from ftctl_worker.settings import PRECISIONS, process_count, process_rank
 from ftctl_worker.training.admission import TooLargeError
 from ftctl_worker.training.ledger import Ledger, SilentLedger, watch_over
 from ftctl_worker.training.run import TrainingDivergedError
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("ftctl_worker.train")
 _PR_SET_PDEATHSIG = 1
+_LOST_SECONDS = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     home = Home(options.home)
     if options.gpus > 1 and process_rank() is None:
-        _become_several(options, home, list(sys.argv[1:] if arguments is None else arguments))
+        return _be_several(options, home, list(sys.argv[1:] if arguments is None else arguments))
     try:
         return _attempt(options, home)
     except Exception as error:
@@ -67,15 +69,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
 
 
-def _become_several(options: argparse.Namespace, home: Home, arguments: list[str]) -> None:
-    """Go on as the launcher of one process for each card; it still dies with the server."""
+def _be_several(options: argparse.Namespace, home: Home, arguments: list[str]) -> int:
+    """Run one process for each card, and end as they do; they die with this one."""
     database = Database(home.database, shared=options.shared_home)
     job = JobStore(database).get(options.job_id)
     database.close()
     shard = job is not None and bool(job.options.get("shard"))
-    # The launcher is the parent of those processes; the last word on an option counts.
-    line = on_cards(sys.executable, [*arguments, "--parent", "0"], gpus=options.gpus, shard=shard)
-    os.execv(line[0], line)  # noqa: S606
+    # The last word on an option counts.
+    line = plain(sys.executable, [*arguments, "--parent", str(os.getpid())])
+    code = run_several(line, os.environ, count=options.gpus, shard=shard)
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    return code
 
 
 def _attempt(options: argparse.Namespace, home: Home) -> int:
@@ -119,7 +124,11 @@ def _train_one(
         if is_full(error, home.root):
             raise
         _LOG.exception("the job failed")
-        ledger.fail(_job_error(error, job))
+        if process_count() > 1:
+            # A process that was lost is an error to all others; whoever watches us ends us first.
+            threading.Event().wait(_LOST_SECONDS)
+        with contextlib.suppress(JobSupersededError):
+            ledger.fail(_job_error(error, job))
         return 1
     return 0
 

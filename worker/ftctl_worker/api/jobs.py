@@ -192,12 +192,15 @@ class JobRoutes:
 
     def _check_cards(self, draft: JobDraft, engine: str) -> None:
         wanted = draft.options.get("gpus", 1)
-        here = len(hardware.describe(0)["gpus"])
+        cards = len(hardware.describe(0)["gpus"])
+        here = cards or self._settings.rehearsed_cards
         why = None
         if wanted > 1 and engine != "trl":
             why = f"The engine {engine} trains on one card; for {wanted}, use the engine trl."
         elif self._settings.ray_address is None and wanted > max(1, here):
             why = f"This server has {here} cards, not {wanted}."
+        elif self._settings.ray_address is None and draft.options.get("shard") and not cards:
+            why = "Only on cards is a model cut into parts, and this server has none; leave shard out."
         if why is not None:
             param = f"method.{draft.method}.hyperparameters.gpus"
             raise BadRequestError(why, param=param, code="engine_not_available")

@@ -12,6 +12,7 @@ import zipfile
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
@@ -99,10 +100,12 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Ask for a stored state where one is due."""
-        if self._stop.is_set:
+        leaves = self._stop.is_set or self.superseded is not None
+        leaves, is_due = _agreed(args.device, leaves, self._alarm.rings())
+        if leaves:
             control.should_training_stop = True
             self.stopped = state.global_step < state.max_steps
-        control.should_save = control.should_save or self._stop.is_set or self._alarm.rings()
+        control.should_save = control.should_save or leaves or is_due
         return control
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
@@ -187,18 +190,18 @@ class Reporter(TrainerCallback):
         """Tell the ledger something, as long as the job is ours.
 
         Where it is not any more, the trainer stores its state and stops: a paused job goes on from
-        there. One of several processes cannot stop alone, so it leaves at once.
+        there. One of several processes cannot stop alone, so all do after the next step.
         """
         if self.superseded is not None:
             return
         try:
             saying()
         except JobSupersededError as error:
-            if process_count() > 1:
-                raise
-            self.superseded, self.stopped = error, True
-            if control is not None:
-                control.should_training_stop = control.should_save = True
+            self.superseded = error
+            if process_count() == 1:
+                self.stopped = True
+                if control is not None:
+                    control.should_training_stop = control.should_save = True
 
     def _close(self, state: Any, control: Any) -> dict[str, float] | None:
         """Report the step at hand, once; return the last one that was reported."""
@@ -219,6 +222,15 @@ class Reporter(TrainerCallback):
             ),
         )
         return metrics
+
+
+def _agreed(device: Any, *flags: bool) -> list[bool]:
+    """Return for each flag whether any process of the job has it set."""
+    if process_count() == 1:
+        return list(flags)
+    found = torch.tensor(flags, dtype=torch.int32, device=device)
+    torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+    return [bool(one) for one in found.tolist()]
 
 
 def last_state(folder: Path) -> Path | None:

@@ -59,6 +59,7 @@ def train_with(
     plan = plan_passes([material], loaded)
     torch.manual_seed(job.seed)
     model = attach(loaded, material.defaults)
+    _say_parts(ledger, material)
     folder = home.trainer_state(job.id)
     reporter = Reporter(
         job, ledger, home, stop, epochs=material.chosen.n_epochs, patience=material.patience
@@ -76,6 +77,13 @@ def train_with(
     trainer.train(resume_from_checkpoint=None if state is None else str(state))
     if not reporter.stopped:
         reporter.finish(trainer.state, _tokens(material, trainer.state))
+
+
+def _say_parts(ledger: Ledger, material: Material) -> None:
+    count, rows = process_count(), material.chosen.batch_size
+    if count > 1:
+        text = f"Trained by {count} processes with {max(1, rows // count)} rows each in a step"
+        ledger.say(text, level="info" if rows % count == 0 else "warn")
 
 
 def _attach(loaded: LoadedBase, defaults: TrainingDefaults) -> Any:

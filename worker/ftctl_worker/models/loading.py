@@ -18,7 +18,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ftctl_worker.errors import ModelError
 from ftctl_worker.models.hub_pins import HubPins
-from ftctl_worker.settings import is_sharded, local_rank
+from ftctl_worker.settings import is_sharded, local_rank, process_count
 
 if TYPE_CHECKING:
     from ftctl_worker.models.bases import BaseModel
@@ -137,8 +137,11 @@ def device() -> torch.device:
 
 
 def use_threads(count: int) -> None:
-    """Let torch use ``count`` CPU threads; 0 means all cores this process may use."""
-    torch.set_num_threads(count or len(os.sched_getaffinity(0)))
+    """Let a job use ``count`` CPU threads; 0 means all cores this process may use.
+
+    The processes of a job share them.
+    """
+    torch.set_num_threads(max(1, (count or len(os.sched_getaffinity(0))) // process_count()))
 
 
 def _four_bit() -> dict[str, Any]:

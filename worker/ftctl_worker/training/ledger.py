@@ -212,7 +212,10 @@ class Ledger:
 
 
 class SilentLedger(Ledger):
-    """The ledger of the processes of a job that leave the writing to another one."""
+    """The ledger of the processes of a job that leave the writing to another one.
+
+    Why it failed each says itself: the others only see that it is gone.
+    """
 
     def say(self, message: str, *, level: Literal["info", "warn"] = "info") -> None:
         """Say nothing."""
@@ -232,9 +235,6 @@ class SilentLedger(Ledger):
         """Remove nothing."""
 
     def succeed(self, step: int, tokens: int, metrics: Sequence[Mapping[str, float]]) -> None:
-        """End nothing."""
-
-    def fail(self, error: JobError) -> None:
         """End nothing."""
 
 
