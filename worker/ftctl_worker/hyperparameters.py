@@ -127,6 +127,8 @@ def with_options(defaults: TrainingDefaults, options: Mapping[str, Any]) -> Trai
         changes["lora_alpha"] = 2 * changes["lora_r"]
     if "max_completion_tokens" in options:
         changes["new_tokens"] = options["max_completion_tokens"]
+    if "max_length" in options:
+        changes["max_length"] = options["max_length"]
     if options.get("tuning") == "full":
         changes["learning_rate"] = defaults.learning_rate * _FULL_SHARE
         changes["source"] = f"{defaults.source}, a tenth of it since all weights are trained"

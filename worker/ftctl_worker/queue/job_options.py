@@ -16,6 +16,7 @@ _MOST_RANK = 1024
 _MOST_MODULES = 64
 _MOST_NEW_TOKENS = 8192
 _MOST_GPUS = 64
+_LEAST_LENGTH, _MOST_LENGTH = 16, 1_048_576
 
 
 def split_options(
@@ -63,6 +64,10 @@ def _patience(value: object, param: str) -> int:
 
 def _new_tokens(value: object, param: str) -> int:
     return _whole(value, param, 1, _MOST_NEW_TOKENS)
+
+
+def _length(value: object, param: str) -> int:
+    return _whole(value, param, _LEAST_LENGTH, _MOST_LENGTH)
 
 
 def _gpus(value: object, param: str) -> int:
@@ -134,6 +139,7 @@ _OPTIONS: dict[str, Callable[[object, str], object]] = {
     "early_stopping_patience": _patience,
     "gradient_checkpointing": _flag,
     "max_completion_tokens": _new_tokens,
+    "max_length": _length,
     "gpus": _gpus,
     "shard": _flag,
 }

@@ -210,6 +210,8 @@ def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
         ledger.say(f"The base model {job.model} is the commit {loaded.commit} of the Hub")
     defaults = with_options(read_defaults(loaded.folder), job.options)
     longest = min(defaults.max_length, loaded.context)
+    if job.options.get("max_length", 0) > loaded.context:
+        ledger.say(f"max_length is {longest:,}: the model reads no more", level="warn")
     source = Source(loaded, longest, home, ledger)
     data = _read(source, job, job.training_file, "training_file", defaults)
     held_out = (

@@ -60,7 +60,10 @@ def render_rows(
             if row is not None:
                 rows.append(row)
     if not rows:
-        raise TrainingDataError(f"No example has an answer within {max_length} tokens.")
+        raise TrainingDataError(
+            f"No example has an answer within {max_length} tokens; shorten what stands before it, "
+            "or give a larger max_length, up to what the model reads."
+        )
     return rows, counts
 
 
@@ -91,13 +94,12 @@ def prompt_text(
 
 
 def _short(row: Row, max_length: int, counts: RowCounts) -> Row | None:
-    if len(row.ids) > max_length:
-        counts.truncated += 1
-        row = Row(row.ids[:max_length], row.learned[:max_length])
-    if any(row.learned[1:]):
-        return row
-    counts.skipped += 1
-    return None
+    short = Row(row.ids[:max_length], row.learned[:max_length])
+    if not any(short.learned[1:]):
+        counts.skipped += 1
+        return None
+    counts.truncated += len(row.ids) > max_length
+    return short
 
 
 def _segments(example: Example, tokenizer: Any) -> list[list[Segment]]:

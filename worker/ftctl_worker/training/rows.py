@@ -61,20 +61,28 @@ class Source:
         pairs = []
         try:
             for example in read_preferences(self.home.file(file_id)):
+                of_pair = RowCounts()
                 sides = [
                     row_of(
                         side,
                         self.loaded.tokenizer,
                         max_length=self.longest,
                         eos_ids=set(self.loaded.eos_ids),
-                        counts=counts,
+                        counts=of_pair,
                     )
                     for side in (example.preferred, example.other)
                 ]
-                if sides[0] is not None and sides[1] is not None:
-                    pairs.append(Pair(sides[0], sides[1]))
+                counts.toolless += of_pair.toolless > 0
+                if sides[0] is None or sides[1] is None:
+                    counts.skipped += 1
+                    continue
+                counts.truncated += of_pair.truncated > 0
+                pairs.append(Pair(sides[0], sides[1]))
             if not pairs:
-                raise TrainingDataError(f"No example has two answers within {self.longest} tokens.")
+                raise TrainingDataError(
+                    f"No example has two answers within {self.longest} tokens; shorten what stands "
+                    "before them, or give a larger max_length, up to what the model reads."
+                )
         except TrainingDataError as error:
             error.param = param
             raise
@@ -87,10 +95,12 @@ class Source:
         """Return the prompts that leave ``room`` tokens for an answer, like :meth:`rows`."""
         counts = RowCounts()
         prompts = []
+        shortest = self.loaded.context
         try:
             for item in read_items(self.home.file(file_id)):
                 _check_fields(item, grader)
                 ids = self._prompt(item)
+                shortest = min(shortest, len(ids))
                 if len(ids) + room <= self.longest:
                     form = form_of(item, response_format, self.loaded)
                     prompts.append(Prompt(ids, item.row, form))
@@ -98,17 +108,16 @@ class Source:
                     counts.skipped += 1
             if not prompts:
                 raise TrainingDataError(
-                    f"No prompt leaves {room} of {self.longest} tokens for an answer; give fewer "
-                    "max_completion_tokens."
+                    f"The shortest prompt has {shortest:,} tokens, which leaves no {room} of "
+                    f"{self.longest:,} for an answer; shorten the prompts, or give a smaller "
+                    "max_completion_tokens or a larger max_length, up to what the model reads."
                 )
         except TrainingDataError as error:
             error.param = param
             raise
         if counts.skipped:
-            text = (
-                f"{param}: {counts.skipped} prompts leave no {room} tokens for an answer; left out"
-            )
-            self.ledger.say(text, level="warn")
+            text = f"{param}: {_some(counts.skipped, 'prompt')} left out, too long for an answer "
+            self.ledger.say(f"{text}of {room} tokens within {self.longest:,}", level="warn")
         return prompts
 
     def _prompt(self, item: Item) -> list[int]:
@@ -123,19 +132,26 @@ class Source:
         return ids
 
     def _tell(self, param: str, counts: RowCounts) -> None:
-        limit = f"{self.longest} tokens"
+        limit = f"{self.longest:,} tokens"
+        if self.longest < self.loaded.context:
+            limit += f" (max_length may be up to {self.loaded.context:,})"
         if counts.truncated:
-            text = f"{param}: {counts.truncated} examples are longer than {limit} and were cut off"
+            text = f"{param}: {_some(counts.truncated, 'example')} cut off after {limit}"
             self.ledger.say(text, level="warn")
         if counts.skipped:
-            text = f"{param}: {counts.skipped} examples have no answer within {limit}; left out"
+            some = _some(counts.skipped, "example")
+            text = f"{param}: {some} left out, without an answer within {limit}"
             self.ledger.say(text, level="warn")
         if counts.toolless:
             text = (
-                f"{param}: the model's chat template does not show the tools of {counts.toolless} "
-                "examples, so the model will not read what it may call"
+                f"{param}: the model's chat template does not show the tools of "
+                f"{_some(counts.toolless, 'example')}, so the model will not read what it may call"
             )
             self.ledger.say(text, level="warn")
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _check_fields(item: Item, grader: Grader) -> None:
