@@ -107,10 +107,11 @@ class Source:
                 else:
                     counts.skipped += 1
             if not prompts:
+                fewer = " a smaller max_completion_tokens or" if shortest < self.longest else ""
                 raise TrainingDataError(
                     f"The shortest prompt has {shortest:,} tokens, which leaves no {room} of "
-                    f"{self.longest:,} for an answer; shorten the prompts, or give a smaller "
-                    "max_completion_tokens or a larger max_length, up to what the model reads."
+                    f"{self.longest:,} for an answer; shorten the prompts, or give{fewer} a larger "
+                    "max_length, up to what the model reads."
                 )
         except TrainingDataError as error:
             error.param = param

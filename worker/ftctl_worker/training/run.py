@@ -26,6 +26,10 @@ _KEPT_EPOCHS = 3
 _STORE_SECONDS = 60.0
 _WARMUP = 0.05
 _CLIP = 1.0
+_NOTHING_TO_PREFER = (
+    "All answers of every step got the same reward, so nothing was learned; try the grader on some "
+    "answers, and let it tell better from worse"
+)
 
 
 class TrainingDivergedError(Exception):
@@ -106,6 +110,8 @@ class Run:
         best, progress = self._best, self._progress
         if best.is_long_ago:
             self.ledger.say(f"Stopping early: the validation loss was lowest at step {best.step}")
+        if all(one.get("train_reward_std") == 0 for one in progress.metrics):
+            self.ledger.say(_NOTHING_TO_PREFER, level="warn")
         self.ledger.succeed(best.step or progress.step, progress.tokens, progress.metrics)
 
     def _is_evaluated(self, *, epoch_ends: bool) -> bool:
