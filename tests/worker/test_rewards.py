@@ -84,7 +84,7 @@ def test_the_reward_rises_within_a_few_steps(worker: Worker) -> None:
     assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.3
 
 
-def test_a_longer_prompt_wants_a_max_length_and_equal_rewards_are_told(worker: Worker) -> None:
+def test_prompts_without_room_and_equal_rewards_are_told(worker: Worker) -> None:
     rows = [{**row, "messages": [{"role": "user", "content": "so " * 600}]} for row in prompts(2)]
     never = {**CHECK, "reference": "no model says this"}
     jobs = [
@@ -92,14 +92,14 @@ def test_a_longer_prompt_wants_a_max_length_and_equal_rewards_are_told(worker: W
             model="tiny",
             training_file=worker.upload(rows),
             method=reinforcement(
-                never, n_epochs=1, compute_multiplier=0.25, max_completion_tokens=2, **more
+                never, n_epochs=1, compute_multiplier=0.25, max_completion_tokens=2, max_length=more
             ),
         ).id
-        for more in ({}, {"max_length": 9999})
+        for more in (512, 9999)
     ]
     short, long = (worker.wait_job(job) for job in jobs)
     assert short.error.message.startswith("The shortest prompt has ")
-    assert short.error.message.endswith("or give a larger max_length, up to what the model reads.")
+    assert short.error.message.endswith("of 512 for an answer; shorten the prompts.")
     assert long.status == "succeeded", long.error
     said = [event.message for event in worker.events(long.id) if event.level == "warn"]
     assert said[-1] == "max_length is 2,048: the model reads no more"

@@ -15,8 +15,8 @@ __all__ = ["split_options"]
 _MOST_RANK = 1024
 _MOST_MODULES = 64
 _MOST_NEW_TOKENS = 8192
+_LENGTHS = (16, 1 << 20)
 _MOST_GPUS = 64
-_LEAST_LENGTH, _MOST_LENGTH = 16, 1_048_576
 
 
 def split_options(
@@ -67,7 +67,7 @@ def _new_tokens(value: object, param: str) -> int:
 
 
 def _length(value: object, param: str) -> int:
-    return _whole(value, param, _LEAST_LENGTH, _MOST_LENGTH)
+    return _whole(value, param, *_LENGTHS)
 
 
 def _gpus(value: object, param: str) -> int:
@@ -138,8 +138,8 @@ _OPTIONS: dict[str, Callable[[object, str], object]] = {
     "learning_rate": _above_zero,
     "early_stopping_patience": _patience,
     "gradient_checkpointing": _flag,
-    "max_completion_tokens": _new_tokens,
     "max_length": _length,
+    "max_completion_tokens": _new_tokens,
     "gpus": _gpus,
     "shard": _flag,
 }

@@ -61,8 +61,7 @@ def render_rows(
                 rows.append(row)
     if not rows:
         raise TrainingDataError(
-            f"No example has an answer within {max_length} tokens; shorten what stands before it, "
-            "or give a larger max_length, up to what the model reads."
+            f"No example has an answer within {max_length} tokens; shorten what stands before it."
         )
     return rows, counts
 

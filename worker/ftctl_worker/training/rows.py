@@ -81,7 +81,7 @@ class Source:
             if not pairs:
                 raise TrainingDataError(
                     f"No example has two answers within {self.longest} tokens; shorten what stands "
-                    "before them, or give a larger max_length, up to what the model reads."
+                    "before them."
                 )
         except TrainingDataError as error:
             error.param = param
@@ -95,7 +95,7 @@ class Source:
         """Return the prompts that leave ``room`` tokens for an answer, like :meth:`rows`."""
         counts = RowCounts()
         prompts = []
-        shortest = self.loaded.context
+        shortest = 1 << 40
         try:
             for item in read_items(self.home.file(file_id)):
                 _check_fields(item, grader)
@@ -107,11 +107,11 @@ class Source:
                 else:
                     counts.skipped += 1
             if not prompts:
-                fewer = " a smaller max_completion_tokens or" if shortest < self.longest else ""
+                fewer = ", or give a smaller max_completion_tokens"
                 raise TrainingDataError(
                     f"The shortest prompt has {shortest:,} tokens, which leaves no {room} of "
-                    f"{self.longest:,} for an answer; shorten the prompts, or give{fewer} a larger "
-                    "max_length, up to what the model reads."
+                    f"{self.longest:,} for an answer; shorten the prompts"
+                    f"{fewer if shortest < self.longest else ''}."
                 )
         except TrainingDataError as error:
             error.param = param
