@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # Some writers escape < and >.
 _LESS, _MORE = r"(?:<|\\u003[cC])", r"(?:>|\\u003[eE])"
-_TOKEN = rf"{_LESS}(?:\||/?s{_MORE}|\xef\xbd\x9c|\\uff5c)|_of_turn{_MORE}|SYS{_MORE}|INST\]"
+_OPENED = rf"\||/?s{_MORE}|\xef\xbd\x9c|\\uff5c"
+_TOKEN = rf"{_LESS}(?:{_OPENED})|_of_turn{_MORE}|SYS{_MORE}|INST\]"
 # After a backslash: LaTeX that was read as an escape; ASCII of which careful writers write < > & '.
 _LATEX = r"(?:[bf]|t(?:heta|imes|ext\{))"
 _ESCAPE = r"u00(?:[014567]|2[0-589a-fA-F]|3[0-9abdfABDF])"
@@ -85,21 +86,21 @@ def _where(search: Callable[[bytes, int], Any], lines: bytes) -> Iterator[int]:
 _STARTS = [
     re.compile(expression.encode("latin-1"))
     for expression in (
-        "@",
-        "://",
+        r"@(?<=[A-Za-z0-9._%+-]@)[A-Za-z0-9-]+\.[A-Za-z]",
+        r"://[^\s:/@\"']+:[^\s:/@\"']",
         "PRIVATE KEY",
-        r"<(?:[|s/\xef]|\\u)",
+        rf"<(?:{_OPENED})",
         rf"_of_turn{_MORE}",
         rf"SYS{_MORE}",
         r"INST\]",
         # An escape: an even number of backslashes stands before it.
-        rf"\\(?<!\\\\)(?:\\\\)*(?:{_LATEX}|{_ESCAPE}|u003[cC](?:[|s/\xef]|\\u))",
+        rf"\\(?<!\\\\)(?:\\\\)*(?:{_LATEX}|{_ESCAPE}|u003[cC](?:{_OPENED}))",
     )
 ]
 # Every key and token has twenty characters of these in a row; prose has not.
 _WORD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 _RUNS = bytes(97 if byte in _WORD else 10 if byte == 10 else 32 for byte in range(256))
-_HINTS = {pattern.hint.encode() for pattern in SECRETS}
+_HINTS = {pattern.hint.encode() for pattern in SECRETS} - {b"://"}
 _LONG_RUN = re.compile(b"a" * 18)
 # Every digit becomes 9; spaces, hyphens and brackets vanish: numbers become runs of nines.
 _DIGITS = bytes.maketrans(b"012345678", b"999999999")
