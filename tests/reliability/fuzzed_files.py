@@ -4,8 +4,9 @@
 
 Files of the test data, of every dialect and of other kinds (tables, packed, other encodings) are mutated as
 bytes: flipped, cut, doubled, spliced with those of other files. What is then said is held against what
-`json` alone makes of the same bytes: a file that validates holds one object a line, a mended file has fewer
-errors than before, what is converted is rows, and what is split is all there.
+`json` alone makes of the same bytes: a file that validates holds one object a line; every line that is no
+JSON is an error there, and no other line is called broken; a mended file has no more errors than before;
+what is converted is rows; what is split is all there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple
 
 from orchestrator import cli
 from orchestrator.datasets.checking.validation import validate
+from orchestrator.datasets.findings.codes_of_lines import LINE_KINDS
 from tests.reliability import frame
 
 DATA = Path(__file__).parents[1] / "data" / "datasets"
@@ -41,7 +43,8 @@ COMMANDS = (
     ("validate", ()), ("validate", ("--json",)), ("validate", ("--form-only",)), ("validate", ("--show", "1")),
     ("validate", ("--histogram", "--near")), ("validate", ("--task", "classification", "--for", "peft")),
     ("validate", ("--method", "dpo", "--show", "2")), ("validate", ("--method", "reinforcement", "--json")),
-    ("fix", ()), ("fix", ("--method", "dpo")), ("split", ()), ("split", ("--group-by", "id")),
+    ("validate", ("--for", "peft")), ("validate", ("--for", "peft", "--json", "--no-tokens")),
+    ("fix", ("--for", "peft")), ("fix", ()), ("fix", ("--method", "dpo")), ("split", ()), ("split", ("--group-by", "id")),
     ("convert", ()), ("convert", ("--allow-loss",)), ("convert", ("--method", "dpo", "--allow-loss")),
     ("convert", ("--method", "reinforcement", "--allow-loss")), ("convert", ("--to", "sharegpt")),
     ("convert", ("--to", "anthropic.messages", "--allow-loss")), ("convert", ("--to", "gemini.vertex", "--json")),
@@ -145,6 +148,7 @@ def _mutated(good: list[tuple[bytes, str]], chance: random.Random) -> tuple[byte
                 content[:start] + chance.choice(PIECES) + content[start:],
                 content[:start] + chance.choice(PIECES) + content[end:],
                 content[:start] + other[chance.randrange(len(other) + 1) :],
+                content[: content.rfind(b"\n", 0, start) + 1] + other[other.find(b"\n", end) + 1 :],
                 content + other,
             )
         )
@@ -154,15 +158,18 @@ def _mutated(good: list[tuple[bytes, str]], chance: random.Random) -> tuple[byte
 def tried(path: Path, command: str, arguments: tuple[str, ...]) -> tuple[int, str | None]:
     """Run one command on a file: its exit code, and what is wrong with what it did."""
     before = path.read_bytes()
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    printed, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
         code = cli.run([*_TYPED[command](path), *arguments])
-    if broken := _BROKEN.search(said.getvalue()):
-        return code, said.getvalue()[max(0, broken.start() - 100) :][:600]
-    if code not in {0, 1, 2} or not said.getvalue():
-        return code, f"exit code {code}, {said.getvalue()[:300]!r}"
+    everything = printed.getvalue() + said.getvalue()
+    if broken := _BROKEN.search(everything):
+        return code, everything[max(0, broken.start() - 100) :][:600]
+    if code not in {0, 1, 2} or not everything:
+        return code, f"exit code {code}, {everything[:300]!r}"
     if path.read_bytes() != before:
         return code, "the file was changed"
+    if command == "validate" and "--json" in arguments:
+        return code, _misplaced(path, json.loads(printed.getvalue()))
     return code, _HELD[command](path, arguments) if code == 0 else None
 
 
@@ -172,6 +179,39 @@ _TYPED: dict[str, Callable[[Path], list[str]]] = {
     "convert": lambda path: ["convert", str(path), "-o", str(path.parent / "out.jsonl")],
     "split": lambda path: ["split", str(path), "--out", str(path.parent / "out")],
 }
+
+
+def _misplaced(path: Path, verdict: dict[str, Any]) -> str | None:
+    """A line that is called what it is not; a file that is refused as a whole has none."""
+    if not verdict["rows"]:
+        return None
+    errors = [each for each in verdict["findings"] if each["severity"] == "error"]
+    told = {each["line"] for each in errors}
+    called = {each["line"]: each["code"] for each in errors if each["code"] in _NO_JSON}
+    for number, line in enumerate(_unpacked(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        reads = not line.strip() or _reads(line)
+        if reads is False and number not in told:
+            return f"line {number} is no JSON, and nothing is said: {line[:200]!r}"
+        if reads and number in called:
+            return f"line {number} is JSON, and is called {called[number]}: {line[:200]!r}"
+    return None
+
+
+_NO_JSON = set(LINE_KINDS) - {
+    *("blank-line", "line-too-long", "number-out-of-range", "lone-surrogate", "nested-too-deep"),
+    *("duplicate-key", "row-encoded-twice", "row-not-object"),
+}
+
+
+def _reads(line: bytes) -> bool | None:
+    """Whether `json` reads a line; None where only depth is in its way."""
+    try:
+        json.loads(line.decode(), parse_constant=_refused)
+    except RecursionError:
+        return None
+    except ValueError:
+        return False
+    return True
 
 
 def _valid(path: Path, arguments: tuple[str, ...]) -> str | None:
