@@ -41,8 +41,8 @@ def from_trace(record: dict[str, Any]) -> Turned:
 
 TRACE_DIALECTS: Mapping[str, Callable[[dict[str, Any]], Turned]] = {"input_output": from_trace}
 
-_WHOLE = frozenset({"stop", "end_turn", "tool_calls", "tool_use", "function_call", "completed"})
-_USED = frozenset({"system", "systemInstruction", "system_instruction", "instructions", "tools"})
+_BESIDE = ("system", "system_prompt", "tools")
+_USED = frozenset({*_BESIDE, "systemInstruction", "system_instruction", "instructions"})
 _OF_ANSWERS = frozenset(
     {"choices", "candidates", "generations", "output", "message", "role", "content", "error"}
 )
@@ -53,9 +53,8 @@ def _cut_off(response: Mapping[str, Any]) -> str | None:
     ends = [response.get("stop_reason"), response.get("stopReason"), response.get("status")]
     for choice in (*response.get("choices", ()), *response.get("candidates", ())):
         ends += [choice.get("finish_reason"), choice.get("finishReason")]
-    told = [end for end in ends if isinstance(end, str) and end.lower() not in _WHOLE]
-    cut = [end for end in told if any(word in end.lower() for word in _CUTTING)]
-    return cut[0] if cut else None
+    told = (end for end in ends if isinstance(end, str))
+    return next((end for end in told if any(word in end.lower() for word in _CUTTING)), None)
 
 
 _CUTTING = ("length", "max_tokens", "filter", "incomplete", "safety", "failed", "refusal")
@@ -71,7 +70,7 @@ def _conversation(trace: Trace) -> Turned:
     turns = [*(asked[0] if isinstance(asked[0], list) else asked), *answer]
     if "instructions" in request or any(map(_is_item, turns)):
         return _from_items(request, turns)
-    row = {key: request[key] for key in ("system", "tools") if says(request.get(key))}
+    row = {key: request[key] for key in _BESIDE if says(request.get(key))}
     row["messages"] = [_plain(turn) for turn in turns]
     dialect = detect(row)
     if dialect == "langchain":
