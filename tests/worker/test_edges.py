@@ -247,7 +247,7 @@ def test_what_is_no_http_is_answered_in_the_envelope(hasty: Worker, sent: bytes)
 @pytest.mark.parametrize(
     ("path", "instead"),
     [
-        ("/v1/responses", "/v1/chat/completions"),
+        ("/v1/responses/resp_1", "POST /v1/responses"),
         ("/v1/completions", "/v1/chat/completions"),
         ("/chat/completions", "ends with /v1"),
         ("/v1/embeddings", "no embeddings"),

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from ftctl_worker.api import answers
 from ftctl_worker.api.asking import Answer, Asked, find_model
 from ftctl_worker.api.requests import project_of, read_json
 from ftctl_worker.errors import ApiError
@@ -145,14 +146,7 @@ class _Completion:
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         if self._chat.top_logprobs is None:
             return None
-        content = [
-            {
-                **_likely(one.token, one.logprob),
-                "top_logprobs": [_likely(token, logprob) for token, logprob in one.top],
-            }
-            for one in tokens
-        ]
-        return {"content": content, "refusal": None}
+        return {"content": answers.logprobs(tokens), "refusal": None}
 
 
 def _message(text: str, end: Done) -> dict[str, Any]:
@@ -169,10 +163,6 @@ def _reason(end: Done) -> str:
 
 def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, separators=(',', ':'))}\n\n"
-
-
-def _likely(token: str, logprob: float) -> dict[str, Any]:
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
 
 
 def _usage(ends: Sequence[Done]) -> dict[str, Any]:
