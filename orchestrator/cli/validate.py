@@ -278,13 +278,14 @@ def _show(
 ) -> int:
     from orchestrator.cli.findings import print_pieces
     from orchestrator.datasets.checking.limits import limits_of
-    from orchestrator.datasets.tokens.open_models import is_model_folder, open_model
+    from orchestrator.datasets.tokens.open_models import model_folder, open_model
     from orchestrator.datasets.tokens.showing import cut_at, pieces_of, row_of
 
     if len(files) != 1 or str(files[0]) == "-":
         raise UsageError("--show reads one file.", hint="ftctl validate FILE --show 1")
     line, row = row_of(files[0], number)
-    folder = open_model(model) if model is not None and is_model_folder(model) else None
+    place = model_folder(model)
+    folder = open_model(place) if place else None
     pieces = pieces_of(row, model=folder, name=model)
     most = folder.context if folder else limits_of(target).max_example_tokens
     cut = cut_at(pieces, most)

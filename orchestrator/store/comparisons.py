@@ -198,8 +198,8 @@ class ComparisonStore:
             .limit(2)
         )
         with reading(self._engine) as connection:
-            found = [self.latest(job) for job in connection.execute(jobs).scalars().all()]
-        return [each for each in found if each is not None]
+            found = connection.execute(jobs).scalars().all()
+        return [newest for job in found if (newest := self.latest(job))]
 
     def all(self, job_id: str | None = None) -> list[Comparison]:
         """Finished comparisons, newest first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from orchestrator.datasets.content.secrets import leaks_in
 from orchestrator.datasets.findings.finding import Finding
 from orchestrator.datasets.tokens.open_models import OpenCounter, open_model
 from orchestrator.datasets.tokens.showing import cut_at, pieces_of, row_of
-from orchestrator.datasets.tokens.vocabularies import counter_of
+from orchestrator.datasets.tokens.vocabularies import counter_of, doubt_of
 from orchestrator.domain.errors import UsageError
 
 TINY = Path(__file__).parents[2] / "worker" / "ftctl_worker" / "base_models" / "tiny"
@@ -87,9 +88,36 @@ def test_a_folder_counts_and_cuts_as_its_model_does() -> None:
     assert verdict.tokens is not None
     assert verdict.encoding == "tiny"
     _, row = row_of(OK, 2)
-    pieces = pieces_of(row, model=open_model(str(TINY)))
+    pieces = pieces_of(row, model=open_model(TINY))
     assert verdict.lengths is not None
     assert (2, sum(piece.tokens for piece in pieces)) in verdict.lengths.longest
+
+
+def test_a_model_that_the_worker_carries_counts_by_its_name() -> None:
+    pytest.importorskip("tokenizers")
+    named, folder = (validate(OK, target="peft", model=model) for model in ("tiny", str(TINY)))
+    assert (named.tokens, named.lengths, named.encoding) == (folder.tokens, folder.lengths, "tiny")
+    assert "tokens-estimated" not in {each.code for each in named.findings}
+
+
+@pytest.mark.parametrize("name", ["some-body/their.model", "some-body/their.model@first"])
+def test_a_model_of_the_hub_that_was_fetched_counts_by_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tokenizers")
+    place = tmp_path / "models--some-body--their.model"
+    shutil.copytree(TINY, place / "snapshots" / ("1" * 40))
+    for branch in ("main", "first"):
+        ref = place / "refs" / branch
+        ref.parent.mkdir(exist_ok=True)
+        ref.write_text("1" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert doubt_of(name) is None
+    counter = counter_of(name)
+    assert counter.encoding == name
+    assert counter.count("hello") == open_model(TINY).count("hello")
+    assert doubt_of(f"{name}-instruct") is not None
+    assert doubt_of("no/name//that could be") is not None
 
 
 def test_only_answers_with_a_weight_are_learned() -> None:
@@ -98,7 +126,7 @@ def test_only_answers_with_a_weight_are_learned() -> None:
     row["messages"] += chat("And?", "No")["messages"]
     row["messages"][1]["weight"] = 0
     assert [each.text for each in pieces_of(row) if each.trained] == ["No"]
-    shown = pieces_of(row, model=open_model(str(TINY)))
+    shown = pieces_of(row, model=open_model(TINY))
     assert [each.text for each in shown if each.trained] == ["No<|end|>"]
     assert "".join(each.text for each in shown).startswith("<|user|>Hi<|end|><|assistant|>Ho")
     assert cut_at(shown, 3) == 0
@@ -123,7 +151,7 @@ def forgetful(tmp_path: Path) -> Path:
 def test_where_the_template_rewrites_history_each_answer_is_a_row(forgetful: Path) -> None:
     pytest.importorskip("tokenizers")
     row = {"messages": [*chat("Hi", "Ho")["messages"], *chat("And?", "No")["messages"]]}
-    pieces = pieces_of(row, model=open_model(str(forgetful)))
+    pieces = pieces_of(row, model=open_model(forgetful))
     assert [each.text for each in pieces if each.trained] == ["Ho<|end|>", "No<|end|>"]
     assert sum("a row of its own" in each.label for each in pieces) == 2
 
@@ -134,7 +162,7 @@ def test_what_the_template_leaves_out_is_named(forgetful: Path) -> None:
     row = chat("Hi")
     row["messages"][1] = {"role": "assistant", "tool_calls": [call]}
     row["tools"] = [{"type": "function", "function": {"name": "look_up"}}]
-    *_, last = pieces_of(row, model=open_model(str(forgetful)))
+    *_, last = pieces_of(row, model=open_model(forgetful))
     assert last.label == "left out by the chat template: tools, tool calls"
 
 
@@ -150,7 +178,7 @@ def test_a_pair_and_a_prompt_are_shown_as_their_methods_read_them() -> None:
         "non_preferred_output": [other],
     }
     item = {"messages": [asked], "reference_answer": "Ho"}
-    for model in (None, open_model(str(TINY))):
+    for model in (None, open_model(TINY)):
         shown = {each.label: (each.text, each.trained) for each in pieces_of(pair, model=model)}
         texts = [text.removesuffix("<|end|>") for text, trained in shown.values() if trained]
         assert texts == ["Ho"]

@@ -78,7 +78,7 @@ def test_a_model_has_its_vocabulary(model: str | None, encoding: str | None) -> 
         ("azure", "gpt-4o-mini", False),
         ("azure", "my-deployment", True),
         ("peft", None, False),
-        ("peft", "Qwen/Qwen3-0.6B", True),
+        ("peft", "somebody/never-fetched", True),
         ("peft", "openai/gpt-oss-20b", False),
     ],
 )

@@ -26,11 +26,7 @@ LONGEST_HUNT = 60.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2)
-    return frame.measured(partial(_explored, parser.parse_args()))
+    return frame.run(__doc__, _explored, minutes=2.0, seed=1, workers=2)
 
 
 def _explored(options: argparse.Namespace) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 Some = TypeVar("Some")
@@ -20,6 +22,16 @@ def told(result: dict[str, Any]) -> int:
     """Print a result as JSON; the exit code it deserves."""
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
     return 0 if result["passed"] else 1
+
+
+def run(
+    description: str | None, count: Callable[[argparse.Namespace], dict[str, Any]], **numbers: float
+) -> int:
+    """`measured`, of a tool whose options all are numbers."""
+    parser = argparse.ArgumentParser(description=description)
+    for name, number in numbers.items():
+        parser.add_argument(f"--{name}", type=type(number), default=number)
+    return measured(partial(count, parser.parse_args()))
 
 
 def measured(count: Callable[[], dict[str, Any]]) -> int:

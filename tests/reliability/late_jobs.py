@@ -33,11 +33,7 @@ class Seen(NamedTuple):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2)
-    return frame.measured(partial(_counted, parser.parse_args()))
+    return frame.run(__doc__, _counted, trials=100, seed=1, workers=2)
 
 
 def _counted(options: argparse.Namespace) -> dict[str, Any]:

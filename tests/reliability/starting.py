@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,7 @@ MOST = {"ftctl --help": 120, "ftctl status": 450}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=40)
-    return frame.measured(partial(_all, parser.parse_args()))
+    return frame.run(__doc__, _all, times=40)
 
 
 def _all(options: argparse.Namespace) -> dict[str, Any]:

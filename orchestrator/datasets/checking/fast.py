@@ -169,10 +169,9 @@ def _hold_a_row_each(lines: Sequence[bytes]) -> bool:
 
 def _style_of(block: bytes) -> tuple[bool, bytes]:
     """Whether the first line has spaces between its values, and how it ends."""
-    first = block.find(b"\n")
-    return block[: block.find(b":") + 2].endswith(b" "), b"\r\n" if block[
-        first - 1
-    ] == 13 else b"\n"
+    line = block[: block.find(b"\n") + 1]
+    end = b"\r\n" if line.endswith(b"\r\n") else b"\n"
+    return line[line.find(b":") + 1 :].startswith(b" "), end
 
 
 def _have_plain_options(

@@ -52,12 +52,8 @@ _Preference = _outline(
 
 #: The role that messages of each type have.
 ROLES: dict[type, str] = {
-    System: "system",
-    Developer: "developer",
-    User: "user",
-    Assistant: "assistant",
-    Answer: "assistant",
-    Tool: "tool",
+    kind: records.ROLES[kind.__base__]
+    for kind in (System, Developer, User, Assistant, Answer, Tool)
 }
 _messages, _tools, contents_of = map(attrgetter, ("messages", "tools", "content"))
 

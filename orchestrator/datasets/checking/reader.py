@@ -87,14 +87,13 @@ class RowReader:
         clean = look is None or _have_plain_texts(rows)
         if look is None or (clean and not look(block)):
             return [Reading(row, ()) for row in rows]
-        return [
-            Reading(
-                row,
-                list(texts_flaws(row))
-                if look(line) or not (clean or _have_plain_texts([row]))
-                else (),
-            )
+        odd = [
+            look(line) or not (clean or _have_plain_texts([row]))
             for row, line in zip(rows, lines, strict=True)
+        ]
+        return [
+            Reading(row, list(texts_flaws(row)) if is_odd else ())
+            for row, is_odd in zip(rows, odd, strict=True)
         ]
 
     def read(self, line: bytes) -> Reading:

@@ -41,7 +41,6 @@ def from_trace(record: dict[str, Any]) -> Turned:
 
 TRACE_DIALECTS: Mapping[str, Callable[[dict[str, Any]], Turned]] = {"input_output": from_trace}
 
-_WHOLE = frozenset({"stop", "end_turn", "tool_calls", "tool_use", "function_call", "completed"})
 _USED = frozenset({"system", "systemInstruction", "system_instruction", "instructions", "tools"})
 _OF_ANSWERS = frozenset(
     {"choices", "candidates", "generations", "output", "message", "role", "content", "error"}
@@ -53,9 +52,8 @@ def _cut_off(response: Mapping[str, Any]) -> str | None:
     ends = [response.get("stop_reason"), response.get("stopReason"), response.get("status")]
     for choice in (*response.get("choices", ()), *response.get("candidates", ())):
         ends += [choice.get("finish_reason"), choice.get("finishReason")]
-    told = [end for end in ends if isinstance(end, str) and end.lower() not in _WHOLE]
-    cut = [end for end in told if any(word in end.lower() for word in _CUTTING)]
-    return cut[0] if cut else None
+    told = (end for end in ends if isinstance(end, str))
+    return next((end for end in told if any(word in end.lower() for word in _CUTTING)), None)
 
 
 _CUTTING = ("length", "max_tokens", "filter", "incomplete", "safety", "failed", "refusal")

@@ -141,7 +141,8 @@ FILE_KINDS: Mapping[str, Kind] = {
         Severity.INFO,
         "Tokens are an estimate, as OpenAI's newest models count ({encoding}): {doubt}.",
         "Name the model that is trained: --model gpt-4o-mini; of an open model the folder that "
-        "holds its tokenizer: --model ./FOLDER.",
+        "holds its tokenizer, --model ./FOLDER, or fetch that first: hf download NAME "
+        "--include '*.json' '*.jinja'.",
     ),
     "rows-not-compared": Kind(
         Severity.INFO,

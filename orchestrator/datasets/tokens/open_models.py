@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 import json
+import re
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from orchestrator.datasets.extras import package
+from orchestrator.datasets.extras import has_package, package
 from orchestrator.datasets.records import ROLES, Preference
 from orchestrator.datasets.tokens.counting import TextCounter
 from orchestrator.domain.errors import UsageError
@@ -28,21 +31,51 @@ _TOKENIZER = "tokenizer.json"
 _FALLBACK_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
-def is_model_folder(name: str | None) -> bool:
-    """Whether a model is named by a folder, which holds its tokenizer.
+def model_folder(name: str | None) -> Path | None:
+    """The folder with a model's tokenizer: named itself, or known here by that name.
+
+    Known are the models that the worker carries, where it is installed, and those of the Hub that
+    were fetched to this machine. Nothing is fetched.
 
     Raises:
-        UsageError: the folder holds none, or there is no such folder where a path was written.
+        UsageError: a folder holds none, or there is no such folder where a path was written.
     """
-    if name is None or (Path(name) / _TOKENIZER).is_file():
-        return name is not None
-    if Path(name).is_dir() or name.startswith((".", "/", "~")):
-        what = f"holds no {_TOKENIZER}" if Path(name).is_dir() else "is not there"
+    if name is None:
+        return None
+    folder = Path(name)
+    if (folder / _TOKENIZER).is_file():
+        return folder
+    if folder.is_dir() or name.startswith((".", "/", "~")):
+        what = f"holds no {_TOKENIZER}" if folder.is_dir() else "is not there"
         raise UsageError(
             f"The folder {name} of the model {what}.",
             hint="name the folder that the model was saved in, with its tokenizer",
         )
-    return False
+    if not (has_package("tokenizers") and has_package("jinja2")):
+        return None
+    return _fetched(name) if "/" in name else _carried(name)
+
+
+def _carried(name: str) -> Path | None:
+    """Of a model in the worker's package, which need not be there and is not imported."""
+    worker = importlib.util.find_spec("ftctl_worker") if _PLAIN.fullmatch(name) else None
+    places = (worker.submodule_search_locations or ()) if worker else ()
+    folders = (Path(place) / "base_models" / name for place in places)
+    return next((folder for folder in folders if (folder / _TOKENIZER).is_file()), None)
+
+
+_PLAIN = re.compile(r"[a-z0-9]+")
+
+
+def _fetched(name: str) -> Path | None:
+    """Of a model in the Hub's cache, the commit that its branch, or a revision, stood for."""
+    repository, _, revision = name.partition("@")
+    cache = importlib.import_module("huggingface_hub")
+    try:
+        found = cache.try_to_load_from_cache(repository, _TOKENIZER, revision=revision or None)
+    except ValueError:  # No name that the Hub could give.
+        return None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 class OpenModel:
@@ -105,20 +138,18 @@ class OpenModel:
 
 
 @functools.cache
-def open_model(folder: str) -> OpenModel:
+def open_model(folder: Path) -> OpenModel:
     """The model of a folder, read once."""
-    return OpenModel(Path(folder))
+    return OpenModel(folder)
 
 
 class OpenCounter(TextCounter):
     """Counts as an open model does: its chat template writes the row, its tokenizer counts."""
 
-    def __init__(self, folder: str) -> None:
-        """Read the folder."""
+    def __init__(self, folder: Path, name: str) -> None:
+        """Read the folder of the model that goes by a name."""
         self._model = model = open_model(folder)
-        super().__init__(
-            lambda texts: list(accumulate(map(model.count, texts), initial=0)), Path(folder).name
-        )
+        super().__init__(lambda texts: list(accumulate(map(model.count, texts), initial=0)), name)
         self.context = model.context
 
     def count_rows(self, rows: Sequence[Row]) -> Sequence[int]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.datasets.extras import has_package
 from orchestrator.datasets.tokens.counting import TextCounter
-from orchestrator.datasets.tokens.open_models import OpenCounter, is_model_folder
+from orchestrator.datasets.tokens.open_models import OpenCounter, model_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +40,8 @@ def counter_of(model: str | None = None, *, size: int = 0) -> TokenCounter:
     """The counter for a model.
 
     Args:
-        model: a model's name, or a folder with its tokenizer; None and unknown names count as the
-            newest models do.
+        model: a model's name, or a folder with its tokenizer; None and names that nothing here
+            knows count as the newest models do.
         size: bytes that one process will count; many are worth the extra `fast`, if it is there.
 
     Raises:
@@ -49,9 +49,10 @@ def counter_of(model: str | None = None, *, size: int = 0) -> TokenCounter:
         ConfigurationError: the packages for the folder of an open model are not installed.
         UsageError: the model is named by a folder that holds no tokenizer.
     """
-    if model is not None and is_model_folder(model):
-        return OpenCounter(model)
-    encoding = encoding_of(model) or O200K
+    known = encoding_of(model)
+    if known is None and model is not None and (folder := model_folder(model)):
+        return OpenCounter(folder, folder.name if folder == Path(model) else model)
+    encoding = known or O200K
     if size >= WORTH_A_QUICK_ONE and encoding == O200K and has_package("fastokens"):
         return _load_quick()
     return _load(encoding)
@@ -69,7 +70,7 @@ def doubt_of(model: str | None) -> str | None:
     Args:
         model: as it was named; who names none is told the vocabulary beside the count.
     """
-    if model is None or is_model_folder(model) or encoding_of(model):
+    if model is None or encoding_of(model) or model_folder(model):
         return None
     return f"the vocabulary of {model!r} is not known"
 

@@ -210,7 +210,7 @@ class JobOptions:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
     """What is wanted of a training beside its files: as typed, as recorded and as sent."""
 
@@ -220,6 +220,10 @@ class Asked:
     options: JobOptions = field(default_factory=JobOptions)
     suffix: str | None = None
     seed: int | None = None
+
+    def asked(self) -> dict[str, Any]:
+        """The same by name, for what is made of it next."""
+        return {each.name: getattr(self, each.name) for each in fields(Asked)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +236,7 @@ class RemoteError:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Job(Asked):
     """One training request as the ledger knows it.
 
     Attributes:
@@ -258,15 +262,9 @@ class Job:
     provider: str
     kind: str
     account: str
-    model: str
     training: str | None
     created_at: datetime
     updated_at: datetime
-    method: Method = Method.SUPERVISED
-    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
-    options: JobOptions = field(default_factory=JobOptions)
-    suffix: str | None = None
-    seed: int | None = None
     validation: str | None = None
     training_file: str | None = None
     validation_file: str | None = None

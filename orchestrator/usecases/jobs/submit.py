@@ -127,12 +127,7 @@ def _job(intent: Intent, now: datetime) -> Job:
         provider=intent.provider,
         kind=intent.kind,
         account=intent.account,
-        model=intent.model,
-        method=intent.method,
-        hyperparameters=intent.hyperparameters,
-        options=intent.options,
-        suffix=intent.suffix,
-        seed=intent.seed,
+        **intent.asked(),
         training=intent.training.dataset.digest,
         validation=intent.validation.dataset.digest if intent.validation else None,
         estimate_usd=usd_json(intent.estimate.likely) if intent.estimate else None,
@@ -333,15 +328,10 @@ def _request(job: Job) -> JobRequest:
     if job.training_file is None:
         raise Conflict(f"Job {job.id} is {job.status} without a training file.")
     return JobRequest(
-        model=job.model,
+        **job.asked(),
         training_file=job.training_file,
         validation_file=job.validation_file,
         token=job.token,
-        method=job.method,
-        hyperparameters=job.hyperparameters,
-        options=job.options,
-        suffix=job.suffix,
-        seed=job.seed,
     )
 
 

@@ -58,7 +58,7 @@ class FileRoutes:
         announced = int(request.headers.get("content-length", "0"))
         self._disk.check(announced)
         project = project_of(request)
-        self._files.check_quota(announced, project)
+        await run_in_threadpool(self._files.check_quota, announced, project)
         place = self._home.uploads / new_id("upload-")
         try:
             form = await read_upload(request, place)

@@ -53,7 +53,7 @@ class UploadRoutes:
         body = _object(await read_json(request))
         size = _size(body.get("bytes"))
         self._disk.check(size)
-        self._files.check_quota(size, project_of(request))
+        await run_in_threadpool(self._files.check_quota, size, project_of(request))
         created = await run_in_threadpool(
             self._uploads.create,
             filename=label_of(_text(body, "filename")),

@@ -58,6 +58,8 @@ class FileStore:
         Raises:
             QuotaError: it may not.
         """
+        if not self._most_bytes:
+            return
         with self._database.read() as connection:
             (kept,) = connection.execute(
                 "SELECT (SELECT COALESCE(SUM(bytes), 0) FROM files WHERE project = :project"  # noqa: S608
@@ -65,7 +67,7 @@ class FileStore:
                 " WHERE project = :project AND status = 'pending' AND expires_at > :now)",
                 {"project": project, "now": time.time()},
             ).fetchone()
-        if self._most_bytes and kept + size > self._most_bytes:
+        if kept + size > self._most_bytes:
             raise QuotaError(
                 f"This project keeps {kept:,} bytes of files and uploads, and may keep "
                 f"{self._most_bytes:,}; delete some first.",

@@ -84,11 +84,7 @@ class Sampler:
         self, prompts: Sequence[list[int]], forms: Sequence[str | None], *, greedy: bool
     ) -> list[Answer]:
         width = max(map(len, prompts))
-        held = Forms(
-            [None if form is None else self._constraints.start(form) for form in forms],
-            width,
-            self.loaded.eos_ids,
-        )
+        held = self._held(forms, width) if any(forms) else None
         pad = self.loaded.pad_id
         ids = torch.tensor([[pad] * (width - len(one)) + one for one in prompts])
         mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in prompts])
@@ -101,16 +97,20 @@ class Sampler:
                 eos_token_id=sorted(self.loaded.eos_ids) or None,
                 pad_token_id=pad,
                 use_cache=True,
-                logits_processor=[held] if any(forms) else None,
+                logits_processor=None if held is None else [held],
                 **({"do_sample": False} if greedy else _EXACT),
             )
         answers = [self._ended(answer) for answer in out[:, width:].tolist()]
-        if not any(forms):
+        if held is None:
             return [Answer(ids, [True] * len(ids)) for ids in answers]
         return [
             Answer(ids, chosen[: len(ids)])
             for ids, chosen in zip(answers, held.choices, strict=True)
         ]
+
+    def _held(self, forms: Sequence[str | None], width: int) -> Forms:
+        held = [None if form is None else self._constraints.start(form) for form in forms]
+        return Forms(held, width, self.loaded.eos_ids)
 
     def _ended(self, answer: list[int]) -> list[int]:
         for place, token in enumerate(answer):

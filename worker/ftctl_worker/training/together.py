@@ -198,12 +198,6 @@ class Lesson:
 
     def learn(self, wanted: Mapping[str, Sequence[Row]]) -> dict[str, StepResult]:
         """Add the gradients of each job's mean loss per label token over its rows."""
-        found: dict[str, StepResult] = {}
-        for names in _shared_passes(wanted, self._passes.tokens):
-            found |= self._learn({name: wanted[name] for name in names})
-        return found
-
-    def _learn(self, wanted: Mapping[str, Sequence[Row]]) -> dict[str, StepResult]:
         names = list(wanted)
         rows = [row for some in wanted.values() for row in some]
         owners = [number for number, some in enumerate(wanted.values()) for _ in some]
@@ -231,17 +225,3 @@ class Lesson:
             )
             for number, name in enumerate(names)
         }
-
-
-def _shared_passes(wanted: Mapping[str, Sequence[Row]], tokens: int) -> list[list[str]]:
-    """Return the names whose rows share passes: as many as ``tokens`` have room for."""
-    groups: list[list[str]] = []
-    room = 0
-    for name, rows in wanted.items():
-        size = sum(len(row.ids) for row in rows)
-        if not groups or size > room:
-            groups.append([])
-            room = tokens
-        groups[-1].append(name)
-        room -= size
-    return groups
