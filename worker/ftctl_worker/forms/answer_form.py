@@ -62,7 +62,7 @@ def _json_rule(wanted: object) -> str | None:
     if wanted is None:
         return None
     kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if not isinstance(wanted, dict) or kind not in {"text", "json_object", "json_schema"}:
+    if not isinstance(wanted, dict) or kind not in ("text", "json_object", "json_schema"):
         raise BadRequestError(
             "'response_format' must have the type 'text', 'json_object' or 'json_schema'.",
             param="response_format",

@@ -93,17 +93,18 @@ def _messages(instructions: object, given: object) -> list[dict[str, Any]]:
 
 def _message(item: object, where: str) -> dict[str, Any]:
     kind = item.get("type", "message") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or kind not in _ITEMS:
+    read = _ITEMS.get(kind) if isinstance(kind, str) else None
+    if not isinstance(item, dict) or read is None:
         raise BadRequestError(
             "An item of 'input' must be a message, a 'function_call' or a 'function_call_output'.",
             param=where,
         )
-    return _ITEMS[kind](item, where)
+    return read(item, where)
 
 
 def _said(item: dict[str, Any], where: str) -> dict[str, Any]:
     role = item.get("role")
-    if role not in {"user", "assistant", "system", "developer"}:
+    if role not in ("user", "assistant", "system", "developer"):
         raise BadRequestError(
             "'role' must be one of assistant, developer, system, user.", param=f"{where}.role"
         )
@@ -137,7 +138,7 @@ def _text(content: object, where: str) -> str:
     texts = [
         part.get("text")
         for part in (content if isinstance(content, list) else [None])
-        if isinstance(part, dict) and part.get("type") in {"input_text", "output_text"}
+        if isinstance(part, dict) and part.get("type") in ("input_text", "output_text")
     ]
     known = [text for text in texts if isinstance(text, str)]
     if not isinstance(content, list) or len(known) < len(content):
