@@ -73,7 +73,7 @@ def test_what_is_read_can_be_written_and_read_again(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["metadata=x", "metadata", "metadata=", "metadata.a=b&metadata=a"]
+    "query", ["metadata=x", "metadata", "metadata=", "metadata.a=b&metadata=a", "metadata[a][b]=1"]
 )
 def test_a_filter_that_is_none_is_refused_and_not_left_out(worker: Worker, query: str) -> None:
     response = worker.http.get(f"{worker.url}/fine_tuning/jobs?{query}", headers=AUTH)

@@ -100,7 +100,8 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
             "tools": [{"type": "function", "function": FUNCTION}],
             "tool_choice": "none",
             "response_format": {
-                "type": "json_schema", "json_schema": {"name": "a", "schema": {"const": 1}},
+                "type": "json_schema",
+                "json_schema": {"name": "a", "schema": {"const": 1}},
             },
             "parallel_tool_calls": True,
             "stream_options": {"include_usage": True},
