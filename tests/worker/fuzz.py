@@ -58,7 +58,7 @@ def fuzz(
     """Run schemathesis against a server; ``only`` is an expression for the paths to take."""
     description = folder / "description.json"
     description.write_text(json.dumps(contract.document()), encoding="utf-8")
-    before = _answers(worker)
+    before = answers_of(worker)
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", str(description)),
@@ -75,10 +75,11 @@ def fuzz(
     )
     said = "" if ended.returncode == 0 else ended.stdout[-4000:] + ended.stderr[-2000:]
     # The last one is the question itself.
-    return Fuzzed(_answers(worker) - before - Counter({200: 1}), said)
+    return Fuzzed(answers_of(worker) - before - Counter({200: 1}), said)
 
 
-def _answers(worker: Worker) -> Counter[int]:
+def answers_of(worker: Worker) -> Counter[int]:
+    """Return how often a server has answered with each status."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     text = httpx2.get(f"{worker.url.removesuffix('/v1')}/metrics", headers=headers).text
     counts: Counter[int] = Counter()

@@ -8,9 +8,9 @@ from tests.worker.endurance import Endurance, Sample, endure
 
 
 def test_a_server_holds_nothing_of_what_was_done_and_deleted(tmp_path: Path) -> None:
-    seen = endure(tmp_path, seconds=0, rounds=6)
-    assert len(seen.samples) == 6
-    assert seen.wrong(warm_up=2) == []
+    seen = endure(tmp_path, seconds=0, rounds=4)
+    assert len(seen.samples) == 4
+    assert seen.wrong(warm_up=1) == []
     assert {one.left for one in seen.samples} == {seen.samples[0].left}
     assert all(one.children == one.open_jobs == 0 for one in seen.samples)
 
