@@ -175,6 +175,9 @@ def test_what_it_cannot_do_is_refused_by_name(
 
 
 def test_nothing_is_kept(worker: Worker) -> None:
-    made = respond(worker)
+    made = respond(worker, input="a word that is a canary")
+    ask(worker, "mini", "a word that is a canary")
+    files = [worker.log, *(file for file in worker.home.rglob("*") if file.is_file())]
+    assert not [file for file in files if b"canary" in file.read_bytes()]
     with pytest.raises(openai.NotFoundError, match="stores no responses"):
         worker.client.responses.retrieve(made.id)
