@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.output import json_option, print_json, say
+from orchestrator.cli.output import file_or_stdout, json_option, print_json, say
 from orchestrator.domain.errors import ExitCode, UsageError
 from orchestrator.domain.jobs.dataset import Split
 from orchestrator.domain.jobs.job import Method
@@ -33,6 +33,7 @@ Example:
     "-o",
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
+    callback=file_or_stdout,
     help="Where to write; standard output when absent.",
 )
 @click.option("--from", "dialect", help="The dialect of IN; seen from each record when absent.")

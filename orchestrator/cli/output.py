@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -20,6 +21,14 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 # The same in JSON, where what is left of them stands inside strings.
 _ACTING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def file_or_stdout(
+    _ctx: click.Context, _parameter: click.Parameter, value: Path | None
+) -> Path | None:
+    """A callback of options that name a file; `-` is standard output, as where none is named."""
+    return None if str(value) == "-" else value
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 

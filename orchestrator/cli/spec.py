@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator import wiring
-from orchestrator.cli.output import json_option, print_json, say
+from orchestrator.cli.output import file_or_stdout, json_option, print_json, say
 from orchestrator.domain.errors import ExitCode, UsageError
 from orchestrator.specs.starting import TASKS
 
@@ -83,7 +83,13 @@ def init(
     epilog="\b\nExample:\n  ftctl export 3f2a\n  ftctl export 3f2a -o again.yaml && ftctl plan again.yaml"
 )
 @click.argument("job_id", metavar="JOB")
-@click.option("-o", "--out", type=_FILE, help="File to write; standard output when not given.")
+@click.option(
+    "-o",
+    "--out",
+    type=_FILE,
+    callback=file_or_stdout,
+    help="File to write; standard output when not given.",
+)
 @json_option
 @click.pass_context
 def export(ctx: click.Context, job_id: str, out: Path | None, as_json: bool) -> int:

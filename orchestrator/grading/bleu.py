@@ -18,7 +18,6 @@ class Bleu:
 
     scorer: Any
     name: str = "bleu"
-    binary: bool = False
     corpus_name: str = "corpus_bleu"
 
     def grade(self, answer: str, reference: str) -> Score:

@@ -33,8 +33,6 @@ class Function:
     `reference`, and returns a number from 0 to 1, True or False, or None for "cannot be graded".
     """
 
-    binary = False
-
     def __init__(self, load: dict[str, Any], *, name: str, seconds: float = SECONDS) -> None:
         """Take what to load: {path | source, function}.
 

@@ -52,17 +52,11 @@ class Grader(Protocol):
 
     Attributes:
         name: of the metric, as in reports.
-        binary: every value is 0 or 1.
     """
 
     @property
     def name(self) -> str:
         """Of the metric, as in reports."""
-        ...
-
-    @property
-    def binary(self) -> bool:
-        """Whether every value is 0 or 1."""
         ...
 
     def grade(self, answer: str, reference: str) -> Score:

@@ -35,7 +35,6 @@ class StringCheck(Templated):
     input: str
     reference: str
     operation: str
-    binary: bool = True
 
     def grade_item(self, item: Item) -> Score:
         """1 when the check holds."""

@@ -22,7 +22,6 @@ class JsonFields:
 
     fields: tuple[str, ...] | None = None
     name: str = "json_fields"
-    binary: bool = False
 
     def grade(self, answer: str, reference: str) -> Score:
         """Between 0 and 1; a reference that is no object cannot be graded."""

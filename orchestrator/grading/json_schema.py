@@ -18,7 +18,6 @@ class JsonSchema:
     """Whether the answer is JSON that the schema accepts; the reference plays no part."""
 
     name = "json_schema"
-    binary = True
 
     def __init__(self, validator: Draft202012Validator) -> None:
         """Take a validator over a sound schema."""

@@ -42,7 +42,6 @@ class Judge:
     model: str
     profile: str | None = None
     name: str = "judge"
-    binary: bool = False
     looks: int = 2
     against_arm: bool = False
 

@@ -27,7 +27,6 @@ class Fuzzy:
     """How much of both texts is the same, in the same order, letter by letter."""
 
     name: str = "fuzzy"
-    binary: bool = False
 
     def grade(self, answer: str, reference: str) -> Score:
         """Between 0 and 1; 1 when both are empty."""
@@ -47,7 +46,6 @@ class Rouge:
     """
 
     order: int | None = None
-    binary: bool = False
 
     @property
     def name(self) -> str:
@@ -72,7 +70,6 @@ class Chrf:
     """Character n-gram F-score, recall weighing twice: for translations."""
 
     name: str = "chrf"
-    binary: bool = False
     corpus_name: str = "corpus_chrf"
 
     def grade(self, answer: str, reference: str) -> Score:

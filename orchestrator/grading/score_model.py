@@ -21,7 +21,6 @@ class Templated:
     """What every imported grader has in common."""
 
     name: str
-    binary: bool = False
 
     def grade(self, answer: str, reference: str) -> Score:
         """An imported grader names parts of the row, so it needs the row."""

@@ -26,7 +26,6 @@ class Exact:
     """The same text, but for white space around it."""
 
     name: str = "exact"
-    binary: bool = True
 
     def grade(self, answer: str, reference: str) -> Score:
         """1 when they are the same."""
@@ -38,7 +37,6 @@ class Normalised:
     """The same text but for case, white space, quotes around it and trailing punctuation."""
 
     name: str = "normalised"
-    binary: bool = True
 
     def grade(self, answer: str, reference: str) -> Score:
         """1 when they are the same once normalised."""
@@ -51,7 +49,6 @@ class Contains:
     """The reference occurs in the answer, as whole words, whatever the case."""
 
     name: str = "contains"
-    binary: bool = True
 
     def grade(self, answer: str, reference: str) -> Score:
         """1 when it occurs; an empty reference cannot be graded."""
@@ -72,7 +69,6 @@ class Regex:
 
     pattern: re.Pattern[str]
     name: str = "regex"
-    binary: bool = True
 
     def grade(self, answer: str, reference: str) -> Score:
         """1 when both match alike; a reference without a match cannot be graded."""
@@ -99,7 +95,6 @@ class TokenF1:
     """Harmonic mean of precision and recall over words, as in SQuAD (Rajpurkar 2016)."""
 
     name: str = "token_f1"
-    binary: bool = False
 
     def grade(self, answer: str, reference: str) -> Score:
         """Between 0 and 1; 1 when both are empty."""

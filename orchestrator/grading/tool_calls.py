@@ -26,7 +26,6 @@ class ToolCalls:
 
     arguments: bool = True
     name: str = "tool_calls"
-    binary: bool = True
 
     def grade(self, answer: str, reference: str) -> Score:
         """1 when both texts are the same calls, or neither is one."""

@@ -141,6 +141,7 @@ def test_convert_a_table(ftctl: Ftctl) -> None:
 def test_convert_prints_rows_or_a_report(ftctl: Ftctl) -> None:
     plain = ftctl("convert", REAL / "torchtune_chat_tiny.json")
     assert plain.code == 0
+    assert ftctl("convert", REAL / "torchtune_chat_tiny.json", "-o", "-").out == plain.out
     report = ftctl("convert", REAL / "torchtune_chat_tiny.json", "-o", "out.jsonl", "--json")
     assert report.json == {
         "ok": True,

@@ -192,6 +192,44 @@ PLAIN_ONES: list[tuple[Any, str, list[str]]] = [
         RENDERED,
         [],
     ),
+    (
+        {"text": f"<｜begin▁of▁sentence｜><｜User｜>{Q}<｜Assistant｜>{A}<｜end▁of▁sentence｜>"},
+        RENDERED,
+        [],
+    ),
+    ({"text": f"<|prompter|>{Q}<|endoftext|><|assistant|>{A}<|endoftext|>"}, RENDERED, []),
+    (
+        {
+            "text": "".join(
+                f"<|start_of_role|>{role}<|end_of_role|>{said}<|end_of_text|>\n"
+                for role, said in (("user", Q), ("assistant", A))
+            )
+        },
+        RENDERED,
+        [],
+    ),
+    (
+        {
+            "text": "<BOS_TOKEN>"
+            + "".join(
+                f"<|START_OF_TURN_TOKEN|><|{role}_TOKEN|>{said}<|END_OF_TURN_TOKEN|>"
+                for role, said in (("USER", Q), ("CHATBOT", A))
+            )
+        },
+        RENDERED,
+        [],
+    ),
+    (
+        {
+            "text": "<|begin_of_text|>"
+            + "".join(
+                f"<|header_start|>{role}<|header_end|>\n\n{said}<|eot|>"
+                for role, said in (("user", Q), ("assistant", A))
+            )
+        },
+        RENDERED,
+        [],
+    ),
 ]
 
 PAIRS: list[tuple[Any, str, list[str]]] = [
@@ -410,6 +448,21 @@ def test_calls_inside_texts_become_calls(record: Any, dialect: str) -> None:
     assert made.row["tools"] == [{"type": "function", "function": ADD}]
     row = json.dumps(made.row).encode()
     assert not validate(io.BytesIO(row), target="peft").findings
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"system_prompt": "Be kind.", "messages": PLAIN},
+        {"system_prompt": "Be kind.", "input": [USER], "output": A},
+        {"text": f"<｜begin▁of▁sentence｜>Be kind.<｜User｜>{Q}<｜Assistant｜>{A}"},
+        {"text": f"Be kind.\n### Human: {Q}### Assistant: {A}"},
+    ],
+)
+def test_what_a_system_says_beside_the_turns_comes_first(record: Any) -> None:
+    made = convert_record(record, Options())
+    assert made.row is not None, made.refusal
+    assert made.row["messages"] == [{"role": "system", "content": "Be kind."}, *PLAIN]
 
 
 def test_python_types_become_a_schema() -> None:

@@ -72,22 +72,25 @@ def submitted(local: Ftctl, files: dict[Split, Path], *more: str) -> Outcome:
 
 
 def test_a_job_from_file_to_report(local: Ftctl, files: dict[Split, Path]):
-    own = ("--lora", "r=4", "--lora", 'target_modules=["q_proj"]', "--worker", "learning_rate=2e-3")
+    own = ["--lora", "r=4", "--lora", 'target_modules=["q_proj"]', "--worker", "learning_rate=2e-3"]
+    own += ["--worker", "max_length=88"]
     job = conforms(submitted(local, files, "--wait", "--suffix", "e2e", *own).json, "submit")
     assert (job["status"], job["error"]) == ("succeeded", None)
     assert job["tuned_model"].startswith("ft:tiny:ftctl:e2e:")
 
     status = conforms(local("status", job["id"][:6], "--json").json, "status")
     assert status["remote_status"] == "succeeded"
-    assert status["trained_tokens"] > 0
+    # What was told before is what was trained, cut where that was asked for.
+    assert status["trained_tokens"] == job["estimate"]["tokens_per_epoch"] < 3_692
     lora = {"r": 4, "target_modules": ["q_proj"]}
-    assert status["options"]["own"] == {"learning_rate": 0.002, "lora": lora}
+    assert status["options"]["own"] == {"learning_rate": 0.002, "max_length": 88, "lora": lora}
     (trained,) = {path.read_text() for path in local.home.rglob("adapter_config.json")}
     assert {name: json.loads(trained)[name] for name in lora} == lora
     page = local("status", job["id"])
     assert "train_loss" in page.out
     assert f"next: ftctl compare {job['id']}" in page.out
-    assert conforms(local("events", job["id"], "--json").json, "events")
+    events = conforms(local("events", job["id"], "--json").json, "events")
+    assert any("longer than 88 tokens and were cut off" in each["message"] for each in events)
     assert conforms(local("sync", "--json").json, "sync")["checked"] == 0
 
     test = shortened(files[Split.TEST], 18)

@@ -9,6 +9,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -484,3 +485,33 @@ def test_a_host_without_checkpoints_is_followed_to_the_end(world: World):
         "checkpoints", "refuse", status=404, code="not_found", message="no such route", times=50
     )
     assert finish(world).status is JobStatus.SUCCEEDED
+
+
+def test_a_pass_does_not_wait_for_a_file_that_its_host_takes_long_over(
+    world: World, host: Simulator
+) -> None:
+    quick = host.dialect
+    failpoints.arm(failpoints.at("submit.file_remembered", _die))
+    try:
+        with pytest.raises(_Died):
+            world.submit()
+    finally:
+        failpoints.arm(None)
+    host.dialect = replace(quick, file_script=("pending",) * 1000 + ("processed",))
+    before = world.clock.now()
+    done = world.sync()
+    assert world.clock.now() - before < timedelta(seconds=10)
+    assert (world.job().status, list(done.unreachable)) == (JobStatus.UPLOADING, [])
+    assert len(host.ledger) == 0
+    host.dialect = quick
+    world.sync()
+    assert world.job().status.is_remote
+    assert len(host.ledger) == 1
+
+
+class _Died(BaseException):
+    """The process is gone."""
+
+
+def _die() -> None:
+    raise _Died

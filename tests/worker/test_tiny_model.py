@@ -123,4 +123,3 @@ def test_what_auto_means_is_written_beside_the_weights() -> None:
     assert defaults["n_epochs"] >= 1
     assert defaults["batch_size"] >= 1
     assert set(defaults["lora"]) == {"r", "alpha", "target_modules"}
-    assert defaults["max_length"] <= 2048

@@ -36,7 +36,7 @@ _LORA_FIELDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingDefaults:
-    """How a base model likes to be tuned; ``max_length`` in tokens.
+    """How a base model likes to be tuned; ``max_length`` in tokens, None for its whole context.
 
     None for ``n_epochs`` or ``batch_size`` lets the number of examples decide.
     """
@@ -50,7 +50,7 @@ class TrainingDefaults:
     use_rslora: bool = False
     use_dora: bool = False
     target_modules: str | tuple[str, ...] = "all-linear"
-    max_length: int = 2048
+    max_length: int | None = None
     new_tokens: int = _NEW_TOKENS
     source: str = "the general defaults"
 
@@ -125,6 +125,8 @@ def with_options(defaults: TrainingDefaults, options: Mapping[str, Any]) -> Trai
         changes["target_modules"] = tuple(changes["target_modules"])
     if "lora_r" in changes and "lora_alpha" not in changes:
         changes["lora_alpha"] = 2 * changes["lora_r"]
+    if "max_length" in options:
+        changes["max_length"] = options["max_length"]
     if "max_completion_tokens" in options:
         changes["new_tokens"] = options["max_completion_tokens"]
     if options.get("tuning") == "full":
@@ -212,7 +214,7 @@ def _parse(raw: dict[str, Any]) -> TrainingDefaults:
         lora_r=int(lora.get("r", general.lora_r)),
         lora_alpha=float(lora.get("alpha", general.lora_alpha)),
         target_modules=modules if isinstance(modules, str) else tuple(modules),
-        max_length=int(raw.get("max_length", general.max_length)),
+        max_length=_count(raw.get("max_length")),
         source=f"the model's {DEFAULTS_FILE}",
     )
 

@@ -28,6 +28,7 @@ class Checks:
         content: also look into the texts, and for rows that repeat.
         again: the source can be read again, to compare rows that share a question.
         size: bytes that one process reads, as far as is known.
+        longest: tokens at which the training is asked to cut an example.
         task: classification tells how often each answer is given.
         near: also look for rows that nearly repeat, with the extra `near`.
         partial: an interruption ends the reading, and what was found is kept.
@@ -41,6 +42,7 @@ class Checks:
     content: bool = True
     again: bool = False
     size: int = 0
+    longest: int | None = None
     task: str | None = None
     near: bool = False
     partial: bool = False

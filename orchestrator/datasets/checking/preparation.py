@@ -35,6 +35,7 @@ class Prepared:
         digest: SHA-256 of the upload, in hex.
         tokens: training tokens of one pass; None when not counted.
         findings: warnings and notes; there are no errors.
+        cut_rows: rows of which the end is not trained on, since they are too long.
     """
 
     source: Path
@@ -43,6 +44,7 @@ class Prepared:
     digest: str
     tokens: int | None
     findings: Sequence[Finding]
+    cut_rows: int = 0
 
     def chunks(self) -> Iterator[bytes]:
         """The upload, row by row, read from the source again."""
@@ -79,6 +81,7 @@ def prepare(
     target: str,
     method: Method,
     model: str | None = None,
+    longest: int | None = None,
     split: str = "train",
     count_tokens: bool = True,
     training: Seen | None = None,
@@ -90,6 +93,7 @@ def prepare(
         target: whose rules: openai, azure, peft, together, ...; compatible for any other host.
         method: what the rows are for.
         model: chooses the vocabulary that tokens are counted with.
+        longest: tokens at which the training is asked to cut an example.
         split: train or validation.
         count_tokens: also count tokens.
         training: the rows of the training file, to find leaks from it.
@@ -112,6 +116,7 @@ def prepare(
         target=target,
         method=method,
         model=model,
+        longest=longest,
         split=split,
         count_tokens=count_tokens,
         training=training,
@@ -126,6 +131,7 @@ def prepare(
         digest=digest.hexdigest(),
         tokens=verdict.tokens,
         findings=verdict.findings,
+        cut_rows=verdict.lengths.cut_rows if verdict.lengths else 0,
     )
 
 

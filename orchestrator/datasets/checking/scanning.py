@@ -70,7 +70,7 @@ class Scan:
             near=NearDuplicates() if checks.near else None,
             seen=self.listeners.remember,
             collector=Collector(checks.keep, self.listeners.on_finding),
-            tally=TokenTally(checks.model, self._limits, checks.size)
+            tally=TokenTally(checks.model, self._limits, size=checks.size, longest=checks.longest)
             if checks.count_tokens
             else None,
         )

@@ -46,13 +46,16 @@ class TokenTally:
         trouble: why tokens are not counted; None while they are.
     """
 
-    def __init__(self, model: str | None, limits: Limits, size: int = 0) -> None:
+    def __init__(
+        self, model: str | None, limits: Limits, *, size: int = 0, longest: int | None = None
+    ) -> None:
         """Prepare to count.
 
         Args:
             model: chooses the vocabulary.
             limits: tell how long an example may be.
             size: bytes that one process reads, as far as is known.
+            longest: the example is asked to be cut at so many tokens.
         """
         self.trouble: str | None = None
         self._limits = limits
@@ -65,7 +68,8 @@ class TokenTally:
         except NoTokenizer as error:
             self.trouble = str(error)
         context = self._counter.context if self._counter else None
-        self._most = limits.max_example_tokens if context is None else context
+        most = limits.max_example_tokens if context is None else context
+        self._most = min([each for each in (most, longest) if each is not None], default=None)
 
     @property
     def tokens(self) -> int | None:

@@ -70,6 +70,7 @@ def validate(
     target: str = "openai",
     method: Method | str = Method.SUPERVISED,
     model: str | None = None,
+    longest: int | None = None,
     split: str = "train",
     keep: int | None = KEPT_PER_CODE,
     count_tokens: bool = True,
@@ -92,6 +93,7 @@ def validate(
         target: whose rules: openai, azure, peft, together, ...; compatible for any other host.
         method: what the rows are for.
         model: chooses the vocabulary that tokens are counted with.
+        longest: tokens at which the training is asked to cut an example.
         split: train or validation; a validation file may be small.
         keep: findings held of each code; None holds all of them.
         count_tokens: also count tokens, the slowest part.
@@ -119,6 +121,7 @@ def validate(
         target=target,
         method=Method(method),
         model=model,
+        longest=longest,
         keep=keep,
         count_tokens=count_tokens,
         content=content,

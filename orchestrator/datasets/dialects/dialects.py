@@ -49,7 +49,7 @@ DIALECTS: Mapping[str, str] = {
     "claude.export": "Claude's export of conversations",
     "langchain": "LangChain messages: human, ai, system, tool",
     "messenger": "exports of messengers (Slack, Discord, Telegram)",
-    "text.rendered": "a text written out with a chat template (ChatML, Llama, Gemma, ### marks)",
+    "text.rendered": "a text written out with a chat template (ChatML, Llama, Gemma, DeepSeek, ### marks)",
     "alternating": "texts alone, a user's and the assistant's in turn (LIMA, UltraChat)",
     "transcript.completion": "a prompt that is a transcript of Human and Assistant",
     "transcript.preference": "chosen and rejected transcripts (HH-RLHF)",

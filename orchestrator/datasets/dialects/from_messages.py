@@ -44,11 +44,19 @@ _MADE_UP_IDS = "tool call ids were made up"
 def from_openai(record: dict[str, Any]) -> Turned:
     """OpenAI chat as it is, with roles under their right names; other keys are lost."""
     row = {key: record[key] for key in _OURS if record.get(key) is not None}
-    turned = Turned(row=row, losses=others_of(record, _OURS))
-    listed = row["messages"]
+    listed: list[dict[str, Any]] = row["messages"]
+    known: tuple[str, ...] = _OURS
+    system = record.get("system_prompt")
+    if isinstance(system, str) and system and listed[0].get("role") not in _INSTRUCTING:
+        listed = [{"role": "system", "content": system}, *listed]
+        known = (*_OURS, "system_prompt")
+    turned = Turned(row=row, losses=others_of(record, known))
     row["messages"] = [_our_message(message, turned) for message in listed]
     turned.losses += _of_turns(listed, _MESSAGE_KEYS | _FLAGS)
     return turned
+
+
+_INSTRUCTING = frozenset({"system", "developer"})
 
 
 def from_legacy(record: dict[str, Any]) -> Turned:

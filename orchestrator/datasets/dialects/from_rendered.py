@@ -12,31 +12,51 @@ if TYPE_CHECKING:
 
 
 class _Template(NamedTuple):
-    """How a template starts a turn, and ends it; where it has no end, whitespace at edges is its own."""
+    """How a template starts a turn, and ends it; where it has no end, whitespace at edges is its own.
+
+    ``heads``: it writes the system text before the first turn, without a mark.
+    """
 
     start: re.Pattern[str]
     end: re.Pattern[str] | None = None
+    heads: bool = False
 
 
 _MARKED = re.compile(r"###[ ]?(Human|User|Assistant|System|Instruction|Input|Response):")
 _TEMPLATES = (
     _Template(re.compile(r"<\|im_start\|>(\w+)\n"), re.compile(r"<\|im_end\|>\s*\Z")),
     _Template(
-        re.compile(r"<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n"),
-        re.compile(r"<\|eot_id\|>\s*\Z"),
+        re.compile(
+            r"<\|(?:start_header_id|header_start)\|>(\w+)<\|(?:end_header_id|header_end)\|>\n\n"
+        ),
+        re.compile(r"<\|eot(?:_id)?\|>\s*\Z"),
+    ),
+    _Template(
+        re.compile(r"<\|start_of_role\|>(\w+)<\|end_of_role\|>"),
+        re.compile(r"<\|end_of_text\|>\s*\Z"),
+    ),
+    _Template(
+        re.compile(r"<\|START_OF_TURN_TOKEN\|><\|(\w+)_TOKEN\|>"),
+        re.compile(r"<\|END_OF_TURN_TOKEN\|>\s*\Z"),
+    ),
+    _Template(
+        re.compile(r"<｜(User|Assistant)｜>"),
+        re.compile(r"(?:<｜end▁of▁sentence｜>)?\s*\Z"),
+        heads=True,
     ),
     _Template(re.compile(r"<start_of_turn>(\w+)\n"), re.compile(r"<end_of_turn>\s*\Z")),
     _Template(
-        re.compile(r"<\|(system|user|assistant)\|>\n?"), re.compile(r"(?:</s>|<\|end\|>)\s*\Z")
+        re.compile(r"<\|(system|user|prompter|assistant)\|>\n?"),
+        re.compile(r"(?:</s>|<\|end\|>|<\|endoftext\|>)\s*\Z"),
     ),
-    _Template(_MARKED),
+    _Template(_MARKED, heads=True),
 )
 _ROLES = {
-    **dict.fromkeys(("human", "user", "instruction", "input"), "user"),
-    **dict.fromkeys(("assistant", "model", "response"), "assistant"),
+    **dict.fromkeys(("human", "user", "prompter", "instruction", "input"), "user"),
+    **dict.fromkeys(("assistant", "model", "chatbot", "response"), "assistant"),
     "system": "system",
 }
-_OPENING = re.compile(r"(?:<s>|<bos>|<\|begin_of_text\|>|\s)*")
+_OPENING = re.compile(r"(?:<s>|<bos>|<\|begin_of_text\|>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>|\s)*")
 _INSTRUCT = re.compile(
     r"\[INST\](.*?)\[/INST\](.*?)(?:</s>\s*(?:<s>\s*)?|(?=\[INST\])|\Z)", re.DOTALL
 )
@@ -77,7 +97,7 @@ def _opened(text: str) -> int:
 def _turns(template: _Template, head: str, pieces: list[str]) -> list[dict[str, Any]] | None:
     head = head[_opened(head) :]
     turns: list[dict[str, Any]] = []
-    if head and template.end is None:
+    if head and template.heads:
         turns.append({"role": "system", "content": head.strip()})
     elif head:
         return None

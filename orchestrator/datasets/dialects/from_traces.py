@@ -41,7 +41,8 @@ def from_trace(record: dict[str, Any]) -> Turned:
 
 TRACE_DIALECTS: Mapping[str, Callable[[dict[str, Any]], Turned]] = {"input_output": from_trace}
 
-_USED = frozenset({"system", "systemInstruction", "system_instruction", "instructions", "tools"})
+_BESIDE = ("system", "system_prompt", "tools")
+_USED = frozenset({*_BESIDE, "systemInstruction", "system_instruction", "instructions"})
 _OF_ANSWERS = frozenset(
     {"choices", "candidates", "generations", "output", "message", "role", "content", "error"}
 )
@@ -69,7 +70,7 @@ def _conversation(trace: Trace) -> Turned:
     turns = [*(asked[0] if isinstance(asked[0], list) else asked), *answer]
     if "instructions" in request or any(map(_is_item, turns)):
         return _from_items(request, turns)
-    row = {key: request[key] for key in ("system", "tools") if says(request.get(key))}
+    row = {key: request[key] for key in _BESIDE if says(request.get(key))}
     row["messages"] = [_plain(turn) for turn in turns]
     dialect = detect(row)
     if dialect == "langchain":

@@ -28,6 +28,8 @@ def written(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         UsageError: the path is taken.
         OSError: the folder cannot be written.
     """
+    if str(path) == "-":
+        raise UsageError("- names no file to write.", hint="give the file a name")
     if path.exists() and not force:
         raise _taken(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

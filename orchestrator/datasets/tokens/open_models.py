@@ -82,7 +82,8 @@ class OpenModel:
     """A folder as Hugging Face writes it. Nothing of it is executed.
 
     Attributes:
-        context: tokens the model reads at most; None when the folder does not say.
+        context: tokens of a row that are read at most: of the model's context, or what its
+            defaults for training say; None when the folder tells neither.
         eos: the text that ends an answer; empty when there is none.
     """
 
@@ -94,8 +95,10 @@ class OpenModel:
         """
         self._config = _json(folder / "tokenizer_config.json")
         shape = _json(folder / "config.json")
-        context = shape.get("max_position_embeddings") or shape.get("n_positions")
-        self.context: int | None = context if isinstance(context, int) else None
+        reads = shape.get("max_position_embeddings") or shape.get("n_positions")
+        trains = _json(folder / "training_defaults.json").get("max_length")
+        said = [each for each in (reads, trains) if isinstance(each, int)]
+        self.context: int | None = min(said, default=None)
         self.eos = _token(self._config.get("eos_token"))
         self._template = _template(folder, self._config)
         self._encode = _encoder(folder / _TOKENIZER)

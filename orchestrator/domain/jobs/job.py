@@ -156,7 +156,7 @@ class Wandb:
 #: What only a worker of ours takes beside the shape of the adapter, in the words of its API.
 WORKER_OPTIONS = (
     "engine", "tuning", "learning_rate", "early_stopping_patience", "gradient_checkpointing",
-    "max_completion_tokens", "gpus", "shard",
+    "max_length", "max_completion_tokens", "gpus", "shard",
 )  # fmt: skip
 
 

@@ -263,12 +263,16 @@ def _prepared(
         target=target,
         method=request.method,
         model=request.model,
+        longest=request.options.own.get("max_length"),
         split=split,
     )
     prepared.write_to(content)
+    if prepared.cut_rows:
+        notes.append(f"too long, so that their end is not trained on: {prepared.cut_rows} rows")
     if prepared.findings:
         count = len(prepared.findings)
-        notes.append(f"{count} warnings in {path}: ftctl validate {path} --for {target}")
+        named = f"--for {target} --model {request.model}"
+        notes.append(f"{count} warnings in {path}: ftctl validate {path} {named}")
     dataset = Dataset(
         digest=prepared.digest,
         bytes=prepared.size,

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from orchestrator.usecases.jobs.ledger import Ledger
 
 GUARD_HOURS = 24
-_PROCESSING_SECONDS = 1800
+_WAITING_SECONDS = 1800
+# A pass does not hold up other jobs for the file of one.
+_PASSING_SECONDS = 5
 _KEY_ATTEMPTS = 3
 _FILE_MARGIN = timedelta(hours=1)
 
@@ -80,18 +82,19 @@ def record(
     return job
 
 
-def advance(job: Job, provider: Provider, ledger: Ledger, *, look: bool = False) -> Job:
+def advance(job: Job, provider: Provider, ledger: Ledger, *, passing: bool = False) -> Job:
     """Take an unsent job as far as it goes: upload, wait for the files, one POST.
 
     Args:
         job: planned, uploading or ready.
         provider: of its profile.
         ledger: where every step is written down.
-        look: before the POST, ask the provider for the token: the ledger may be a copy from before
-            the job was sent.
+        passing: for a pass of sync, which waits seconds for a file and leaves it to the next one,
+            and before the POST asks the provider for the token: the ledger may be a copy from
+            before the job was sent.
 
     Returns:
-        The job as it stands: at the provider, rejected, or unknown.
+        The job as it stands: at the provider, rejected, unknown, or where a pass left it.
 
     Raises:
         TryLater: the provider cannot be asked; the job waits where it is.
@@ -106,10 +109,15 @@ def advance(job: Job, provider: Provider, ledger: Ledger, *, look: bool = False)
         job = ledger.jobs.change(job, ledger.clock.now(), "uploading", JobStatus.UPLOADING)
         failpoints.reach("submit.uploading")
     if job.status is JobStatus.UPLOADING:
-        job = _upload(job, provider, ledger)
+        try:
+            job = _upload(job, provider, ledger, _PASSING_SECONDS if passing else _WAITING_SECONDS)
+        except _StillProcessing as file:
+            if passing:
+                return job
+            raise ProviderUnreachable(f"The file {file} is still being processed.") from None
         failpoints.reach("submit.ready")
     if job.status is JobStatus.READY:
-        traces = _traces(job, provider, ledger) if look else Traces()
+        traces = _traces(job, provider, ledger) if passing else Traces()
         job = _send(job, provider, ledger, traces)
     return job
 
@@ -172,10 +180,17 @@ def _same_training(job: Job, intent: Intent) -> bool:
     return mine == wanted and job.seed == intent.seed and same_options
 
 
-def _upload(job: Job, provider: Provider, ledger: Ledger) -> Job:
+class _StillProcessing(Exception):
+    """The provider has a file, and is not done with it."""
+
+
+def _upload(job: Job, provider: Provider, ledger: Ledger, patience: float) -> Job:
     try:
-        training = _processed(job.data, provider, ledger, _own_name(job, provider))
-        validation = _processed(job.validation, provider, ledger) if job.validation else None
+        name = _own_name(job, provider)
+        training = _processed(job.data, provider, ledger, patience, name)
+        validation = (
+            _processed(job.validation, provider, ledger, patience) if job.validation else None
+        )
     except AnswerIsNo as error:
         return _rejected(job, error, ledger)
     return ledger.jobs.change(
@@ -195,7 +210,7 @@ def _own_name(job: Job, provider: Provider) -> str | None:
 
 
 def _processed(
-    digest: str, provider: Provider, ledger: Ledger, own_name: str | None = None
+    digest: str, provider: Provider, ledger: Ledger, patience: float, own_name: str | None = None
 ) -> RemoteFile:
     """The file at the provider, uploaded at most once, ready to be trained on."""
     remote = _known(digest, provider, ledger, own_name) or _sent(digest, provider, ledger, own_name)
@@ -204,8 +219,8 @@ def _processed(
         if remote.failed:
             ledger.datasets.forget_upload(provider.account, remote.id)
             raise AnswerIsNo(f"The provider could not process the file {remote.id}.")
-        if waited >= _PROCESSING_SECONDS:
-            raise ProviderUnreachable(f"The file {remote.id} is still being processed.")
+        if waited >= patience:
+            raise _StillProcessing(remote.id)
         pause = min(5.0, 0.2 + waited / 4)
         ledger.clock.sleep(pause)
         waited += pause

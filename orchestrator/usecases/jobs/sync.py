@@ -182,5 +182,5 @@ def _settled(job: Job, provider: Provider, ledger: Ledger, settle: timedelta, ta
             job = settle_doubt(job, provider, ledger, settle, tally)
         if job.status.is_unsent:
             tally.requests += 1
-            job = advance(job, provider, ledger, look=True)
+            job = advance(job, provider, ledger, passing=True)
     return job

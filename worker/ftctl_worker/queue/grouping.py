@@ -36,7 +36,7 @@ _MOST_ROWS = 32
 _MOST_JOBS = 8
 _LOOK_AT = 64
 _WAIT_FOR_GROUP_SECONDS = 2.0
-_PLAIN_OPTIONS = frozenset({"lora", "learning_rate", "early_stopping_patience"})
+_PLAIN_OPTIONS = frozenset({"lora", "learning_rate", "early_stopping_patience", "max_length"})
 
 
 @dataclass(frozen=True)

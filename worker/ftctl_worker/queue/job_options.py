@@ -15,6 +15,7 @@ __all__ = ["split_options"]
 _MOST_RANK = 1024
 _MOST_MODULES = 64
 _MOST_NEW_TOKENS = 8192
+_LENGTHS = (16, 1 << 20)
 _MOST_GPUS = 64
 
 
@@ -63,6 +64,10 @@ def _patience(value: object, param: str) -> int:
 
 def _new_tokens(value: object, param: str) -> int:
     return _whole(value, param, 1, _MOST_NEW_TOKENS)
+
+
+def _length(value: object, param: str) -> int:
+    return _whole(value, param, *_LENGTHS)
 
 
 def _gpus(value: object, param: str) -> int:
@@ -133,6 +138,7 @@ _OPTIONS: dict[str, Callable[[object, str], object]] = {
     "learning_rate": _above_zero,
     "early_stopping_patience": _patience,
     "gradient_checkpointing": _flag,
+    "max_length": _length,
     "max_completion_tokens": _new_tokens,
     "gpus": _gpus,
     "shard": _flag,

@@ -127,8 +127,8 @@ def plan_memory(
         else:
             raise TooLargeError(
                 f"The job needs about {needed // _MIB:,} MiB of memory, but only "
-                f"{available // _MIB:,} MiB are free; use a smaller model, shorter examples or a "
-                "smaller LoRA rank, or end other jobs."
+                f"{available // _MIB:,} MiB are free; use a smaller model, shorter examples (max_length "
+                "cuts them), a smaller LoRA rank, or end other jobs."
             )
 
 

@@ -25,8 +25,8 @@ from ftctl_worker.training.batches import (
 )
 from ftctl_worker.training.forward import Forward
 from ftctl_worker.training.llama import lean
-from ftctl_worker.training.objective import Answers, Passes, Preferences
-from ftctl_worker.training.rewards import Rewards
+from ftctl_worker.training.objective import Answers, Pair, Passes, Preferences
+from ftctl_worker.training.rewards import Prompt, Rewards
 from ftctl_worker.training.rows import Source
 from ftctl_worker.training.sampling import Sampler
 
@@ -42,9 +42,8 @@ if TYPE_CHECKING:
     from ftctl_worker.training.admission import MemoryPlan
     from ftctl_worker.training.flat import Flat
     from ftctl_worker.training.ledger import Ledger
-    from ftctl_worker.training.objective import Objective, Pair
+    from ftctl_worker.training.objective import Objective
     from ftctl_worker.training.rendering import Row
-    from ftctl_worker.training.rewards import Prompt
 
     Data = Sequence[Row] | Sequence[Pair] | Sequence[Prompt]
 
@@ -95,7 +94,10 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """The data of a job and how it is to be learned, before there is an adapter."""
+    """The data of a job and how it is to be learned, before there is an adapter.
+
+    ``longest``: tokens of its longest row, answers that are to be drawn among them.
+    """
 
     job: Job
     data: Data
@@ -209,7 +211,7 @@ def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
     if loaded.commit is not None:
         ledger.say(f"The base model {job.model} is the commit {loaded.commit} of the Hub")
     defaults = with_options(read_defaults(loaded.folder), job.options)
-    longest = min(defaults.max_length, loaded.context)
+    longest = min(defaults.max_length or loaded.context, loaded.context)
     source = Source(loaded, longest, home, ledger)
     data = _read(source, job, job.training_file, "training_file", defaults)
     held_out = (
@@ -222,9 +224,21 @@ def read(job: Job, loaded: LoadedBase, ledger: Ledger, home: Home) -> Material:
     if held_out is None and "early_stopping_patience" in job.options:
         text = "There is no validation_file, so early_stopping_patience has nothing to go by"
         ledger.say(text, level="warn")
+    rows = [*data, *(held_out or ())]
     return Material(
-        job=job, data=data, held_out=held_out, defaults=defaults, chosen=chosen, longest=longest
+        job=job,
+        data=data,
+        held_out=held_out,
+        defaults=defaults,
+        chosen=chosen,
+        longest=max(_tokens(row, defaults.new_tokens) for row in rows),
     )
+
+
+def _tokens(row: Row | Pair | Prompt, new_tokens: int) -> int:
+    if isinstance(row, Prompt):
+        return len(row.ids) + new_tokens
+    return len((row.longer if isinstance(row, Pair) else row).ids)
 
 
 def plan_passes(materials: Sequence[Material], loaded: LoadedBase) -> MemoryPlan:
