@@ -44,8 +44,8 @@ from tests.worker.test_rewards import CHECK, prompts
 _FEW = {"n_epochs": 2, "batch_size": 8}
 _LONG = {"n_epochs": 50, "batch_size": 1}
 _REWARDED = {"n_epochs": 1, "batch_size": 4, "compute_multiplier": 2, "max_completion_tokens": 5}
-# A server keeps the last 32 adapters in memory, and three rounds make five.
-_WARM_UP = 20
+# A server keeps the last 32 adapters in memory, and a round of both projects makes five or six.
+_WARM_UP = 7
 _MOST_GROWTH = 0.10
 _FLAT = ("descriptors", "threads", "children", "left", "log", "open_jobs")
 
