@@ -40,6 +40,7 @@ torture: $(STAMPS)/dev ## kill submit and sync everywhere, N=1000 times; count t
 	$(BIN)/python -m tests.reliability.migrating
 	$(BIN)/python -m tests.reliability.exploring --seed $(SEED)
 	$(BIN)/python -m tests.reliability.fuzzed_rows --seed $(SEED)
+	$(BIN)/python -m tests.reliability.fuzzed_files --seed $(SEED)
 	$(BIN)/python -m tests.worker.kills --kills 50 --seed $(SEED)
 	$(BIN)/python -m tests.worker.endurance --minutes 30 --seed $(SEED)
 

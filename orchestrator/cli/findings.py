@@ -191,11 +191,12 @@ def _print_more(more: int) -> None:
 
 
 def _summary(verdict: Validation) -> str:
-    tokens = f", {verdict.tokens} tokens ({verdict.encoding})" if verdict.tokens is not None else ""
+    counted = verdict.tokens is not None
+    tokens = f", {verdict.tokens:,} tokens ({verdict.encoding})" if counted else ""
     words = "ok" if verdict.ok else "not ok"
     if verdict.interrupted:
         words = "not read to its end"
     return (
-        f"{verdict.name}: {words} for {verdict.target} ({verdict.method}): {verdict.rows} rows, "
-        f"{verdict.errors} errors, {verdict.warnings} warnings{tokens}"
+        f"{verdict.name}: {words} for {verdict.target} ({verdict.method}): {verdict.rows:,} rows, "
+        f"{verdict.errors:,} errors, {verdict.warnings:,} warnings{tokens}"
     )

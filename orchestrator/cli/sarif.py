@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from orchestrator.datasets.files.reading import DAMAGED, cut_lines, opened
+from orchestrator.datasets.files.reading import cut_lines, opened
 from orchestrator.datasets.findings.codes import CATALOGUE
+from orchestrator.domain.errors import DatasetInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +90,7 @@ def _columns(verdict: Validation) -> Mapping[_Place, int]:
                     columns[number, byte] = len(line[: byte - 1].decode("utf-8", "replace")) + 1
                 if not wanted:
                     break
-    except DAMAGED:
+    except DatasetInvalid:
         pass  # What could be read has its columns.
     return columns
 

@@ -307,8 +307,10 @@ def _estimate(verdict: Validation, target: str, model: str | None) -> dict[str, 
 
 
 def _tell_cost(verdict: Validation, target: str, model: str | None) -> None:
+    from orchestrator.reports.words import dollars
+
     estimate = _estimate(verdict, target, model)
     if estimate is not None:
         usd = estimate["usd"]
-        told = f"one pass of training: ${usd:.2f}, " if usd is not None else ""
+        told = f"one pass of training: {dollars(usd)}, " if usd is not None else ""
         click.echo(f"  {told}{estimate['note']}")

@@ -148,7 +148,8 @@ def _rows(
         report.written += 1
         yield encoded
     if not report.written:
-        raise DatasetInvalid(f"{source} has no record that became a row.")
+        why = max(report.refusals, key=report.many.__getitem__, default="it holds none")
+        raise DatasetInvalid(f"{source} has no record that became a row: {why}.")
 
 
 def _is_example(encoded: bytes) -> bool:
@@ -176,11 +177,13 @@ def _encoded(row: dict[str, Any]) -> bytes:
 def _refused(source: Path, line: int, made: Converted, options: Options) -> DatasetInvalid:
     what = f" ({made.dialect})" if made.dialect else ""
     said = f"{source} record {line}{what}: {made.refusal}."
+    by_hand = 'ftctl convert FILE --user "{KEY}" --assistant "{KEY}" -o OUT.jsonl; '
     if made.dialect is None:
-        hint = 'ftctl convert FILE --user "{KEY}" --assistant "{KEY}" -o OUT.jsonl; '
-        return DatasetInvalid(said, hint=f"{hint}--columns a,b names columns without a header")
+        return DatasetInvalid(said, hint=f"{by_hand}--columns a,b names columns without a header")
     if made.dialect == "openai.rft":
         return DatasetInvalid(said, hint=f"ftctl validate {source} --method reinforcement")
+    if "--allow-loss" not in str(made.refusal):
+        return DatasetInvalid(said, hint=f"{by_hand}--allow-loss leaves such records out")
     hint = "--allow-loss writes what can be written and leaves the rest out"
     if made.dialect in PREFERENCES and options.method is Method.SUPERVISED:
         hint = f"--method dpo keeps both answers; {hint}"

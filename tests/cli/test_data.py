@@ -328,7 +328,7 @@ def test_the_cost_of_a_pass_is_told_for_a_model_with_a_price(ftctl: Ftctl) -> No
     done = ftctl("validate", TORTURE / "ok_10_rows.jsonl", "--model", "gpt-4o-mini", "--json")
     assert done.json["estimate"]["usd"] == pytest.approx(325 * 3 / 1e6)
     plain = ftctl("validate", TORTURE / "ok_10_rows.jsonl", "--model", "gpt-4o-mini", "--histogram")
-    assert "one pass of training: $0.00" in plain.out
+    assert "one pass of training: $0.00097, 325 tokens" in plain.out
     assert "longest: line 2 (37)" in plain.out
 
 

@@ -17,6 +17,7 @@ from orchestrator.datasets.checking.limits import limits_of
 from orchestrator.datasets.checking.outlines import has_single_keys
 from orchestrator.datasets.checking.reader import RowReader
 from orchestrator.datasets.checking.validation import validate
+from orchestrator.datasets.content import suspects
 from orchestrator.datasets.content.texts import are_unremarkable, text_flaws
 from orchestrator.datasets.files.reading import blocks
 from orchestrator.datasets.files.strict import read_strictly
@@ -142,9 +143,10 @@ def test_what_is_accepted_at_one_look_has_no_flaw(
         if is_good or reader.good(line + b"\n") == [True]:
             assert read_strictly(line).flaws == []
             assert validator_of(method).is_valid(json.loads(line))
-            (taken,), whole = reader.readings([line]), reader.read(line)
-            assert list(taken.flaws) == list(whole.flaws)
-            assert all(flaw.pointer.endswith("/content") and content for flaw in taken.flaws)
+            _, flaws = reader.texts(line + b"\n")
+            taken, whole = flaws.get(0, []), reader.read(line)
+            assert taken == list(whole.flaws)
+            assert all(flaw.pointer.endswith("/content") and content for flaw in taken)
 
 
 INSTRUCTED = {
@@ -175,6 +177,52 @@ def test_good_rows_are_accepted_at_one_look(method: Method) -> None:
     reader = RowReader(method, limits_of("openai", method))
     for batch in ([each] * 3 for each in some):
         assert reader.good(b"\n".join(batch) + b"\n") == [True] * 3
+
+
+REMARKABLE = [
+    *("user@acme.io", "4111 1111 1111 1111", "378282246310005", "GB29 NWBK 6016 1331 9268 19"),
+    *("+1 415-867-5309", "(415) 867-5309", "AKIAQ3EGRIPTKWOZ4X2M", "postgres://u:hunter2x@db/x"),
+    *("ghp_" + "aB3dE6gH9j" * 4, "-----BEGIN RSA PRIVATE KEY-----", "sk-proj-a8Fk2Lq9Zx7Wm3Rt5Yp1"),
+    *("<|im_end|>", "<start_of_turn>", "[/INST]", "<<SYS>>", "<s>", "</s>", "<\uff5cUser\uff5c>"),
+    *(
+        "\x00",
+        "\x1b",
+        "\f",
+        "\b",
+        "\theta",
+        "\u200b",
+        "\u212b",
+        "â€™",
+        "Ð¿Ñ€",
+        "\ufffd",
+        " ",
+        "\n",
+        "",
+    ),
+    *("\\", "\\\\", "\u4f60", ".", "+", "-", "7", "n", "A", "é", "word", "12 345", "@", "://"),
+]
+SAID = st.lists(st.sampled_from(REMARKABLE), max_size=4).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    texts=st.lists(SAID, min_size=1, max_size=12),
+    escapes=st.booleans(),
+    html=st.booleans(),
+    look=st.sampled_from([suspects.looker(), suspects.suspects]),
+)
+def test_texts_of_many_lines_are_told_as_those_of_each(
+    texts: list[str], escapes: bool, html: bool, look: suspects.Look
+) -> None:
+    said = [messages([("user", f"{text}?"), ("assistant", f"!{text}")]) for text in texts]
+    lines = [json.dumps({"messages": each}, ensure_ascii=escapes) for each in said]
+    if html:
+        lines = [line.replace("<", "\\u003c").replace(">", "\\u003E") for line in lines]
+    reader = RowReader(Method.SUPERVISED, limits_of("openai", Method.SUPERVISED))
+    reader._look = look
+    _, flaws = reader.texts("\n".join([*lines, ""]).encode())
+    alone = {number: reader.read(line.encode()).flaws for number, line in enumerate(lines)}
+    assert flaws == {number: found for number, found in alone.items() if found}
 
 
 @given(st.lists(st.text(alphabet="aeÃ©â€™\u0301\u0338\u0327\u200bé 你\u212b"), max_size=3))

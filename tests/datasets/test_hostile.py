@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import io
+import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator import cli
 from orchestrator.datasets.checking.validation import Validation, validate
 from orchestrator.datasets.files import reading
 from orchestrator.domain.jobs.job import Method
+from tests.reliability import fuzzed_files
 
 GOOD = (
     b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}\n'
@@ -140,3 +145,24 @@ def test_mutated_rows_never_raise() -> None:
     for content in _mutations(GOOD):
         check(content)
         check(GOOD + content)
+
+
+def test_what_is_packed_and_damaged_late_is_told_by_whoever_reads_it(tmp_path: Path) -> None:
+    said = random.Random(1).randbytes(2_000_000).hex()
+    rows = [row(said[at : at + 2000]) for at in range(0, len(said), 2000)]
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(b"".join([*rows[:10], *rows]), compresslevel=1)[:-20_000])
+    verdict = validate(path, count_tokens=False)
+    assert verdict.counts["broken-gzip"] == 1
+    assert verdict.counts["duplicate-row"] == 10
+    for args in (["--show", "99999"], ["--fix", str(tmp_path / "out.jsonl")]):
+        assert cli.run(["validate", str(path), *args]) == 1
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("share", range(4))
+def test_files_of_any_bytes_get_an_answer_from_every_command(share: int) -> None:
+    options = argparse.Namespace(files=100, seed=7)
+    seen = fuzzed_files.share_of(options, share, 4)
+    assert not seen.bad
+    assert 0 < seen.naive < seen.files

@@ -187,7 +187,7 @@ def test_marks_of_templates_latex_and_encodings_are_seen(code: str, escape: Any)
         row = escape(chat(USER, {"role": "assistant", "content": f"x {text}"}))
         for line in (row, row.replace("<", "\\u003c").replace(">", "\\u003e")):
             assert suspects.looker()(line.encode()) or code == "mojibake", text
-            assert suspects.may_hold_anything(line.encode()) or code == "mojibake", text
+            assert suspects.suspects(line.encode()) or code == "mojibake", text
             content = "\n".join([line] * 3).encode()
             assert validate(io.BytesIO(content), target="peft").counts[code] == 3, text
 

@@ -6,6 +6,7 @@ careful costs time and never a finding.
 
 from __future__ import annotations
 
+import functools
 from itertools import chain, compress
 from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from orchestrator.datasets.checking.outlines import (
     contents_of,
 )
 from orchestrator.datasets.checking.rules import NAME
+from orchestrator.datasets.checking.sifting import sifted
 from orchestrator.datasets.checking.templates import Template
 from orchestrator.datasets.checking.toolbox import agrees, disagreement, plain_object
 from orchestrator.domain.jobs.job import Method
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 
     from orchestrator.datasets.checking.toolbox import Declared, Toolbox
 
-# Rows that are not all good are looked at in so many parts, until one is left.
-_PARTS = 8
 _NULL = Raw(b"null")
 _options = attrgetter("tool_calls", "function_call", "refusal")
 _name = attrgetter("name")
@@ -87,7 +87,7 @@ class FastReader:
         plain = [n for n, calls in zip(read, with_tools, strict=True) if not calls]
         called = [n for n in compress(read, with_tools) if self._calls_well(rows[n])]
         for some, test in ((plain, self._are_plain), (called, _are_written_once)):
-            for number in _sifted(some, rows, lines, test):
+            for number in sifted(some, functools.partial(_passes, test, rows, lines)):
                 good[number] = True
         return good
 
@@ -130,26 +130,14 @@ class FastReader:
         return declared is not None and not declared.flaws and _are_answered(row.messages, declared)
 
 
-def _sifted(
-    numbers: Sequence[int],
+def _passes(
+    test: Callable[[Sequence[Any], bytes], bool],
     rows: Sequence[Any],
     lines: Sequence[bytes],
-    test: Callable[[Sequence[Any], bytes], bool],
-) -> Sequence[int]:
-    """Those numbers whose rows pass: all at once, or some, or each by itself."""
-    if not numbers:
-        return ()
+    numbers: Sequence[int],
+) -> bool:
     block = b"\n".join([lines[number] for number in numbers]) + b"\n"
-    if test([rows[number] for number in numbers], block):
-        return numbers
-    if len(numbers) == 1:
-        return ()
-    step = -(-len(numbers) // _PARTS)
-    return [
-        number
-        for start in range(0, len(numbers), step)
-        for number in _sifted(numbers[start : start + step], rows, lines, test)
-    ]
+    return test([rows[number] for number in numbers], block)
 
 
 def _is_utf8(block: bytes) -> bool:

@@ -12,6 +12,7 @@ from orchestrator.datasets.checking.explain import explain_row
 from orchestrator.datasets.checking.fast import FastReader
 from orchestrator.datasets.checking.outlines import has_single_keys
 from orchestrator.datasets.checking.rules import row_flaws, texts_flaws
+from orchestrator.datasets.checking.sifting import sifted
 from orchestrator.datasets.checking.toolbox import Toolbox
 from orchestrator.datasets.content.suspects import looker
 from orchestrator.datasets.content.texts import are_unremarkable
@@ -79,22 +80,22 @@ class RowReader:
         """
         return self._fast.good(block)
 
-    def readings(self, lines: Sequence[bytes]) -> list[Reading]:
-        """The rows of lines without a flaw of form, and what is wrong with their texts."""
-        block = b"\n".join(lines)
+    def texts(self, block: bytes) -> tuple[list[Row], dict[int, list[Flaw]]]:
+        """The rows of lines without a flaw of form, and what is wrong with texts of some of them.
+
+        Args:
+            block: the lines.
+
+        Returns:
+            The rows, and the flaws by the numbers of their rows, from 0, in order.
+        """
         rows: list[Row] = self._decoder.decode_lines(block)
-        look = self._look
-        clean = look is None or _have_plain_texts(rows)
-        if look is None or (clean and not look(block)):
-            return [Reading(row, ()) for row in rows]
-        odd = [
-            look(line) or not (clean or _have_plain_texts([row]))
-            for row, line in zip(rows, lines, strict=True)
-        ]
-        return [
-            Reading(row, list(texts_flaws(row)) if is_odd else ())
-            for row, is_odd in zip(rows, odd, strict=True)
-        ]
+        if self._look is None:
+            return rows, {}
+        plain = sifted(range(len(rows)), lambda some: _have_plain_texts([rows[n] for n in some]))
+        worth_a_look = {*range(len(rows))}.difference(plain).union(self._look(block))
+        found = ((number, list(texts_flaws(rows[number]))) for number in sorted(worth_a_look))
+        return rows, {number: flaws for number, flaws in found if flaws}
 
     def read(self, line: bytes) -> Reading:
         """Read one line, with or without its line end, without a byte-order mark.

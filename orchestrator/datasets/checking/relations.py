@@ -34,7 +34,8 @@ def relations(scan: Scan, source: Path | BinaryIO) -> Iterator[tuple[int, Flaw]]
     """
     if scan.done.interrupted:
         return
-    again = source if scan.checks.again and isinstance(source, Path) else None
+    is_whole = "broken-gzip" not in scan.done.collector.counts
+    again = source if scan.checks.again and is_whole and isinstance(source, Path) else None
     yield from _repeats(scan, again)
     contradicted = set()
     for line, flaw in _contradictions(scan, again) if again else ():

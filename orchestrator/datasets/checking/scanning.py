@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from orchestrator.datasets.checking.checks import Checks, Listeners
 from orchestrator.datasets.checking.limits import limits_of
@@ -132,45 +132,42 @@ class Scan:
             else:
                 good = [False] * (block.count(b"\n") + (not is_whole))
             self._read += len(good)
-            if self._counts_alone and all(good):
-                self.done.rows += len(good)
-                self._count(self._read, len(good), block)
+            if all(good):
+                self._take_all(first, len(good), block)
                 continue
             lines, start = block.split(b"\n"), 0
             for at in (at for at, is_good in enumerate(good) if not is_good):
-                self._take_all(first + start, lines[start:at])
+                self._take_some(first + start, lines[start:at])
                 self._read_line(stream, first + at, lines[at] + b"\n" * (at + 1 < len(lines)))
                 start = at + 1
-            self._take_all(first + start, lines[start : len(good)])
+            self._take_some(first + start, lines[start : len(good)])
 
-    def _count(self, last: int, many: int, lines: bytes) -> None:
-        """Lines that end with a line feed each, up to a number, were read."""
-        crlf = lines.count(b"\r\n") if b"\r" in lines else 0
-        self.done.lines = last
+    def _take_some(self, first: int, lines: Sequence[bytes]) -> None:
+        """Rows without a flaw of form, of a block that holds others, too."""
+        if lines:
+            self._take_all(first, len(lines), b"\n".join([*lines, b""]))
+
+    def _take_all(self, first: int, many: int, block: bytes) -> None:
+        """Rows without a flaw of form, each in a line that ends with a line feed."""
+        crlf = block.count(b"\r\n") if b"\r" in block else 0
+        self.done.lines = first + many - 1
         self.done.crlf += crlf
         self.done.lf += many - crlf
-
-    def _take_all(self, first: int, lines: Sequence[bytes]) -> None:
-        """Rows without a flaw of form, each in a line that ended with a line feed."""
-        if not lines:
-            return
-        self._count(first + len(lines) - 1, len(lines), b"\n".join([*lines, b""]))
         if self._counts_alone:
-            self.done.rows += len(lines)
+            self.done.rows += many
             return
-        readings = self._reader.readings(lines)
-        start = 0
-        for at in (at for at, reading in enumerate(readings) if reading.flaws):
-            self._take_clean(first + start, lines[start:at], readings[start:at])
-            self._take(first + at, lines[at], readings[at])
+        rows, flaws = self._reader.texts(block)
+        lines, start = block.split(b"\n"), 0
+        for at in flaws:
+            self._take_clean(first + start, lines[start:at], rows[start:at])
+            self._take(first + at, lines[at], Reading(rows[at], flaws[at]))
             start = at + 1
-        self._take_clean(first + start, lines[start:], readings[start:])
+        self._take_clean(first + start, lines[start:many], rows[start:])
 
-    def _take_clean(self, first: int, lines: Sequence[bytes], readings: Sequence[Reading]) -> None:
+    def _take_clean(self, first: int, lines: Sequence[bytes], rows: Sequence[Row]) -> None:
         """Rows without any flaw, in lines that follow each other."""
-        if not lines:
+        if not rows:
             return
-        rows = [cast("Row", reading.row) for reading in readings]
         self.done.rows += len(rows)
         if self.listeners.on_row:
             for line in lines:

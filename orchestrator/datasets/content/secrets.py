@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,7 +78,10 @@ SECRETS: tuple[Pattern, ...] = (
         _is_random,
     ),
     Pattern("an AWS access key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", "IA", _is_random),
-    Pattern("a GitHub token", r"\bgh[pousr]_[A-Za-z0-9]{36}", "gh", _is_random),
+    *(
+        Pattern("a GitHub token", rf"\bgh{kind}_[A-Za-z0-9]{{36}}", f"gh{kind}_", _is_random)
+        for kind in "pousr"
+    ),
     Pattern("a GitHub token", r"\bgithub_pat_[A-Za-z0-9_]{40,}", "github_pat_", _is_random),
     Pattern("a Hugging Face token", r"\bhf_[A-Za-z0-9]{30,}", "hf_", _is_random),
     Pattern("a GitLab token", r"\bglpat-[A-Za-z0-9_-]{20,}", "glpat-", _is_random),
@@ -105,16 +109,18 @@ SECRETS: tuple[Pattern, ...] = (
 _COMPILED = tuple((pattern, re.compile(pattern.expression)) for pattern in SECRETS)
 
 
-_IN_ADDRESS = re.compile(r"://[^\s/@]*:$")
-
-
 def _is_mail(match: re.Match[str]) -> bool:
     """Names kept for examples (RFC 2606) are nobody's; a password before a host is no address."""
-    if _IN_ADDRESS.search(match.string, max(0, match.start() - 100), match.start()):
+    before = match.string[max(0, match.start() - 165) : match.start()]
+    rest = before.rstrip(_OF_MAILBOXES)
+    mailbox = before[len(rest) :]
+    if len(mailbox) > 64 or not mailbox[0].isalnum() or _IN_ADDRESS.search(rest[-100:]):
         return False
     return not _NOBODYS.search(match.group(1).lower())
 
 
+_OF_MAILBOXES = string.ascii_letters + string.digits + "._%+-"
+_IN_ADDRESS = re.compile(r"://[^\s/@]*:$")
 _NOBODYS = re.compile(
     r"(?:^|\.)example\.(?:com|net|org)$|\.(?:example|invalid|local|localhost|test)$"
 )
@@ -168,33 +174,31 @@ _PLANNED = re.compile(
 # Kept for films and examples: North America's 555, and the ranges of Ofcom.
 _FICTIONAL = re.compile(r"1\d{3}555|12345678901|447700900|442079460|441632960")
 
+# Each starts with a character that `re` finds quickly; what stands before it is looked at then.
 _PERSONAL: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], bool]], ...] = (
     (
         "an e-mail address",
-        re.compile(
-            r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}"
-            r"@((?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})\b"
-        ),
+        re.compile(r"@(?<=[A-Za-z0-9._%+-]@)((?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})\b"),
         _is_mail,
     ),
     (
         "a payment card number",
         re.compile(
-            r"(?<![\w.+*/-])(?:\d{13,19}|\d{4}(?:([ -])\d{4}(?:\1\d{4}){2}|([ -])\d{6}\2\d{4,5}))"
-            r"(?![\w*/-]|\.\d)"
+            r"\d(?<![\w.+*/-]\d)"
+            r"(?:\d{12,18}|\d{3}(?:([ -])\d{4}(?:\1\d{4}){2}|([ -])\d{6}\2\d{4,5}))(?![\w*/-]|\.\d)"
         ),
         _is_card,
     ),
     (
         "a bank account number",
-        re.compile(r"\b[A-Z]{2}\d{2} ?(?:[A-Z0-9]{4} ?){2,7}[A-Z0-9]{1,4}\b"),
+        re.compile(r"[A-Z](?<!\w[A-Z])[A-Z]\d{2} ?(?:[A-Z0-9]{4} ?){2,7}[A-Z0-9]{1,4}\b"),
         _is_iban,
     ),
     (
         "a telephone number",
         re.compile(
-            r"(?<![\w+.])(?:\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,6}"
-            r"|(?<!-)(?:\(\d{3}\) |\d{3}-)\d{3}-\d{4})(?![\w-]|\.\d)"
+            r"[+(\d](?<![\w.+][+(\d])(?:(?<=\+)\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,6}"
+            r"|(?<!-[(\d])(?:(?<=\()\d{3}\) |(?<=\d)\d{2}-)\d{3}-\d{4})(?![\w-]|\.\d)"
         ),
         _is_phone,
     ),

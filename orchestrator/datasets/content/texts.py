@@ -33,8 +33,10 @@ INVISIBLE = re.compile(
 # What UTF-8 looks like after it was read as Windows-1252: a letter of Western Europe, of Cyrillic
 # or Greek (twice, for Ñ is a letter, too), of East Asia (twice); and what stands for lost bytes.
 _REST = "[\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽž‘’“”•–—˜™š›œŸ]"
+# The first character alone comes first: `re` finds it quickly.
 MOJIBAKE = re.compile(
-    f"[ÃÂ]{_REST}|â€[\x80-\xbf™œ“”¦¢˜\x9d]|ï»¿|ðŸ|(?:[ÎÏÐÑ]{_REST}){{2}}|(?:[à-ï]{_REST}{{2}}){{2}}|\ufffd"
+    f"[ÃÂÎÏÐÑà-ð\ufffd](?:(?<=[ÃÂ]){_REST}|(?<=â)€[\x80-\xbf™œ“”¦¢˜\x9d]|(?<=ï)»¿|(?<=ð)Ÿ|(?<=\ufffd)"
+    f"|(?<=[ÎÏÐÑ]){_REST}[ÎÏÐÑ]{_REST}|(?<=[à-ï]){_REST}{{2}}[à-ï]{_REST}{{2}})"
 )
 
 

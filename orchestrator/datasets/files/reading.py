@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from orchestrator.datasets.files.sniffing import HEAD, container_finding, packing_of, text_finding
 from orchestrator.datasets.findings.codes import found
+from orchestrator.domain.errors import DatasetInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,15 +64,20 @@ def opened(
         on_bytes: told how many bytes were read from the disk, about every megabyte.
 
     Raises:
+        DatasetInvalid: what is packed turns out to be damaged while it is read.
         OSError: the path cannot be read.
     """
-    if isinstance(source, Path):
-        with io.FileIO(source) as raw:
-            size = source.stat().st_size if source.is_file() else None
-            counted = Counted(raw, on_bytes) if on_bytes else raw
-            yield _looked_at(str(source), io.BufferedReader(counted, _BUFFER), size)
-    else:
-        yield _looked_at("-", io.BufferedReader(Counted(source, on_bytes), _BUFFER), None)
+    try:
+        if isinstance(source, Path):
+            with io.FileIO(source) as raw:
+                size = source.stat().st_size if source.is_file() else None
+                counted = Counted(raw, on_bytes) if on_bytes else raw
+                yield _looked_at(str(source), io.BufferedReader(counted, _BUFFER), size)
+        else:
+            yield _looked_at("-", io.BufferedReader(Counted(source, on_bytes), _BUFFER), None)
+    except DAMAGED as error:
+        said = found("broken-gzip", reason=str(error))
+        raise DatasetInvalid(f"{source}: {said.message}", hint=said.fix) from error
 
 
 def physical_lines(stream: BinaryIO) -> Iterator[bytes]:

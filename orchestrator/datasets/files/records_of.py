@@ -9,7 +9,6 @@ import msgspec
 
 from orchestrator.datasets.files.columnar import is_columnar, read_columnar
 from orchestrator.datasets.files.reading import (
-    DAMAGED,
     LONGEST_LINE,
     is_cut,
     opened,
@@ -66,29 +65,26 @@ def _unreadable(path: Path, refusal: Finding) -> DatasetInvalid:
 
 def _lines(stream: BinaryIO, path: Path) -> Iterator[Record]:
     decode = msgspec.json.Decoder().decode
-    try:
-        for number, line in enumerate(physical_lines(stream), 1):
-            if is_cut(line):
-                said = f"{path} line {number} has more than {LONGEST_LINE} bytes."
-                raise DatasetInvalid(said, hint=f"ftctl validate {path}")
-            body = (line.removeprefix(BOM) if number == 1 else line).strip()
-            if not body:
-                continue
-            try:
-                row = decode(body)
-                if holds_object(row):
-                    note = "a row that was encoded twice was read as the object it holds"
-                    yield Record(number, decode(row), note)
-                else:
-                    yield from _unwrapped(number, row)
-            except (ValueError, RecursionError):
-                flaws = read_strictly(body).flaws
-                why = flaws[0].code.replace("-", " ") if flaws else "not JSON"
-                raise DatasetInvalid(
-                    f"{path} line {number} cannot be read: {why}.", hint=f"ftctl validate {path}"
-                ) from None
-    except DAMAGED as error:
-        raise DatasetInvalid(f"{path} is damaged: {error}.") from error
+    for number, line in enumerate(physical_lines(stream), 1):
+        if is_cut(line):
+            said = f"{path} line {number} has more than {LONGEST_LINE} bytes."
+            raise DatasetInvalid(said, hint=f"ftctl validate {path}")
+        body = (line.removeprefix(BOM) if number == 1 else line).strip()
+        if not body:
+            continue
+        try:
+            row = decode(body)
+            if holds_object(row):
+                note = "a row that was encoded twice was read as the object it holds"
+                yield Record(number, decode(row), note)
+            else:
+                yield from _unwrapped(number, row)
+        except (ValueError, RecursionError):
+            flaws = read_strictly(body).flaws
+            why = flaws[0].code.replace("-", " ") if flaws else "not JSON"
+            raise DatasetInvalid(
+                f"{path} line {number} cannot be read: {why}.", hint=f"ftctl validate {path}"
+            ) from None
 
 
 def _document(content: bytes, path: Path) -> Iterator[Record]:

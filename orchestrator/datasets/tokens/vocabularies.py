@@ -92,7 +92,7 @@ def _load(encoding: str) -> TokenCounter:
 
     def sums(texts: Sequence[str]) -> Sequence[int]:
         """The flat form makes no number of each token, but it reads special tokens as such."""
-        if any(map(contains, texts, repeat("<|"))):
+        if any(map(contains, texts, repeat("|"))) and any(map(contains, texts, repeat("<|"))):
             return list(accumulate(map(len, map(ordinary, texts)), initial=0))
         return [each >> 2 for each in accumulate(map(len, map(flat, texts)), initial=0)]
 
