@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import yaml
 from jsonschema import Draft202012Validator
+from openai.types.responses import Response
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
@@ -24,6 +25,10 @@ def check_answer(response: httpx2.Response) -> None:
     response.read()
     path = response.request.url.path
     if not path.startswith("/v1/") or path.startswith("/v1/worker/"):
+        return
+    if path == "/v1/responses" and response.status_code < 300:
+        # The cut of the description has no responses; what the SDK expects is as strict.
+        Response.model_validate(response.json())
         return
     pointer = (
         _ok_schema(response.request.method, path.removeprefix("/v1"))

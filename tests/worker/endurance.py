@@ -2,9 +2,10 @@
 
     python -m tests.worker.endurance --minutes 30 --seed 1
 
-Every round uploads files (also in parts, also broken off half-way), trains a job or more on
-``tiny``, pauses, cancels, asks base and tuned models, also with streams left in the middle, sends
-what is refused, and deletes all it made. After a round nothing may be left but the job's own record.
+Two projects do their rounds at the same time. Every round uploads files (also in parts, also broken
+off half-way), trains a job or more on ``tiny`` by one of three methods, pauses, cancels, asks base
+and tuned models in several ways, also with answers left in the middle, sends what is refused, and
+deletes all it made. After a round nothing may be left but the job's own record.
 """
 
 from __future__ import annotations
@@ -18,21 +19,33 @@ import sqlite3
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
+from ftctl_worker.home import Home
+from ftctl_worker.tokens import TokenFile
 
 from tests.worker import servers
+from tests.worker.fuzz import answers_of
 from tests.worker.servers import FINAL, TOKEN, Worker, colour_rows, wait_for
+from tests.worker.test_constrained import PERSON, WEATHER, of_schema
+from tests.worker.test_lifetime import trainers
+from tests.worker.test_preferences import preference_rows
+from tests.worker.test_rewards import CHECK, prompts
 
 _FEW = {"n_epochs": 2, "batch_size": 8}
 _LONG = {"n_epochs": 50, "batch_size": 1}
-# A server keeps the last 32 adapters in memory, and three rounds make five.
-_WARM_UP = 20
+_REWARDED = {"n_epochs": 1, "batch_size": 4, "compute_multiplier": 2, "max_completion_tokens": 5}
+# A server keeps the last 32 adapters in memory, and a round of both projects makes five or six.
+_WARM_UP = 7
 _MOST_GROWTH = 0.10
 _FLAT = ("descriptors", "threads", "children", "left", "log", "open_jobs")
 
@@ -60,13 +73,20 @@ class Endurance:
     """What was done, and the sample after each round."""
 
     samples: list[Sample] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    orphans: int = 0
     done: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("uploads", "jobs", "chats", "deletes", "refused"), 0)
     )
 
+    def __post_init__(self) -> None:
+        """Let several threads count."""
+        self._lock = threading.Lock()
+
     def count(self, what: str, number: int = 1) -> None:
         """Count something that was done."""
-        self.done[what] += number
+        with self._lock:
+            self.done[what] += number
 
     def wrong(self, warm_up: int = _WARM_UP) -> list[str]:
         """Return what has grown after ``warm_up`` rounds, one sentence each."""
@@ -84,6 +104,10 @@ class Endurance:
         before, after = (statistics.median(one.resident for one in some) for some in (early, late))
         if after > before * (1 + _MOST_GROWTH):
             found.append(f"memory grew from {before / 2**20:.0f} to {after / 2**20:.0f} MiB")
+        if broken := {status: n for status, n in self.statuses.items() if status >= 500}:
+            found.append(f"server errors: {broken}")
+        if self.orphans:
+            found.append(f"{self.orphans} trainers outlived the server")
         return found
 
     def report(self) -> str:
@@ -95,6 +119,8 @@ class Endurance:
             f"resident MiB: {first.resident / 2**20:.0f} -> {last.resident / 2**20:.0f}, "
             f"by tenths {_tenths([one.resident for one in self.samples])}",
         ]
+        counts = (f"{count} x {status}" for status, count in sorted(self.statuses.items()))
+        lines.append(f"{self.statuses.total()} answers: {', '.join(counts)}")
         lines += [f"{name}: {getattr(first, name)} -> {getattr(last, name)}" for name in _FLAT]
         lines.append(
             f"kept of a job: {last.database / jobs / 1024:.1f} KiB of the database, "
@@ -113,23 +139,49 @@ def endure(folder: Path, *, seconds: float, rounds: int = 0, seed: int = 1) -> E
     """Use a server with its home in ``folder`` for ``seconds``, or for ``rounds`` if given."""
     chance, seen = random.Random(seed), Endurance()
     until = time.monotonic() + seconds
-    with servers.running(folder, "--max-batch", "4") as worker:
+    with (
+        servers.running(folder, "--max-batch", "4") as worker,
+        _of_other_project(worker) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
         while len(seen.samples) < rounds if rounds else time.monotonic() < until:
-            _round(worker, chance, seen, len(seen.samples))
+            number = len(seen.samples)
+            chances = [random.Random(chance.random()) for _ in range(2)]
+            both = [
+                pool.submit(_round, one, own, seen, number + shift)
+                for shift, (one, own) in enumerate(zip((worker, other), chances, strict=True))
+            ]
+            for one in both:
+                one.result()
             seen.samples.append(_settled(worker))
+        seen.statuses = answers_of(worker)
+    seen.orphans = len(trainers(worker))
     return seen
+
+
+@contextlib.contextmanager
+def _of_other_project(worker: Worker) -> Iterator[Worker]:
+    token = TokenFile(Home(worker.home).tokens).add("other", "other")
+    client = openai.OpenAI(base_url=worker.url, api_key=token, max_retries=0)
+    with client:
+        yield replace(worker, client=client)
 
 
 def _round(worker: Worker, chance: random.Random, seen: Endurance, number: int) -> None:
     files = [worker.upload(colour_rows(12)), worker.upload(colour_rows(6)), _in_parts(worker)]
-    seen.count("uploads", len(files))
     jobs = [_create(worker, files, chance, _FEW)]
     kind = number % 3
+    if kind == 0:
+        files += [worker.upload(preference_rows(6)), worker.upload(prompts(4))]
+        jobs += [_create_otherwise(worker, files[-2], "dpo", {"hyperparameters": _FEW})]
+        rewarded = {"grader": CHECK, "hyperparameters": _REWARDED}
+        jobs += [_create_otherwise(worker, files[-1], "reinforcement", rewarded)]
     if kind == 1:
         jobs += [_create(worker, files, chance, _FEW) for _ in range(2)]
     if kind == 2:
         jobs.append(_create(worker, files, chance, _LONG))
         _interrupt(worker, jobs[-1])
+    seen.count("uploads", len(files))
     seen.count("jobs", len(jobs))
     _abort_upload(worker)
     seen.count("refused", _send_what_is_refused(worker, files[0]))
@@ -151,6 +203,14 @@ def _create(worker: Worker, files: list[str], chance: random.Random, few: dict[s
         validation_file=files[1],
         seed=chance.randrange(1000),
         method={"type": "supervised", "supervised": {"hyperparameters": few}},
+    ).id
+    return job_id
+
+
+def _create_otherwise(worker: Worker, file_id: str, method: str, given: dict[str, Any]) -> str:
+    jobs: Any = worker.client.fine_tuning.jobs
+    job_id: str = jobs.create(
+        model="tiny", training_file=file_id, method={"type": method, method: given}
     ).id
     return job_id
 
@@ -191,14 +251,19 @@ def _in_parts(worker: Worker) -> str:
 
 def _abort_upload(worker: Worker) -> None:
     """Break an upload off in the middle of the file."""
+    part = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nsome'
+    _hang_up(worker, "/files", "multipart/form-data; boundary=x", part, 100_000)
+
+
+def _hang_up(worker: Worker, path: str, kind: str, body: str, length: int = 0) -> None:
+    """Send a request, and wait for no answer; ``length`` is announced where it is more."""
     place = urlsplit(worker.url)
     head = (
-        f"POST /v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
-        "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n"
-        '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nsome'
+        f"POST /v1{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {length or len(body)}\r\n\r\n"
     )
     with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
-        connection.sendall(head.encode())
+        connection.sendall((head + body).encode())
 
 
 def _send_what_is_refused(worker: Worker, file_id: str) -> int:
@@ -225,7 +290,18 @@ def _chat(worker: Worker, model: str) -> int:
         assert list(whole)
     with chats.create(model="tiny", stream=True, **said) as left:
         next(iter(left))
-    return 4
+    long = {"model": "tiny", **said, "max_tokens": 400, "n": 3}
+    _hang_up(worker, "/chat/completions", "application/json", json.dumps(long))
+    chats.create(model=model, n=3, **said)
+    chats.create(model=model, **said, tools=[WEATHER], tool_choice="required")
+    with chats.create(model=model, **said, tools=[WEATHER], stream=True) as called:
+        assert list(called)
+    chats.create(model=model, **said, response_format=of_schema(PERSON))
+    responses: Any = worker.client.responses
+    responses.create(model=model, input="colour of sky 1", max_output_tokens=8)
+    with responses.create(model=model, input="sky", max_output_tokens=8, stream=True) as events:
+        assert list(events)[-1].type in {"response.completed", "response.incomplete"}
+    return 11
 
 
 def _delete_models(worker: Worker, job: Any) -> int:

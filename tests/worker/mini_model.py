@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SPECIAL = ("<pad>", "<end>", "<system>", "<user>", "<assistant>", "<tool>")
@@ -36,9 +37,10 @@ def build_mini_model(
     defaults: dict[str, object] | None = None,
     template: str = TEMPLATE,
     context: int = 256,
+    special: Sequence[str] = (),
 ) -> Path:
     """Save a random Llama with a byte-level tokenizer and a chat template."""
-    tokenizer = mini_tokenizer()
+    tokenizer = mini_tokenizer(special)
     tokenizer.chat_template = template
     torch.manual_seed(7)
     model = LlamaForCausalLM(
@@ -63,13 +65,13 @@ def build_mini_model(
     return folder
 
 
-def mini_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a byte-level tokenizer with one token per role."""
-    names = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+def mini_tokenizer(special: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """Return a byte-level tokenizer with one token per role, and for each of ``special``."""
+    names = [*SPECIAL, *special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     plain = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=[]))
     plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     plain.decoder = decoders.ByteLevel()
-    plain.add_special_tokens(list(SPECIAL))
+    plain.add_special_tokens([*SPECIAL, *special])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=plain, eos_token="<end>", pad_token="<pad>"
     )

@@ -86,6 +86,50 @@ def test_a_seed_repeats_a_sampled_answer(worker: Worker) -> None:
     assert first != other
 
 
+def test_several_answers_are_those_of_the_seeds_that_follow(worker: Worker) -> None:
+    options: Any = {"temperature": 1.5, "max_tokens": 24, "logprobs": True}
+    alone = [ask(worker, "mini", seed=5 + n, **options) for n in range(4)]
+    whole = ask(worker, "mini", seed=5, n=4, **options)
+    assert [choice.index for choice in whole.choices] == [0, 1, 2, 3]
+    texts = [one.choices[0].message.content for one in alone]
+    assert [choice.message.content for choice in whole.choices] == texts
+    assert len(set(texts)) == 4
+    assert [len(choice.logprobs.content) for choice in whole.choices] == [
+        len(one.choices[0].logprobs.content) for one in alone
+    ]
+    assert whole.usage.prompt_tokens == alone[0].usage.prompt_tokens
+    assert whole.usage.completion_tokens == sum(one.usage.completion_tokens for one in alone)
+    usage: Any = {"stream": True, "stream_options": {"include_usage": True}}
+    streamed, ends = [""] * 4, [""] * 4
+    for chunk in (chunks := list(ask(worker, "mini", seed=5, n=4, **options, **usage))):
+        check_schema("CreateChatCompletionStreamResponse", chunk.to_dict())
+        for choice in chunk.choices:
+            streamed[choice.index] += choice.delta.content or ""
+            ends[choice.index] = choice.finish_reason or ""
+    assert streamed == texts
+    assert ends == [one.choices[0].finish_reason for one in alone]
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    free = ask(worker, "mini", n=3, **options).choices
+    assert len({choice.message.content for choice in free}) == 3
+
+
+def test_penalties_and_biases_change_what_is_said(worker: Worker) -> None:
+    def tokens(**options: Any) -> list[str]:
+        answer = ask(worker, "mini", max_tokens=40, logprobs=True, **options)
+        return [one.token for one in answer.choices[0].logprobs.content]
+
+    plain = tokens()
+    assert max(map(plain.count, plain)) > 2, "nothing to penalise"
+    for penalty in ("frequency_penalty", "presence_penalty"):
+        varied = tokens(**{penalty: 2})
+        assert len(set(varied)) > len(set(plain))
+        assert len(set(tokens(**{penalty: -2}))) <= len(set(plain))
+    assert tokens(logit_bias={"70": 100}) == tokens(logit_bias={"70": 90})
+    (always,) = set(tokens(logit_bias={"70": 100}))
+    assert set(tokens(logit_bias={"70": 100, "71": 100}, presence_penalty=1)) > {always}
+    assert always not in tokens(logit_bias={"70": -100})
+
+
 def test_answers_do_not_depend_on_who_asks_at_the_same_time(worker: Worker, tuned_job: Any) -> None:
     model = tuned_job.fine_tuned_model
     questions = [f"colour of {'sky ' * (n % 4 + 1)}{n}" for n in range(24)]
@@ -98,7 +142,20 @@ def test_answers_do_not_depend_on_who_asks_at_the_same_time(worker: Worker, tune
 @pytest.mark.parametrize(
     ("change", "param"),
     [
-        ({"n": 2}, "n"),
+        ({"n": 17}, "n"),
+        ({"n": 0}, "n"),
+        ({"presence_penalty": 2.5}, "presence_penalty"),
+        ({"frequency_penalty": True}, "frequency_penalty"),
+        ({"logit_bias": {"9": 101}}, "logit_bias"),
+        ({"logit_bias": {"-9": 1}}, "logit_bias"),
+        ({"logit_bias": {"999999": 1}}, "logit_bias"),
+        ({"logit_bias": {str(n): 1 for n in range(301)}}, "logit_bias"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"stream_options": 5}, "stream_options"),
+        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].function.name"),
+        ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"temperature": 3}, "temperature"),

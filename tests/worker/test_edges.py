@@ -73,7 +73,7 @@ def test_what_is_read_can_be_written_and_read_again(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["metadata=x", "metadata", "metadata=", "metadata.a=b&metadata=a"]
+    "query", ["metadata=x", "metadata", "metadata=", "metadata.a=b&metadata=a", "metadata[a][b]=1"]
 )
 def test_a_filter_that_is_none_is_refused_and_not_left_out(worker: Worker, query: str) -> None:
     response = worker.http.get(f"{worker.url}/fine_tuning/jobs?{query}", headers=AUTH)
@@ -247,7 +247,7 @@ def test_what_is_no_http_is_answered_in_the_envelope(hasty: Worker, sent: bytes)
 @pytest.mark.parametrize(
     ("path", "instead"),
     [
-        ("/v1/responses", "/v1/chat/completions"),
+        ("/v1/responses/resp_1", "POST /v1/responses"),
         ("/v1/completions", "/v1/chat/completions"),
         ("/chat/completions", "ends with /v1"),
         ("/v1/embeddings", "no embeddings"),

@@ -8,10 +8,14 @@ from tests.worker.endurance import Endurance, Sample, endure
 
 
 def test_a_server_holds_nothing_of_what_was_done_and_deleted(tmp_path: Path) -> None:
-    seen = endure(tmp_path, seconds=0, rounds=6)
-    assert len(seen.samples) == 6
-    assert seen.wrong(warm_up=2) == []
-    assert {one.left for one in seen.samples} == {seen.samples[0].left}
+    seen = endure(tmp_path, seconds=0, rounds=3)
+    assert len(seen.samples) == 3
+    assert not [status for status in seen.statuses if status >= 500]
+    assert seen.statuses[200] > 100
+    assert seen.orphans == 0
+    # What moves by itself (memory, threads) takes more rounds to tell.
+    for name in ("left", "log", "children", "open_jobs"):
+        assert len({getattr(one, name) for one in seen.samples}) == 1, name
     assert all(one.children == one.open_jobs == 0 for one in seen.samples)
 
 

@@ -32,7 +32,8 @@ class Asked:
             model="m", messages=[{"role": "user", "content": text}], tools=None, max_tokens=tokens,
             temperature=1.5, top_p=1, seed=4, stop=(), stream=True, include_usage=False,
         )  # fmt: skip
-        self.ticket: Ticket = engine.submit(chat, Target(base, None), self._take)
+        self.ticket: Ticket
+        (self.ticket,) = engine.submit(chat, Target(base, None), self._take)
 
     def _take(self, reply: Reply) -> None:
         if isinstance(reply, Delta):

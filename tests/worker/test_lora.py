@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from ftctl_worker.forms.tool_calls import split_calls
 from ftctl_worker.hyperparameters import TrainingDefaults
 from ftctl_worker.models import adapters
 from ftctl_worker.models.lora import slim
@@ -119,13 +118,3 @@ def test_memory_decides_passes_then_checkpointing_then_refusal() -> None:
         check_weights(10**9, 10**9)
     with pytest.raises(TooLargeError):
         plan(3 * 10**9, checkpointing=False)
-
-
-def test_tool_calls_are_found_between_their_tags() -> None:
-    text = 'Sure.\n<tool_call>\n{"name": "f", "arguments": {"a": "ü"}}\n</tool_call>'
-    said, (call,) = split_calls(text)
-    assert said == "Sure."
-    assert call["function"] == {"name": "f", "arguments": '{"a": "ü"}'}
-    assert split_calls('<tool_call>{"name": "f"}')[1][0]["function"]["arguments"] == "{}"
-    for broken in ("<tool_call>{</tool_call>", "<tool_call>[1]</tool_call>", "no call"):
-        assert split_calls(broken) == (broken, [])

@@ -52,6 +52,7 @@ SUPERVISED = {
     "engine": "peft",
 }
 REINFORCEMENT = {"n_epochs": 1, "compute_multiplier": 1, "eval_interval": 1, "eval_samples": 1}
+FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {"a": {"const": 1}}}}
 BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "supervised": (
         "/fine_tuning/jobs",
@@ -86,6 +87,44 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "run": (
         "/fine_tuning/alpha/graders/run",
         {"grader": CHECK, "model_sample": "x", "item": {"a": {"b": [1]}}},
+    ),
+    "chat": (
+        "/chat/completions",
+        {
+            "model": "mini",
+            "messages": [{"role": "developer", "content": [{"type": "text", "text": "x"}]}],
+            "max_completion_tokens": 1,
+            "n": 2,
+            "logit_bias": {"70": 1},
+            "presence_penalty": 1,
+            "tools": [{"type": "function", "function": FUNCTION}],
+            "tool_choice": "none",
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "a", "schema": {"const": 1}},
+            },
+            "parallel_tool_calls": True,
+            "stream_options": {"include_usage": True},
+        },
+    ),
+    "responses": (
+        "/responses",
+        {
+            "model": "mini",
+            "instructions": "x",
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
+                {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c", "output": "x"},
+            ],
+            "tools": [{"type": "function", **FUNCTION}],
+            "tool_choice": {"type": "function", "name": "f"},
+            "text": {"format": {"type": "json_schema", "name": "a", "schema": {"const": 1}}},
+            "max_output_tokens": 1,
+            "top_logprobs": 1,
+            "metadata": {"a": "b"},
+            "store": False,
+        },
     ),
     "share": ("/fine_tuning/checkpoints/MODEL/permissions", {"project_ids": ["proj_x"]}),
 }

@@ -126,6 +126,7 @@ def routes_to(other: Tenant, own_file: str) -> list[tuple[str, str, Any]]:
         ("DELETE", f"/models/{other.model}", None),
         ("POST", "/chat/completions", {"model": other.model, **chat}),
         ("POST", "/chat/completions", {"model": f"{other.model}:ckpt-step-3", **chat}),
+        ("POST", "/responses", {"model": other.model, "input": "a"}),
         ("GET", f"/worker/models/{other.model}/adapter", None),
         ("GET", f"/worker/models/{other.model}/adapter/adapter_config.json", None),
         ("GET", f"/fine_tuning/checkpoints/{other.model}/permissions", None),

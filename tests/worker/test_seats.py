@@ -15,6 +15,7 @@ from ftctl_worker.models.bases import BaseModel
 from ftctl_worker.models.loading import load_base
 from ftctl_worker.serving import resident as serving
 from ftctl_worker.serving.chat_request import parse_chat
+from ftctl_worker.serving.decoding import Decoder
 from ftctl_worker.serving.replies import Delta, Done, Reply
 from ftctl_worker.serving.resident import Shelf
 from ftctl_worker.serving.row_state import RowState
@@ -66,19 +67,22 @@ class Asking:
     def __init__(self, shelf: Shelf, base: BaseModel) -> None:
         self.shelf, self.base = shelf, base
 
-    def __call__(self, *asked: tuple[str, Path | None]) -> tuple[list[str], list[Done]]:
+    def __call__(
+        self, *asked: tuple[str, Path | None], **options: Any
+    ) -> tuple[list[str], list[Done]]:
         texts, ends = [""] * len(asked), [Done("stop", 0, 0, 0)] * len(asked)
 
         def deliver(number: int, reply: Reply) -> None:
             if isinstance(reply, Delta):
                 texts[number] += reply.text
-            elif isinstance(reply, Done):
+            else:
+                assert isinstance(reply, Done), reply
                 ends[number] = reply
 
         tickets = []
         for number, (content, adapter) in enumerate(asked):
             body = {"messages": [{"role": "user", "content": content}], "max_tokens": 12}
-            chat = parse_chat({**body, "model": "mini", "temperature": 0})
+            chat = parse_chat({**body, "model": "mini", "temperature": 0, **options})
             tickets.append(Ticket(chat, Target(self.base, adapter), partial(deliver, number)))
         self.shelf.answer(tickets)
         return texts, ends
@@ -114,6 +118,25 @@ def test_prompts_of_all_lengths_are_answered_as_they_are_alone(
     alone = [asking(one)[0][0] for one in asked]
     assert len(set(alone)) > 4
     assert asking(*asked)[0] == alone
+
+
+def test_a_prompt_of_several_is_read_once(
+    asking: Asking, adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [
+        (f"{'word ' * 9}{number % 3}", adapter if number % 2 else None) for number in range(18)
+    ]
+    alone = [asking(one)[0][0] for one in asked]
+    read: list[int] = []
+    forward = Decoder._forward
+
+    def counting(self: Decoder, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+        read.append(ids.shape[0] if ids.shape[1] > 1 else 0)
+        return forward(self, ids, *rest)
+
+    monkeypatch.setattr(Decoder, "_forward", counting)
+    assert asking(*asked)[0] == alone
+    assert sum(read) == 6
 
 
 def test_beginnings_are_remembered_within_bounds(

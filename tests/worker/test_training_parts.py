@@ -10,6 +10,7 @@ import ftctl_worker
 import pytest
 import torch
 from ftctl_worker.errors import TrainingDataError
+from ftctl_worker.forms.call_styles import STYLES
 from ftctl_worker.forms.tool_calls import split_calls
 from ftctl_worker.hyperparameters import TrainingDefaults, choose, read_defaults
 from ftctl_worker.models import adapters
@@ -221,7 +222,7 @@ def test_the_embedded_model_learns_calls(tmp_path: Path, row: dict[str, Any]) ->
     learned = tokenizer.decode(
         [i for i, flag in zip(rows[0].ids, rows[0].learned, strict=True) if flag]
     )
-    text, calls = split_calls(str(learned).removesuffix("<|end|>"))
+    text, calls = split_calls(str(learned).removesuffix("<|end|>"), STYLES["hermes"])
     assert (text, calls[0]["function"]) == ("", LEGACY)
     assert counts.toolless == 0
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -40,6 +42,26 @@ def test_parts_become_a_file_in_the_order_named(worker: Worker) -> None:
     assert list((worker.home / "parts").iterdir()) == []
     with pytest.raises(openai.BadRequestError, match="completed"):
         uploads.parts.create(upload, data=b"more")
+
+
+def test_of_several_who_complete_an_upload_one_gets_the_file(worker: Worker) -> None:
+    uploads = worker.client.uploads
+    for _ in range(3):
+        upload = start(worker)
+        part = uploads.parts.create(upload, data=CONTENT).id
+
+        def complete(_: int, upload: str = upload, part: str = part) -> str:
+            try:
+                made: Any = uploads.complete(upload, part_ids=[part]).file
+            except openai.BadRequestError as error:
+                return str(error.code)
+            return str(made.id)
+
+        before = {file.id for file in worker.client.files.list()}
+        with ThreadPoolExecutor(6) as pool:
+            said = list(pool.map(complete, range(6)))
+        assert said.count("upload_not_pending") == 5
+        assert {file.id for file in worker.client.files.list()} - before <= set(said)
 
 
 def test_the_sdk_uploads_a_file_in_chunks(worker: Worker, tmp_path: Path) -> None:

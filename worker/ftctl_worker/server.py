@@ -62,6 +62,7 @@ def serve(settings: Settings) -> None:
     database = Database(home.database, shared=settings.ray_address is not None, check=True)
     try:
         _empty(home)
+        FileStore(database, home).drop_arriving()
         _Server(settings, home, database).run()
     finally:
         database.close()

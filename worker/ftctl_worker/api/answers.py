@@ -14,8 +14,19 @@ if TYPE_CHECKING:
     from ftctl_worker.queue.filestore import StoredFile
     from ftctl_worker.queue.history import Checkpoint, Event
     from ftctl_worker.queue.uploads import Upload
+    from ftctl_worker.serving.replies import TokenLogprob
 
-__all__ = ["checkpoint", "event", "file", "job", "listing", "model", "refusal", "upload"]
+__all__ = [
+    "checkpoint",
+    "event",
+    "file",
+    "job",
+    "listing",
+    "logprobs",
+    "model",
+    "refusal",
+    "upload",
+]
 
 Answer = dict[str, Any]
 
@@ -110,6 +121,18 @@ def upload(stored: Upload, completed: StoredFile | None = None) -> Answer:
 def model(name: str, *, created: int, owner: str) -> Answer:
     """Return a Model."""
     return {"id": name, "object": "model", "created": created, "owned_by": owner}
+
+
+def logprobs(tokens: Sequence[TokenLogprob]) -> list[Answer]:
+    """Return the tokens of an answer, each with the likeliest at its place."""
+    return [
+        {**_likely(one.token, one.logprob), "top_logprobs": [_likely(*top) for top in one.top]}
+        for one in tokens
+    ]
+
+
+def _likely(token: str, logprob: float) -> Answer:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
 
 
 def listing(data: Sequence[Answer], *, has_more: bool, edges: bool = False) -> Answer:

@@ -22,6 +22,7 @@ from ftctl_worker.api.guard import Guard, OpenRequests
 from ftctl_worker.api.jobs import JobRoutes
 from ftctl_worker.api.models import ModelRoutes
 from ftctl_worker.api.permissions import PermissionRoutes
+from ftctl_worker.api.responses import ResponseRoutes
 from ftctl_worker.api.status import Counters, StatusRoutes
 from ftctl_worker.api.unknown import unknown_url
 from ftctl_worker.api.uploads import UploadRoutes
@@ -61,6 +62,7 @@ def build_app(services: Services, settings: Settings, open_requests: OpenRequest
         *AdapterRoutes(services.lookup).routes(),
         *ModelRoutes(services.lookup, services.disk).routes(),
         *ChatRoutes(services.engine, services.lookup).routes(),
+        *ResponseRoutes(services.engine, services.lookup).routes(),
     ]
     app = Starlette(
         routes=routes,

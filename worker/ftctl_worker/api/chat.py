@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from ftctl_worker.api import answers
+from ftctl_worker.api.asking import Answer, Asked, find_model
 from ftctl_worker.api.requests import project_of, read_json
-from ftctl_worker.errors import ApiError, BadRequestError, ModelError, NotFoundError
-from ftctl_worker.forms.tool_calls import split_calls
+from ftctl_worker.errors import ApiError
 from ftctl_worker.ids import new_id
-from ftctl_worker.serving.chat_request import ChatRequest, parse_chat
-from ftctl_worker.serving.replies import Delta, Done, Failed, Reply, TokenLogprob
+from ftctl_worker.serving.chat_request import parse_chat
+from ftctl_worker.serving.replies import Delta, Done, TokenLogprob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -27,12 +23,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ftctl_worker.serving.engine import Engine
-    from ftctl_worker.serving.lookup import Found, Lookup
-    from ftctl_worker.serving.ticket import Ticket
+    from ftctl_worker.serving.lookup import Lookup
 
 __all__ = ["ChatRoutes"]
-
-_GONE = Failed("client_gone", "The client hung up.")
 
 
 class ChatRoutes:
@@ -51,213 +44,133 @@ class ChatRoutes:
         """Answer one conversation."""
         # A large schema takes its time.
         chat = await run_in_threadpool(parse_chat, await read_json(request))
-        found = await run_in_threadpool(self._find, chat.model, project_of(request))
-        replies: asyncio.Queue[Reply] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def deliver(reply: Reply) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the client
-                loop.call_soon_threadsafe(replies.put_nowait, reply)
-
-        ticket = self._engine.submit(chat, found.target, deliver)
-        conversation = _Conversation(chat, replies, ticket, found)
-        headers = {"x-ftctl-adapter": found.model} if found.fingerprint else None
-        async with conversation.ending_with(request):
+        project = project_of(request)
+        found = await run_in_threadpool(find_model, self._lookup, chat.model, project)
+        asked = Asked(chat, found)
+        asked.submit(self._engine)
+        said = _Completion(asked)
+        async with asked.ending_with(request):
             if not chat.stream:
-                return JSONResponse(await conversation.whole(), headers=headers)
-            first = await conversation.first()
+                return JSONResponse(said.whole(await asked.whole()), headers=asked.headers)
+            replies = asked.replies()
+            # An early failure gets a proper status.
+            first = await anext(replies)
         # From here on the response itself listens.
         return StreamingResponse(
-            conversation.stream(first), media_type="text/event-stream", headers=headers
+            said.stream(first, replies), media_type="text/event-stream", headers=asked.headers
         )
 
-    def _find(self, name: str, project: str) -> Found:
-        try:
-            return self._lookup.find(name, project)
-        except ModelError as error:
-            raise NotFoundError(str(error), param="model", code="model_not_found") from error
 
+class _Completion:
+    """The answers to a request in the words of the API."""
 
-@dataclass
-class _Conversation:
-    """One request on its way through the engine."""
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._chat = asked.chat
+        self._id = new_id("chatcmpl-")
 
-    chat: ChatRequest
-    replies: asyncio.Queue[Reply]
-    ticket: Ticket
-    found: Found
+    def whole(self, ends: Sequence[Done]) -> dict[str, Any]:
+        """Return a CreateChatCompletionResponse."""
+        choices = [
+            {
+                "index": answer.index,
+                "message": _message(answer.text, end),
+                "logprobs": self._logprobs(answer.tokens),
+                "finish_reason": _reason(end),
+            }
+            for answer, end in zip(self._asked.answers, ends, strict=True)
+        ]
+        head = self._head("chat.completion")
+        return {**head, "choices": choices, "usage": _usage(ends)}
 
-    def __post_init__(self) -> None:
-        self.id = new_id("chatcmpl-")
-        self.created = int(time.time())
-
-    @contextlib.asynccontextmanager
-    async def ending_with(self, request: Request) -> AsyncIterator[None]:
-        """Give up the answer where the client hangs up before it is there."""
-
-        async def listen() -> None:
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            self.ticket.cancel()
-            self.replies.put_nowait(_GONE)
-
-        listening = asyncio.create_task(listen())
-        try:
-            yield
-        finally:
-            listening.cancel()
-
-    async def whole(self) -> dict[str, Any]:
-        """Wait for the end and return a CreateChatCompletionResponse."""
-        text = ""
-        tokens: list[TokenLogprob] = []
-        while True:
-            match reply := await self.replies.get():
-                case Delta():
-                    text += reply.text
-                    tokens += reply.tokens
-                case Done():
-                    return self._completion(text, tokens, reply)
-                case Failed():
-                    raise _error(reply)
-
-    async def first(self) -> Reply:
-        """Wait for the first reply, so that an early failure gets a proper status."""
-        reply = await self.replies.get()
-        if isinstance(reply, Failed):
-            raise _error(reply)
-        return reply
-
-    async def stream(self, reply: Reply) -> AsyncIterator[str]:
+    async def stream(
+        self,
+        first: tuple[Answer, Delta | Done],
+        rest: AsyncIterator[tuple[Answer, Delta | Done]],
+    ) -> AsyncIterator[str]:
         """Yield server-sent events, ``data: [DONE]`` last."""
         try:
-            yield self._chunk({"role": "assistant", "content": ""})
-            held = ""
-            while isinstance(reply, Delta):
-                # Whether text is a call is known at its end only.
-                held += reply.text
-                if not self.chat.may_call:
-                    yield self._chunk({"content": reply.text}, tokens=reply.tokens)
-                reply = await self.replies.get()
-            if isinstance(reply, Failed):
-                yield _event(_api_error(reply).envelope())
-                return
-            finish: str = reply.finish_reason
-            if self.chat.may_call:
-                said, calls = split_calls(held) if reply.writes_calls else (held, [])
-                if said:
-                    yield self._chunk({"content": said})
-                if calls:
-                    numbered = [{"index": n, **call} for n, call in enumerate(calls)]
-                    yield self._chunk({"tool_calls": numbered})
-                    finish = "tool_calls"
-            yield self._chunk({}, finish=finish)
-            if self.chat.include_usage:
-                yield self._chunk(None, usage=_usage(reply))
+            for answer in self._asked.answers:
+                yield self._chunk(answer, {"role": "assistant", "content": ""})
+            for chunk in self._chunks(*first):
+                yield chunk
+            async for said in rest:
+                for chunk in self._chunks(*said):
+                    yield chunk
+            if self._chat.include_usage:
+                yield self._event([], usage=_usage(self._asked.ends))
             yield "data: [DONE]\n\n"
+        except ApiError as error:
+            yield _event(error.envelope())
         finally:
-            self.ticket.cancel()
+            self._asked.cancel()
 
-    def _completion(self, text: str, tokens: list[TokenLogprob], done: Done) -> dict[str, Any]:
-        tagged = self.chat.may_call and done.writes_calls
-        said, calls = split_calls(text) if tagged else (text, [])
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": said if said or not calls else None,
-            "refusal": None,
-            "annotations": [],
-        }
-        if calls:
-            message["tool_calls"] = calls
-        return {
-            "id": self.id,
-            "object": "chat.completion",
-            "created": self.created,
-            **self._who(),
-            "choices": [
-                {
-                    "index": 0,
-                    "message": message,
-                    "logprobs": self._logprobs(tokens),
-                    "finish_reason": "tool_calls" if calls else done.finish_reason,
-                }
-            ],
-            "usage": _usage(done),
-        }
-
-    def _who(self) -> dict[str, str]:
-        """Say which model answers: the version that an alias meant when the request came."""
-        fingerprint = self.found.fingerprint
-        said = {} if fingerprint is None else {"system_fingerprint": fingerprint}
-        return {"model": self.found.model, **said}
-
-    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-        if self.chat.top_logprobs is None:
-            return None
-        content = [
-            {
-                **_likely(one.token, one.logprob),
-                "top_logprobs": [_likely(token, logprob) for token, logprob in one.top],
-            }
-            for one in tokens
-        ]
-        return {"content": content, "refusal": None}
+    def _chunks(self, answer: Answer, reply: Delta | Done) -> list[str]:
+        if isinstance(reply, Delta):
+            if not reply.text and not reply.tokens:
+                return []
+            return [self._chunk(answer, {"content": reply.text}, tokens=reply.tokens)]
+        end = self._chunk(answer, {}, finish=_reason(reply))
+        if not reply.calls:
+            return [end]
+        numbered = [{"index": number, **call} for number, call in enumerate(reply.calls)]
+        return [self._chunk(answer, {"tool_calls": numbered}), end]
 
     def _chunk(
         self,
-        delta: dict[str, Any] | None,
+        answer: Answer,
+        delta: dict[str, Any],
         *,
         tokens: Sequence[TokenLogprob] = (),
         finish: str | None = None,
-        usage: dict[str, Any] | None = None,
     ) -> str:
         choice = {
-            "index": 0,
+            "index": answer.index,
             "delta": delta,
             "logprobs": self._logprobs(tokens) if tokens else None,
             "finish_reason": finish,
         }
-        chunk = {
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": self.created,
-            **self._who(),
-            "choices": [] if delta is None else [choice],
-        }
-        if self.chat.include_usage:
-            chunk["usage"] = usage
-        return _event(chunk)
+        return self._event([choice])
+
+    def _event(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> str:
+        chunk = {**self._head("chat.completion.chunk"), "choices": choices}
+        return _event({**chunk, "usage": usage} if self._chat.include_usage else chunk)
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        """Say which model answers: the version that an alias meant when the request came."""
+        found = self._asked.found
+        said = {} if found.fingerprint is None else {"system_fingerprint": found.fingerprint}
+        created = self._asked.created
+        return {"id": self._id, "object": kind, "created": created, "model": found.model, **said}
+
+    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        if self._chat.top_logprobs is None:
+            return None
+        return {"content": answers.logprobs(tokens), "refusal": None}
+
+
+def _message(text: str, end: Done) -> dict[str, Any]:
+    content = text if text or not end.calls else None
+    called = {"tool_calls": end.calls} if end.calls else {}
+    return {
+        "role": "assistant", "content": content, "refusal": None, "annotations": [], **called,
+    }  # fmt: skip
+
+
+def _reason(end: Done) -> str:
+    return "tool_calls" if end.calls else end.finish_reason
 
 
 def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
-def _likely(token: str, logprob: float) -> dict[str, Any]:
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
-
-
-def _usage(done: Done) -> dict[str, Any]:
+def _usage(ends: Sequence[Done]) -> dict[str, Any]:
+    """Count the prompt once, and the tokens of all answers to it."""
+    prompt, completion = ends[0].prompt_tokens, sum(one.completion_tokens for one in ends)
     return {
-        "prompt_tokens": done.prompt_tokens,
-        "completion_tokens": done.completion_tokens,
-        "total_tokens": done.prompt_tokens + done.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": ends[0].cached_tokens},
     }
-
-
-def _error(failed: Failed) -> ApiError | ClientDisconnect:
-    return ClientDisconnect() if failed is _GONE else _api_error(failed)
-
-
-def _api_error(failed: Failed) -> ApiError:
-    if failed.code == "server_error":
-        return EngineFailedError(failed.message, code=failed.code)
-    return BadRequestError(failed.message, param=failed.param, code=failed.code)
-
-
-class EngineFailedError(ApiError):
-    """The model could not be loaded or could not answer; the message says why."""
-
-    status = 503
-    type = "server_error"

@@ -78,9 +78,11 @@ def read_metadata(request: Request) -> MetadataFilter:
     """
     pairs = {}
     for name, value in request.query_params.multi_items():
-        if match := _METADATA.fullmatch(name):
+        match = _METADATA.fullmatch(name)
+        nested = match is not None and "][" in match[1]
+        if match and not nested:
             pairs[match[1]] = value
-        elif name == "metadata" and value != "null":
+        elif nested or (name == "metadata" and value != "null"):
             raise BadRequestError(
                 "'metadata' filters as metadata[key]=value, or as metadata=null.", param="metadata"
             )

@@ -6,10 +6,8 @@ from ftctl_worker.errors import NotFoundError
 
 __all__ = ["unknown_url"]
 
-_HERE = frozenset({"chat", "files", "fine_tuning", "models", "uploads"})
-_CHATS = frozenset(
-    {"assistants", "completions", "conversations", "realtime", "responses", "threads"}
-)
+_HERE = frozenset({"chat", "files", "fine_tuning", "models", "responses", "uploads"})
+_CHATS = frozenset({"assistants", "completions", "conversations", "realtime", "threads"})
 _NOT_HERE = frozenset(
     {
         *("audio", "batches", "containers", "embeddings", "evals", "images", "moderations"),
@@ -29,6 +27,11 @@ def _instead(path: str) -> str:
     if first in _HERE:
         return ". The base URL of this server ends with /v1."
     name = rest[0] if first == "v1" and rest else first
+    if name == "responses":
+        return (
+            ". This server stores no responses: POST /v1/responses with the whole conversation as "
+            "'input'."
+        )
     if name in _CHATS:
         return (
             ". This server's models answer at POST /v1/chat/completions; tell the client to use chat "

@@ -9,7 +9,7 @@ from ftctl_worker.errors import BadRequestError
 from ftctl_worker.forms import grammar
 from ftctl_worker.forms.grammar import Grammar, Tool
 
-__all__ = ["answer_grammar", "offered_tools"]
+__all__ = ["answer_grammar", "function_names", "offered_tools"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -29,6 +29,15 @@ def offered_tools(body: dict[str, Any]) -> list[dict[str, Any]] | None:
     return value
 
 
+def function_names(offered: list[dict[str, Any]]) -> frozenset[str]:
+    """Return how the tools of a request are called.
+
+    Raises:
+        BadRequestError: one is no function, or has no proper name.
+    """
+    return frozenset(_name(tool, at) for at, tool in enumerate(offered))
+
+
 def answer_grammar(body: dict[str, Any]) -> Grammar | None:
     """Return what the answer to a request has to look like; None where anything will do.
 
@@ -39,18 +48,13 @@ def answer_grammar(body: dict[str, Any]) -> Grammar | None:
     offered = offered_tools(body) or []
     choice, name = _choice(body.get("tool_choice"), offered)
     several = body.get("parallel_tool_calls") is not False
-    text = None if answer is None else grammar.of_text(answer)
     if choice == "required":
         tools = [tool for tool in _checked(offered) if name in {None, tool.name}]
-        several = several and name is None
-        return Grammar(calling=grammar.of_calls(tools, several=several), must_call=True)
-    free = text is None and not any(map(_strict, offered))
+        return Grammar(tools=tuple(tools), several=several and name is None, must_call=True)
+    free = answer is None and not any(map(_strict, offered))
     if choice == "none" or not offered or free:
-        return None if text is None else Grammar(plain=text, calling=text)
-    tools = _checked(offered)
-    if answer is None:
-        return Grammar(calling=grammar.of_calls_or_text(tools, several=several))
-    return Grammar(plain=text, calling=grammar.of_calls(tools, several=several, instead=answer))
+        return None if answer is None else Grammar(answer)
+    return Grammar(answer, tuple(_checked(offered)), several)
 
 
 def _json_rule(wanted: object) -> str | None:
@@ -58,7 +62,7 @@ def _json_rule(wanted: object) -> str | None:
     if wanted is None:
         return None
     kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if not isinstance(wanted, dict) or kind not in {"text", "json_object", "json_schema"}:
+    if not isinstance(wanted, dict) or kind not in ("text", "json_object", "json_schema"):
         raise BadRequestError(
             "'response_format' must have the type 'text', 'json_object' or 'json_schema'.",
             param="response_format",
@@ -115,14 +119,7 @@ def _checked(offered: list[dict[str, Any]]) -> list[Tool]:
     """Return tools whose arguments can be held to their schemas."""
     tools = []
     for at, given in enumerate(offered):
-        function = _function(given)
-        name, schema = function.get("name"), function.get("parameters")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise BadRequestError(
-                "A tool needs the type 'function' and a name of 1 to 64 letters, digits, "
-                "underscores or dashes.",
-                param=f"tools[{at}].function.name",
-            )
+        name, schema = _name(given, at), _function(given).get("parameters")
         if schema is not None and not isinstance(schema, dict):
             raise BadRequestError(
                 "'parameters' must be an object.", param=f"tools[{at}].function.parameters"
@@ -133,6 +130,17 @@ def _checked(offered: list[dict[str, Any]]) -> list[Tool]:
         grammar.check(rule, f"function '{name}'", f"tools[{at}].function.parameters")
         tools.append(tool)
     return tools
+
+
+def _name(tool: dict[str, Any], at: int) -> str:
+    name = _function(tool).get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BadRequestError(
+            "A tool needs the type 'function' and a name of 1 to 64 letters, digits, "
+            "underscores or dashes.",
+            param=f"tools[{at}].function.name",
+        )
+    return name
 
 
 def _strict(tool: dict[str, Any]) -> bool:

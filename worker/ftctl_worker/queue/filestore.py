@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ftctl_worker.durable import sync
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from ftctl_worker.database import Database
     from ftctl_worker.home import Home
 
-__all__ = ["FileStore", "StoredFile", "insert_file"]
+__all__ = ["FileStore", "StoredFile", "insert_file", "show"]
 
 _ALIVE = "(expires_at IS NULL OR expires_at > :now)"
 _OWN = "(:project IS NULL OR project = :project)"
+# Of a file whose bytes are not in place yet. Nobody sees it, and the next server removes it.
+_ARRIVING = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,24 @@ class FileStore:
         project: str = DEFAULT_PROJECT,
     ) -> StoredFile:
         """Move ``source`` into the store for good; ``expires_after`` is in seconds."""
+        file = self.arrive(
+            source,
+            filename=filename,
+            purpose=purpose,
+            expires_after=expires_after,
+            project=project,
+        )
+        with self._database.write() as connection:
+            show(connection, file)
+        return file
+
+    def arrive(
+        self, source: Path, *, filename: str, purpose: str, expires_after: int | None, project: str
+    ) -> StoredFile:
+        """Move ``source`` into the store, where nobody sees it until it is shown.
+
+        The row comes before the bytes: whenever the server dies, no bytes are without one.
+        """
         with source.open("rb+") as stream:
             os.fsync(stream.fileno())
         now = int(time.time())
@@ -95,13 +115,13 @@ class FileStore:
             project=project,
         )
         source.chmod(0o600)
-        place = source.rename(self._home.file(file.id))
+        with self._database.write() as connection:
+            insert_file(connection, replace(file, expires_at=_ARRIVING))
         try:
+            source.rename(self._home.file(file.id))
             sync(self._home.files)
-            with self._database.write() as connection:
-                insert_file(connection, file)
-        except Exception:
-            place.unlink(missing_ok=True)
+        except OSError:
+            self.delete(file.id)
             raise
         return file
 
@@ -152,16 +172,30 @@ class FileStore:
     def delete(self, file_id: str) -> bool:
         """Remove a file; False where there was none."""
         with self._database.write() as connection:
-            gone = connection.execute("DELETE FROM files WHERE id = ?", (file_id,)).rowcount
-        if gone:
+            known = connection.execute(
+                "UPDATE files SET expires_at = 0 WHERE id = ?", (file_id,)
+            ).rowcount
+        if known:
+            # The row goes last: it is how a later purge finds bytes that a dead server left.
             self._home.file(file_id).unlink(missing_ok=True)
-        return bool(gone)
+            with self._database.write() as connection:
+                connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
+        return bool(known)
+
+    def drop_arriving(self) -> None:
+        """Remove what was arriving when an earlier server died."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT id FROM files WHERE expires_at = ?", (_ARRIVING,)
+            ).fetchall()
+        for row in rows:
+            self.delete(row["id"])
 
     def purge_expired(self) -> int:
         """Remove what has expired, and return how many files that were."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT id FROM files WHERE expires_at <= ?", (time.time(),)
+                "SELECT id FROM files WHERE expires_at BETWEEN 0 AND ?", (time.time(),)
             ).fetchall()
         return sum(self.delete(row["id"]) for row in rows)
 
@@ -173,6 +207,11 @@ def insert_file(connection: sqlite3.Connection, file: StoredFile) -> None:
         " VALUES (:id, :filename, :purpose, :bytes, :created_at, :expires_at, :project)",
         vars(file),
     )
+
+
+def show(connection: sqlite3.Connection, file: StoredFile) -> None:
+    """Let a file be seen that has arrived."""
+    connection.execute("UPDATE files SET expires_at = ? WHERE id = ?", (file.expires_at, file.id))
 
 
 def _file(row: sqlite3.Row) -> StoredFile:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from ftctl_worker.errors import BadRequestError, NotFoundError
 from ftctl_worker.ids import new_id
 from ftctl_worker.project import DEFAULT_PROJECT
+from ftctl_worker.queue.filestore import show
 
 if TYPE_CHECKING:
     import sqlite3
@@ -129,19 +130,22 @@ class Uploads:
             raise BadRequestError(
                 "'part_ids' must name parts of this upload, each once.", param="part_ids"
             )
-        whole = self._home.uploads / upload_id
+        whole = self._home.uploads / new_id("whole-")
         try:
             self._join(upload, part_ids, md5, whole)
-            file = self._files.add(
+            file = self._files.arrive(
                 whole,
                 filename=upload.filename,
                 purpose=upload.purpose,
                 expires_after=upload.file_expires_after,
                 project=upload.project,
             )
+        except FileNotFoundError:
+            self._pending(upload_id)  # its parts are gone where another request has ended it
+            raise
         finally:
             whole.unlink(missing_ok=True)
-        if not self._end(upload_id, "completed", file.id):
+        if not self._end(upload_id, "completed", file):
             self._files.delete(file.id)
             raise _ended(self.get(upload_id))
         return self.get(upload_id), file
@@ -158,7 +162,7 @@ class Uploads:
         return self.get(upload_id)
 
     def purge_expired(self) -> None:
-        """Throw away what nobody completed within its hour."""
+        """Throw away what nobody completed within its hour, and what dead servers left of parts."""
         with self._database.read() as connection:
             rows = connection.execute(
                 "SELECT id FROM uploads WHERE status = 'pending' AND expires_at <= ?",
@@ -166,6 +170,10 @@ class Uploads:
             ).fetchall()
         for row in rows:
             self._end(row["id"], "expired")
+        for part in self._home.parts.iterdir():
+            # Its upload is older still.
+            if part.stat().st_mtime < time.time() - _LIFE_SECONDS:
+                part.unlink(missing_ok=True)
 
     def _pending(self, upload_id: str) -> Upload:
         upload = self.get(upload_id)
@@ -194,12 +202,15 @@ class Uploads:
         if md5 is not None and md5.lower() != digest.hexdigest():
             raise BadRequestError("The parts do not have the given checksum.", param="md5")
 
-    def _end(self, upload_id: str, status: str, file_id: str | None = None) -> bool:
+    def _end(self, upload_id: str, status: str, file: StoredFile | None = None) -> bool:
+        """End an upload, and show its file in the same breath; False where it had ended."""
         with self._database.write() as connection:
             changed = connection.execute(
                 "UPDATE uploads SET status = ?, file_id = ? WHERE id = ? AND status = 'pending'",
-                (status, file_id, upload_id),
+                (status, None if file is None else file.id, upload_id),
             ).rowcount
+            if changed and file is not None:
+                show(connection, file)
             parts = connection.execute(
                 "DELETE FROM upload_parts WHERE upload_id = ? AND ? RETURNING id",
                 (upload_id, changed),

@@ -82,10 +82,10 @@ class Decoder:
     def join(self, rows: Sequence[RowState], prefix: Prefix | None = None) -> None:
         """Read prompts and choose their first tokens; what has not ended goes on with the others.
 
+        A prompt that several rows of one adapter have is read once.
         ``prefix`` is read and renewed; None for models whose cache cannot be cut, and for rows of
         several adapters.
         """
-        self._choose([row.slot for row in rows])
         fresh = self._read(rows, prefix)
         self._batch = _joined(self._model, self._batch, fresh)
         if self.rows:
@@ -107,8 +107,12 @@ class Decoder:
             self._choose([row.slot for row in self.rows])
 
     def _read(self, rows: Sequence[RowState], prefix: Prefix | None) -> _Batch | None:
-        cache, known = self._start(rows, prefix)
-        rest = [row.ids[known:] for row in rows]
+        prompts: dict[tuple[str, tuple[int, ...]], int] = {}
+        places = [prompts.setdefault((row.slot, tuple(row.ids)), len(prompts)) for row in rows]
+        readers = [rows[places.index(place)] for place in range(len(prompts))]
+        self._choose([row.slot for row in readers])
+        cache, known = self._start(readers, prefix)
+        rest = [row.ids[known:] for row in readers]
         width = max(map(len, rest))
         padded = [[self._pad_id] * (width - len(ids)) + ids for ids in rest]
         real = [[1] * known + [0] * (width - len(ids)) + [1] * len(ids) for ids in rest]
@@ -116,8 +120,12 @@ class Decoder:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, known:]
         ids = torch.tensor(padded, device=self._device)
         logits = self._forward(ids, mask, positions, cache)
-        if len(rows) == 1 and prefix is not None:
-            _remember(prefix, rows[0].ids, cache)
+        if len(readers) == 1 and prefix is not None:
+            _remember(prefix, readers[0].ids, cache)
+        if len(readers) < len(rows):
+            chosen = torch.tensor(places, device=self._device)
+            cache.batch_select_indices(chosen)
+            mask, positions, logits = mask[chosen], positions[chosen], logits[chosen]
         for row in rows:
             row.known = known
         return self._accept(_Batch(list(rows), cache, mask, positions[:, -1:] + 1), logits)
@@ -218,6 +226,8 @@ def _remember(prefix: Prefix, ids: list[int], cache: Any) -> None:
 
 
 def _next_tokens(rows: Sequence[RowState], logits: torch.Tensor) -> list[int]:
+    if any(row.is_adjusted for row in rows):
+        logits = torch.stack([row.adjust(one) for row, one in zip(rows, logits, strict=True)])
     logits = _allowed(rows, logits)
     tokens: list[int] = logits.argmax(-1).tolist()
     for number, row in enumerate(rows):

@@ -67,22 +67,28 @@ class Engine:
         """How many requests wait for an answer to begin."""
         return len(self._waiting)
 
-    def submit(self, chat: ChatRequest, target: Target, deliver: Callable[[Reply], None]) -> Ticket:
-        """Queue a request; ``deliver`` gets its replies, Done or Failed last.
+    def submit(
+        self, chat: ChatRequest, target: Target, *listeners: Callable[[Reply], None]
+    ) -> list[Ticket]:
+        """Queue a request for an answer to each listener, which gets Done or Failed last.
 
         Raises:
             QueueFullError: as many wait as may.
         """
-        ticket = Ticket(chat, target, deliver)
-        ticket.deliver = partial(self._deliver, ticket, deliver)
+        tickets = []
+        for index, deliver in enumerate(listeners):
+            ticket = Ticket(chat, target, deliver, index)
+            ticket.deliver = partial(self._deliver, ticket, deliver)
+            tickets.append(ticket)
         with self._changed:
             self._check_room()
-            self._waiting.insert(self._place(target.project), ticket)
+            for ticket in tickets:
+                self._waiting.insert(self._place(target.project), ticket)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
                 self._thread.start()
             self._changed.notify()
-        return ticket
+        return tickets
 
     def _place(self, project: str) -> int:
         """Return where one more of ``project`` stands in line: projects take turns."""
@@ -107,7 +113,8 @@ class Engine:
 
     def _deliver(self, ticket: Ticket, deliver: Callable[[Reply], None], reply: Reply) -> None:
         if isinstance(reply, Done):
-            self.tokens["prompt"] += reply.prompt_tokens
+            # However many answers there are to it, a prompt is one.
+            self.tokens["prompt"] += reply.prompt_tokens if ticket.index == 0 else 0
             self.tokens["completion"] += reply.completion_tokens
         ticket.ended = isinstance(reply, Done | Failed)
         deliver(reply)

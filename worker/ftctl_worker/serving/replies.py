@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["Delta", "Done", "Failed", "Reply", "TokenLogprob"]
 
@@ -27,16 +27,13 @@ class Delta:
 
 @dataclass(frozen=True)
 class Done:
-    """The end of an answer; all counts in tokens.
-
-    ``writes_calls`` where the chat template has the model write tool calls between tags.
-    """
+    """The end of an answer, with the calls of tools it holds; all counts in tokens."""
 
     finish_reason: Literal["stop", "length"]
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
-    writes_calls: bool = False
+    calls: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ftctl_worker.errors import AdapterError, ModelError
+from ftctl_worker.forms.call_styles import style_of
 from ftctl_worker.forms.constraint import Constraints
-from ftctl_worker.forms.tool_calls import writes_calls
 from ftctl_worker.models import adapters
 from ftctl_worker.models.loading import LoadedBase, load_base, use_threads
 from ftctl_worker.serving.decoding import Decoder, Prefix
 from ftctl_worker.serving.kv_cache import attends_to_all
-from ftctl_worker.serving.replies import Done, Failed
+from ftctl_worker.serving.replies import Failed
 from ftctl_worker.serving.seats import (
     READ_OVERHEAD,
     READ_OVERHEAD_ON_CUDA,
     Seat,
     read_together,
-    row_for,
+    seat_for,
 )
 from ftctl_worker.serving.slots import BASE_ALONE, Slots, can_mix
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftctl_worker.models.bases import BaseModel
-    from ftctl_worker.serving.row_state import RowState
     from ftctl_worker.serving.ticket import Ticket
     from ftctl_worker.settings import Precision
 
@@ -63,6 +62,7 @@ class _Served:
 
     def __post_init__(self) -> None:
         self.constraints = Constraints(self.base)
+        self.style = style_of(self.base.tokenizer)
 
     @property
     def can_reuse(self) -> bool:
@@ -149,8 +149,7 @@ class _Table:
         self.queue = deque(tickets)
         self._served = served
         self._ready: list[Seat] = []
-        self._calls = writes_calls(base)
-        self._first: tuple[Ticket, RowState | None] | None = None
+        self._first: tuple[Ticket, Seat | None] | None = None
         self._decoder = Decoder(
             base.model,
             base.tokenizer,
@@ -177,12 +176,12 @@ class _Table:
         self._served.slots.keep_loaded({one.row.slot for one in self._ready})
         while self.queue:
             ticket = self.queue[0]
-            row = None if ticket.cancelled else self._row(ticket)
-            if row is not None and not self._has_room([*self._ready, *coming], ticket, row):
+            seat = None if ticket.cancelled else self._prepare(ticket)
+            if seat is not None and not self._has_room([*self._ready, *coming], seat):
                 break
             self.queue.popleft()
-            if row is not None and self._load(ticket, row):
-                coming.append(Seat(ticket, row))
+            if seat is not None and self._load(seat):
+                coming.append(seat)
         self._ready += coming
         overhead = READ_OVERHEAD_ON_CUDA if self._decoder.is_on_cuda else READ_OVERHEAD
         for group in read_together(coming, overhead):
@@ -193,27 +192,28 @@ class _Table:
             self._decoder.join(rows, self._served.prefix(*asking.pop()) if reuse else None)
         self._served.forget_prefixes()
 
-    def _row(self, ticket: Ticket) -> RowState | None:
+    def _prepare(self, ticket: Ticket) -> Seat | None:
         """Return the prompt of the first in the queue, made once however long it waits."""
         if self._first is None or self._first[0] is not ticket:
-            row = row_for(ticket, self._served.base, self._served.constraints)
-            self._first = ticket, row
+            served = self._served
+            self._first = ticket, seat_for(ticket, served.base, served.constraints, served.style)
         return self._first[1]
 
-    def _has_room(self, seated: Sequence[Seat], ticket: Ticket, row: RowState) -> bool:
+    def _has_room(self, seated: Sequence[Seat], coming: Seat) -> bool:
         """Tell whether the table holds one more at its longest, and the adapters of all."""
         if not seated:
             return True
-        longest = max(one.extent for one in (*seated, Seat(ticket, row)))
-        adapters_used = {one.ticket.target.adapter for one in seated} | {ticket.target.adapter}
+        both = (*seated, coming)
+        longest = max(one.extent for one in both)
+        adapters_used = {one.ticket.target.adapter for one in both}
         fits = (len(seated) + 1) * longest <= _MOST_TOKENS
         return fits and len(adapters_used) <= _MOST_ADAPTERS
 
-    def _load(self, ticket: Ticket, row: RowState) -> bool:
+    def _load(self, seat: Seat) -> bool:
         try:
-            row.slot = self._served.load(ticket.target.adapter)
+            seat.row.slot = self._served.load(seat.ticket.target.adapter)
         except ModelError as error:
-            _refuse([ticket], error)
+            _refuse([seat.ticket], error)
             return False
         return True
 
@@ -226,8 +226,7 @@ class _Table:
                 why = f"The form of the answer led nowhere: {row.constraint.trouble}."
                 one.ticket.deliver(Failed("server_error", why))
             else:
-                counts = len(row.ids), len(row.new_ids), row.known
-                one.ticket.deliver(Done(row.finish_reason, *counts, self._calls))
+                one.end(row.finish_reason)
         self._ready = [one for one in self._ready if one.row.finish_reason is None]
 
 

@@ -10,7 +10,7 @@ import torch
 from ftctl_worker.serving.replies import TokenLogprob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from ftctl_worker.forms.constraint import Constraint
 
@@ -27,7 +27,9 @@ class RowState:
     ``emit`` gets each piece of text as soon as it is certain, and what is known of its tokens;
     ``is_cancelled`` is asked after every token. ``top_logprobs`` None keeps no log probabilities.
     ``slot`` names the adapter; ``known`` counts the prompt's tokens that were not computed anew;
-    ``constraint`` says which tokens may come next.
+    ``constraint`` says which tokens may come next. ``bias`` is added to the logits of tokens by
+    id; the penalties are taken from those that the answer holds, ``frequency`` for each time.
+    ``hidden`` tokens are no part of the text; None for all special ones.
     """
 
     ids: list[int]
@@ -44,12 +46,32 @@ class RowState:
     slot: str = ""
     known: int = 0
     constraint: Constraint | None = None
+    bias: Mapping[int, float] = field(default_factory=dict)
+    frequency_penalty: float = 0
+    presence_penalty: float = 0
+    hidden: frozenset[int] | None = None
     _logprobs: list[TokenLogprob] = field(default_factory=list)
     _emitted: int = 0
     _generator: torch.Generator | None = None
     _settled: str = ""
     _anchor: int = 0
     _overlap: int = 0
+
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether a client wants more or less of some tokens."""
+        return bool(self.bias or self.frequency_penalty or self.presence_penalty)
+
+    def adjust(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return logits of shape (vocabulary,) with the bias added and the penalties taken."""
+        logits = logits.clone()
+        if self.new_ids:
+            said = torch.tensor(self.new_ids, device=logits.device)
+            ids, counts = said.unique(return_counts=True)
+            logits[ids] -= self.frequency_penalty * counts + self.presence_penalty
+        for token, more in self.bias.items():
+            logits[token] += more
+        return logits
 
     def pick(self, logits: torch.Tensor) -> int:
         """Choose a token from logits of shape (vocabulary,)."""
@@ -101,12 +123,18 @@ class RowState:
 
     def _text(self, tokenizer: Any) -> str:
         """Return the whole text, of which only the last tokens are decoded anew."""
-        tail = tokenizer.decode(self.new_ids[self._anchor :], skip_special_tokens=True)
+        tail = self._decode(tokenizer, self.new_ids[self._anchor :])
         text: str = self._settled + tail[self._overlap :]
         if len(self.new_ids) - self._anchor >= 2 * _TAIL and not tail.endswith(_REPLACEMENT):
             self._anchor = len(self.new_ids) - _TAIL
-            end = tokenizer.decode(self.new_ids[self._anchor :], skip_special_tokens=True)
+            end = self._decode(tokenizer, self.new_ids[self._anchor :])
             self._settled, self._overlap = text, len(end)
+        return text
+
+    def _decode(self, tokenizer: Any, ids: Sequence[int]) -> str:
+        if self.hidden is not None:
+            ids = [token for token in ids if token not in self.hidden]
+        text: str = tokenizer.decode(ids, skip_special_tokens=self.hidden is None)
         return text
 
     def _finish(self, reason: Literal["stop", "length"], text: str) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jinja2 import TemplateError
 
 from ftctl_worker.errors import ModelError
-from ftctl_worker.forms.tool_calls import writes_calls
+from ftctl_worker.forms.tool_calls import CallReader
 from ftctl_worker.serving.decoding import shared_length
-from ftctl_worker.serving.replies import Delta, Failed
+from ftctl_worker.serving.replies import Delta, Done, Failed
 from ftctl_worker.serving.row_state import RowState
 from ftctl_worker.training.batches import cheapest_cuts
 from ftctl_worker.training.rendering import prompt_text
 
 if TYPE_CHECKING:
+    from ftctl_worker.forms.call_styles import CallStyle
     from ftctl_worker.forms.constraint import Constraint, Constraints
     from ftctl_worker.models.loading import LoadedBase
     from ftctl_worker.serving.ticket import Ticket
@@ -26,7 +27,7 @@ __all__ = [
     "READ_OVERHEAD_ON_CUDA",
     "Seat",
     "read_together",
-    "row_for",
+    "seat_for",
 ]
 
 # What one more pass costs, in tokens of the same model: measured with tiny on one core.
@@ -39,20 +40,36 @@ _DEFAULT_NEW_TOKENS = 1024
 
 @dataclass(frozen=True)
 class Seat:
-    """A request that can be answered, and its prompt."""
+    """A request that can be answered, its prompt, and what finds calls in the answer."""
 
     ticket: Ticket
     row: RowState
+    calls: CallReader | None = None
 
     @property
     def extent(self) -> int:
         """How many tokens it has at its longest."""
         return len(self.row.ids) + self.row.max_new
 
+    def end(self, reason: Literal["stop", "length"]) -> None:
+        """Deliver what is left of the answer, and its end."""
+        row = self.row
+        rest, calls = ("", []) if self.calls is None else self.calls.end()
+        if rest:
+            self.ticket.deliver(Delta(rest))
+        counts = len(row.ids), len(row.new_ids), row.known
+        self.ticket.deliver(Done(reason, *counts, tuple(calls)))
 
-def row_for(ticket: Ticket, base: LoadedBase, constraints: Constraints) -> RowState | None:
+
+def seat_for(
+    ticket: Ticket, base: LoadedBase, constraints: Constraints, style: CallStyle | None
+) -> Seat | None:
     """Turn a request into a prompt; None where it was refused."""
     chat = ticket.chat
+    if max(chat.logit_bias, default=0) >= len(base.tokenizer):
+        why = f"'logit_bias' names a token that this model does not have; it has {len(base.tokenizer):,}."
+        ticket.deliver(Failed("invalid_value", why, "logit_bias"))
+        return None
     try:
         text = prompt_text(base.tokenizer, chat.messages, chat.tools)
     except (TemplateError, TypeError, ValueError) as error:
@@ -70,36 +87,47 @@ def row_for(ticket: Ticket, base: LoadedBase, constraints: Constraints) -> RowSt
         )
         return None
     try:
-        constraint = _constraint(ticket, base, constraints)
+        constraint = _constraint(ticket, style, constraints)
     except ModelError as error:
         must_call = chat.grammar is not None and chat.grammar.must_call
         param = "tool_choice" if must_call else "response_format"
         ticket.deliver(Failed("unsupported_parameter", str(error), param))
         return None
-    return RowState(
+    calls = None
+    if style is not None and chat.callable:
+        calls = CallReader(style, chat.callable, several=chat.several_calls)
+    row = RowState(
         ids=ids,
         max_new=min(room, chat.max_tokens or _DEFAULT_NEW_TOKENS),
         temperature=chat.temperature,
         top_p=chat.top_p,
-        seed=secrets.randbits(63) if chat.seed is None else chat.seed,
+        seed=secrets.randbits(63) if chat.seed is None else chat.seed + ticket.index,
         stop=chat.stop,
-        emit=lambda piece, tokens: ticket.deliver(Delta(piece, tokens)),
+        emit=lambda piece, tokens: ticket.deliver(
+            Delta(piece if calls is None else calls.feed(piece), tokens)
+        ),
         top_logprobs=chat.top_logprobs,
         is_cancelled=lambda: ticket.cancelled,
         constraint=constraint,
+        bias=chat.logit_bias,
+        frequency_penalty=chat.frequency_penalty,
+        presence_penalty=chat.presence_penalty,
+        hidden=None if calls is None or style is None else style.hidden(base.tokenizer),
     )
+    return Seat(ticket, row, calls)
 
 
-def _constraint(ticket: Ticket, base: LoadedBase, constraints: Constraints) -> Constraint | None:
+def _constraint(
+    ticket: Ticket, style: CallStyle | None, constraints: Constraints
+) -> Constraint | None:
     grammar = ticket.chat.grammar
     if grammar is None:
         return None
-    calls = writes_calls(base)
-    if grammar.must_call and not calls:
+    if grammar.must_call and style is None:
         raise ModelError(
             "A call cannot be asked of this model: its chat template does not say how to write one."
         )
-    rules = grammar.calling if calls else grammar.plain
+    rules = grammar.text(style)
     return None if rules is None else constraints.start(rules)
 
 

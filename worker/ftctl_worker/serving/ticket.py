@@ -29,11 +29,15 @@ class Target:
 
 @dataclass(eq=False)
 class Ticket:
-    """One request in the engine; replies go to ``deliver`` from the engine's thread."""
+    """One answer asked of the engine; replies go to ``deliver`` from the engine's thread.
+
+    ``index`` tells the answers to one request apart.
+    """
 
     chat: ChatRequest
     target: Target
     deliver: Callable[[Reply], None]
+    index: int = 0
     cancelled: bool = field(default=False, init=False)
     ended: bool = field(default=False, init=False)
 

@@ -8,7 +8,7 @@ from transformers import LogitsProcessor
 
 from ftctl_worker.errors import BadRequestError, TrainingDataError
 from ftctl_worker.forms.answer_form import answer_grammar
-from ftctl_worker.forms.tool_calls import writes_calls
+from ftctl_worker.forms.call_styles import style_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,7 +36,7 @@ def form_of(item: Item, response_format: Any, loaded: LoadedBase) -> str | None:
         raise TrainingDataError(error.message, line=item.line) from error
     if grammar is None:
         return None
-    return grammar.calling if writes_calls(loaded) else grammar.plain
+    return grammar.text(style_of(loaded.tokenizer))
 
 
 class Forms(LogitsProcessor):

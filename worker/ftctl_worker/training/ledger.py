@@ -193,7 +193,8 @@ class Ledger:
         )
 
     def _result_file(self, metrics: Sequence[Mapping[str, float]]) -> StoredFile:
-        file_id = new_id("file-")
+        # One name for all attempts: what one that was killed had written is written over.
+        file_id = f"file-{self._job.id.removeprefix('ftjob-')}"
         place = self._home.file(file_id)
         try:
             _write_table(place, metrics)
