@@ -90,7 +90,7 @@ def test_a_job_from_file_to_report(local: Ftctl, files: dict[Split, Path]):
     assert "train_loss" in page.out
     assert f"next: ftctl compare {job['id']}" in page.out
     events = conforms(local("events", job["id"], "--json").json, "events")
-    assert any("longer than 88 tokens and were cut off" in each["message"] for each in events)
+    assert any("cut off after 88 tokens" in each["message"] for each in events)
     assert conforms(local("sync", "--json").json, "sync")["checked"] == 0
 
     test = shortened(files[Split.TEST], 18)
