@@ -42,26 +42,43 @@ def wait(job: Job, provider: Provider, ledger: Ledger, *, fast: bool) -> Job:
 
 
 def _with_spinner(job: Job, provider: Provider, ledger: Ledger, every: float) -> Job:
+    warn = _warner(ledger)
     with console(stderr=True).status(f"job {job.id} {job.status}") as spinner:
-        return follow(
-            job,
-            provider,
-            ledger,
-            every=every,
-            told=lambda now: spinner.update(_line(now, ledger)),
-        )
+
+        def told(now: Job) -> None:
+            warn(now)
+            spinner.update(_line(now, ledger))
+
+        return follow(job, provider, ledger, every=every, told=told)
 
 
 def _with_lines(job: Job, provider: Provider, ledger: Ledger, every: float) -> Job:
-    last = ""
+    last, warn = "", _warner(ledger)
 
     def told(now: Job) -> None:
         nonlocal last
+        warn(now)
         if str(now.status) != last:
             last = str(now.status)
             click.echo(f"job {now.id} {last}", err=True)
 
     return follow(job, provider, ledger, every=every, told=told)
+
+
+def _warner(ledger: Ledger) -> Callable[[Job], None]:
+    """Says each warning of a job once: who waits would not look for it among the events."""
+    said: set[str] = set()
+
+    def warn(job: Job) -> None:
+        for event in ledger.jobs.events(job.id, newest=_LATELY):
+            if event.level == "warning" and event.key not in said:
+                said.add(event.key)
+                say(f"  warning: {event.message}")
+
+    return warn
+
+
+_LATELY = 500
 
 
 def _line(job: Job, ledger: Ledger) -> str:

@@ -108,7 +108,9 @@ class Plan:
 
     def _passes(self) -> str:
         chosen = self.request.hyperparameters.n_epochs
-        return f"{chosen} epochs" if chosen else "epochs chosen by the provider"
+        if not chosen:
+            return "epochs chosen by the provider"
+        return "1 epoch" if chosen == 1 else f"{chosen} epochs"
 
     def _cost(self) -> str:
         if not self.billed:
@@ -270,9 +272,8 @@ def _prepared(
     if prepared.cut_rows:
         notes.append(f"too long, so that their end is not trained on: {prepared.cut_rows} rows")
     if prepared.findings:
-        count = len(prepared.findings)
-        named = f"--for {target} --model {request.model}"
-        notes.append(f"{count} warnings in {path}: ftctl validate {path} {named}")
+        named = f"{path} --for {target} --method {request.method} --model {request.model}"
+        notes.append(f"warnings in {path}: {len(prepared.findings)}; ftctl validate {named}")
     dataset = Dataset(
         digest=prepared.digest,
         bytes=prepared.size,

@@ -79,7 +79,7 @@ def files_of(data: DataSpec, folder: Path, *, profile: Profile, method: Method) 
         test=files.get(Split.TEST),
         names={path: f"{data.whole} ({split})" for split, path in files.items()},
         warnings=[
-            f"{len(whole.findings)} warnings in {data.whole}: ftctl validate {data.whole}"
+            f"warnings in {data.whole}: {len(whole.findings)}; ftctl validate {data.whole}"
             f" --for {target}"
         ]
         if whole.findings
