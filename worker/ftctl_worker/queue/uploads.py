@@ -120,12 +120,13 @@ class Uploads:
         Raises:
             BadRequestError: a part is missing, or size or checksum are not those announced.
         """
-        upload = self._pending(upload_id)
         with self._database.read() as connection:
             rows = connection.execute(
                 "SELECT id FROM upload_parts WHERE upload_id = ?", (upload_id,)
             ).fetchall()
         known = {row["id"] for row in rows}
+        # Asked after its parts, which go with its end.
+        upload = self._pending(upload_id)
         if not part_ids or len(set(part_ids)) != len(part_ids) or not set(part_ids) <= known:
             raise BadRequestError(
                 "'part_ids' must name parts of this upload, each once.", param="part_ids"
