@@ -50,6 +50,8 @@ _OPTIONS = {
     "max_batch": "--max-batch",
     "adapters": "--adapters",
 }
+# Those that are true or false.
+_FLAGS = {"allow_python_graders": "--allow-python-graders"}
 
 # A worker outlives its Popen, which would complain about that when it is collected.
 _started: list[subprocess.Popen[bytes]] = []
@@ -70,7 +72,7 @@ class EmbeddedWorker:
     Attributes:
         folder: H.
         options: `threads`, `concurrency`, `precision`, `max_batch`, `adapters` (a folder that is
-            served); used if we start it.
+            served), `allow_python_graders` (true or false); used if we start it.
         sleep: what waits, in seconds.
     """
 
@@ -193,6 +195,11 @@ class EmbeddedWorker:
             if isinstance(value, bool) or not isinstance(value, int | str):
                 raise ConfigurationError(f"{name} of the local worker must be a number or a word.")
             arguments += [option, str(value)]
+        for name, flag in _FLAGS.items():
+            value = self.options.get(name, False)
+            if not isinstance(value, bool):
+                raise ConfigurationError(f"{name} of the local worker must be true or false.")
+            arguments += [flag] if value else []
         return arguments
 
     def _wait(self, process: subprocess.Popen[bytes], log: Path, begin: int) -> Running:

@@ -45,7 +45,8 @@ from providers.simulator import Simulator
 parser = argparse.ArgumentParser()
 for name in ("host", "port", "home", "token-env", "ready-file", "exit-when-unused", "threads"):
     parser.add_argument(f"--{name}")
-parser.add_argument("--allow-any-model", action="store_true")
+for name in ("allow-any-model", "allow-python-graders"):
+    parser.add_argument(f"--{name}", action="store_true")
 options = parser.parse_args(sys.argv[2:])
 home = Path(options.home)
 with (home / "starts.txt").open("a") as log:
@@ -115,7 +116,7 @@ def test_whatever_is_asked_first_starts_it(stub: Path, ask: Callable[[WireProvid
 
 
 def test_two_users_share_one_worker_and_find_it_again(stub: Path):
-    first, second = provider(stub, threads=2), provider(stub)
+    first, second = provider(stub, threads=2, allow_python_graders=True), provider(stub)
     assert first.check().reachable
     assert second.check().reachable
     first.close()
@@ -124,7 +125,7 @@ def test_two_users_share_one_worker_and_find_it_again(stub: Path):
     assert second.retrieve_job(job.id).id == job.id
     second.close()
     assert len(starts(stub)) == 1
-    assert "--threads 2" in starts(stub)[0]
+    assert "--threads 2 --allow-python-graders" in starts(stub)[0]
 
 
 def test_the_token_is_kept_from_others_and_from_the_command_line(stub: Path):
