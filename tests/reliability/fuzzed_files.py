@@ -65,11 +65,7 @@ class Seen(NamedTuple):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2)
-    return frame.measured(partial(_all, parser.parse_args()))
+    return frame.run(__doc__, _all, files=5000, seed=1, workers=2)
 
 
 def _all(options: argparse.Namespace) -> dict[str, Any]:

@@ -49,10 +49,9 @@ def counter_of(model: str | None = None, *, size: int = 0) -> TokenCounter:
         ConfigurationError: the packages for the folder of an open model are not installed.
         UsageError: the model is named by a folder that holds no tokenizer.
     """
-    known = encoding_of(model)
-    if known is None and model is not None and (folder := model_folder(model)):
+    if model is not None and (folder := model_folder(model)):
         return OpenCounter(folder, folder.name if folder == Path(model) else model)
-    encoding = known or O200K
+    encoding = encoding_of(model) or O200K
     if size >= WORTH_A_QUICK_ONE and encoding == O200K and has_package("fastokens"):
         return _load_quick()
     return _load(encoding)
@@ -70,7 +69,7 @@ def doubt_of(model: str | None) -> str | None:
     Args:
         model: as it was named; who names none is told the vocabulary beside the count.
     """
-    if model is None or encoding_of(model) or model_folder(model):
+    if model is None or model_folder(model) or encoding_of(model):
         return None
     return f"the vocabulary of {model!r} is not known"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ftctl_worker.forms.grammar import Grammar
 
-__all__ = ["ChatRequest", "parse_chat"]
+__all__ = ["ChatRequest", "parse_chat", "refuse_unsupported"]
 
 # What would change the answer and is not done here: what is taken all the same, and the mend.
 _UNSUPPORTED: dict[str, tuple[object, str]] = {
@@ -66,7 +66,7 @@ def parse_chat(body: object) -> ChatRequest:
     """
     if not isinstance(body, dict):
         raise BadRequestError("The request body must be a JSON object.")
-    _refuse_unsupported(body)
+    refuse_unsupported(body, _UNSUPPORTED)
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequestError("You must provide a 'model'.", param="model")
@@ -100,8 +100,15 @@ def parse_chat(body: object) -> ChatRequest:
     )
 
 
-def _refuse_unsupported(body: dict[str, Any]) -> None:
-    for name, (neutral, mend) in _UNSUPPORTED.items():
+def refuse_unsupported(
+    body: Mapping[str, Any], unsupported: Mapping[str, tuple[object, str]]
+) -> None:
+    """Refuse what a server does not do, by name: what is taken all the same, and the mend.
+
+    Raises:
+        BadRequestError: the body asks for one of them.
+    """
+    for name, (neutral, mend) in unsupported.items():
         value = body.get(name)
         if value is not None and value != neutral:
             raise BadRequestError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftctl_worker.errors import BadRequestError
-from ftctl_worker.serving.chat_request import ChatRequest, parse_chat
+from ftctl_worker.serving.chat_request import ChatRequest, parse_chat, refuse_unsupported
 
 __all__ = ["LOGPROBS", "own_words", "parse_response"]
 
@@ -41,11 +41,7 @@ def parse_response(body: object) -> ChatRequest:
     """
     if not isinstance(body, dict):
         raise BadRequestError("The request body must be a JSON object.")
-    for name, (neutral, why) in _REFUSED.items():
-        if body.get(name) is not None and body[name] != neutral:
-            raise BadRequestError(
-                f"'{name}' is not supported here: {why}", param=name, code="unsupported_parameter"
-            )
+    refuse_unsupported(body, _REFUSED)
     chat = {name: body[name] for name in _SAME if name in body}
     chat["max_completion_tokens"] = body.get("max_output_tokens")
     chat["messages"] = _messages(body.get("instructions"), body.get("input"))
